@@ -1,0 +1,3 @@
+//! mainstem: a parent for Netdata children.
+
+pub mod wire;

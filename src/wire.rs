@@ -1,0 +1,3 @@
+//! The streaming protocol as bytes and values: no socket, no clock, no catalog.
+
+pub mod command;
