@@ -1,3 +1,5 @@
 //! mainstem: a parent for Netdata children.
 
 pub mod wire;
+
+pub mod collect;

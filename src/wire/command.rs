@@ -148,29 +148,64 @@ pub struct FunctionDefinition<'a> {
 pub enum Command<'a> {
     // definitions
     Chart(ChartDefinition<'a>),
-    ChartLabel { key: &'a [u8], value: &'a [u8], source: u32 },
+    ChartLabel {
+        key: &'a [u8],
+        value: &'a [u8],
+        source: u32,
+    },
     ChartLabelCommit,
     Dimension(DimensionDefinition<'a>),
-    Variable { scope: VariableScope, name: &'a [u8], value: f64 },
+    Variable {
+        scope: VariableScope,
+        name: &'a [u8],
+        value: f64,
+    },
     /// The child's retention of the chart just defined and its clock, unix seconds.
-    ChartDefinitionEnd { first: i64, last: i64, now: i64 },
+    ChartDefinitionEnd {
+        first: i64,
+        last: i64,
+        now: i64,
+    },
 
     // v1 data
     /// `microseconds` since the previous collection; 0 when absent or unreadable.
-    Begin { chart: &'a [u8], microseconds: i64 },
+    Begin {
+        chart: &'a [u8],
+        microseconds: i64,
+    },
     /// `None`: the line had no value, nothing was collected.
-    Set { dimension: &'a [u8], value: Option<i64> },
+    Set {
+        dimension: &'a [u8],
+        value: Option<i64>,
+    },
     End,
 
     // v2 data
-    Begin2 { chart: Reference<'a>, update_every: u32, end_time: i64, wall_clock: i64 },
-    Set2 { dimension: Reference<'a>, collected: Collected, value: f64, flags: PointFlags },
+    Begin2 {
+        chart: Reference<'a>,
+        update_every: u32,
+        end_time: i64,
+        wall_clock: i64,
+    },
+    Set2 {
+        dimension: Reference<'a>,
+        collected: Collected,
+        value: f64,
+        flags: PointFlags,
+    },
     End2,
 
     // replication
     /// `RBEGIN "id"`: of which chart the following groups are. `RBEGIN '' start end now` has an empty id: one group.
-    ReplayBegin { chart: Reference<'a>, point: Option<ReplayedPoint> },
-    ReplaySet { dimension: Reference<'a>, value: f64, flags: PointFlags },
+    ReplayBegin {
+        chart: Reference<'a>,
+        point: Option<ReplayedPoint>,
+    },
+    ReplaySet {
+        dimension: Reference<'a>,
+        value: f64,
+        flags: PointFlags,
+    },
     ReplayDimensionState {
         dimension: Reference<'a>,
         last_collected_us: i64,
@@ -178,7 +213,10 @@ pub enum Command<'a> {
         last_calculated: f64,
         last_stored: f64,
     },
-    ReplayChartState { last_collected_us: i64, last_updated_us: i64 },
+    ReplayChartState {
+        last_collected_us: i64,
+        last_updated_us: i64,
+    },
     ReplayEnd {
         update_every: u32,
         first: i64,
@@ -192,39 +230,87 @@ pub enum Command<'a> {
 
     // the host
     /// `value` may hold several words, as 1.33 sends them unquoted.
-    Label { key: &'a [u8], value: &'a [u8], source: u32 },
+    Label {
+        key: &'a [u8],
+        value: &'a [u8],
+        source: u32,
+    },
     Overwrite,
     /// `claim_id` is `None` for `NULL`.
-    ClaimedId { machine_guid: &'a [u8], claim_id: Option<&'a [u8]> },
+    ClaimedId {
+        machine_guid: &'a [u8],
+        claim_id: Option<&'a [u8]>,
+    },
 
     // functions and documents
     Function(FunctionDefinition<'a>),
-    FunctionDel { global: bool, name: &'a [u8] },
-    FunctionResultBegin { transaction: &'a [u8], code: u32, content_type: &'a [u8], expires: i64 },
+    FunctionDel {
+        global: bool,
+        name: &'a [u8],
+    },
+    FunctionResultBegin {
+        transaction: &'a [u8],
+        code: u32,
+        content_type: &'a [u8],
+        expires: i64,
+    },
     /// A raw line of a function's result or of a JSON document, without its newline.
     Payload(&'a [u8]),
     FunctionResultEnd,
-    FunctionProgress { transaction: &'a [u8], done: u64, all: u64 },
-    Json { keyword: &'a [u8] },
+    FunctionProgress {
+        transaction: &'a [u8],
+        done: u64,
+        all: u64,
+    },
+    Json {
+        keyword: &'a [u8],
+    },
     JsonEnd,
 
     /// A keyword of the protocol that means nothing to a parent (`FLUSH`, `DISABLE`, `TIMESTAMP`, `DYNCFG_*`, …).
-    Ignored { keyword: &'a [u8] },
+    Ignored {
+        keyword: &'a [u8],
+    },
     /// A keyword we have never heard of: newer children must keep working, so it is counted and skipped.
-    Unknown { keyword: &'a [u8] },
+    Unknown {
+        keyword: &'a [u8],
+    },
 }
 
 /// One line from a parent to a child, plain text whatever was agreed for the other direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instruction<'a> {
     /// `after` and `before` are unix seconds, `after` exclusive; `0 0` asks for nothing.
-    ReplayChart { chart: &'a [u8], start_streaming: bool, after: i64, before: i64 },
-    Function { transaction: &'a [u8], timeout_s: u32, call: &'a [u8], access: &'a [u8], source: &'a [u8] },
-    FunctionCancel { transaction: &'a [u8] },
-    FunctionProgress { transaction: &'a [u8] },
-    NodeId { claim_id: &'a [u8], node_id: &'a [u8], url: &'a [u8] },
-    Json { keyword: &'a [u8] },
+    ReplayChart {
+        chart: &'a [u8],
+        start_streaming: bool,
+        after: i64,
+        before: i64,
+    },
+    Function {
+        transaction: &'a [u8],
+        timeout_s: u32,
+        call: &'a [u8],
+        access: &'a [u8],
+        source: &'a [u8],
+    },
+    FunctionCancel {
+        transaction: &'a [u8],
+    },
+    FunctionProgress {
+        transaction: &'a [u8],
+    },
+    NodeId {
+        claim_id: &'a [u8],
+        node_id: &'a [u8],
+        url: &'a [u8],
+    },
+    Json {
+        keyword: &'a [u8],
+    },
     Payload(&'a [u8]),
     JsonEnd,
-    Unknown { keyword: &'a [u8] },
+    Unknown {
+        keyword: &'a [u8],
+    },
 }

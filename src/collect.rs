@@ -1,0 +1,530 @@
+//! Collected values -> samples: what a v1 child sends is what its collectors read, and its parent computes what is
+//! stored. Pure arithmetic over one chart; the clock is an argument.
+//!
+//! A chart is collected at any moment, but stored at multiples of its `update_every`, the *boundaries*:
+//!
+//! ```text
+//! collected      x          x               x          x
+//! boundary  |         |         |         |         |         |
+//!                     ^ stored: what was collected after it, interpolated back to the boundary
+//! ```
+//!
+//! So [`Collector::end`] stores nothing, one row, or several rows, always on boundaries and always in time order.
+//! After a pause of three boundaries or more the first ones are gaps and the last two are interpolated.
+//!
+//! Values of protocol v2 have been through all this at the child and never come here.
+//!
+//! Source: streaming protocol section 5, checked against a real 1.37.1 parent (test vector 13).
+
+pub mod algorithm;
+
+use crate::wire::command::Algorithm;
+use algorithm::{Difference, counter_difference};
+
+/// Boundaries in one interval from which on the first of them are gaps: `gap when lost iterations above` (1) plus 2.
+const GAP_FROM_ITERATIONS: i64 = 3;
+const MICROSECONDS: i64 = 1_000_000;
+
+/// How one dimension's collected values are to be read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    pub algorithm: Algorithm,
+    /// Collected values are multiplied by this, then divided by `divisor`.
+    pub multiplier: i64,
+    pub divisor: i64,
+    /// Do not flag counter resets and overflows.
+    pub no_reset_flag: bool,
+}
+
+/// One dimension between two collections.
+#[derive(Clone, Debug)]
+struct Dimension {
+    reading: Reading,
+    /// The newest collected value, valid when `set`.
+    collected: i64,
+    /// The collected value before it.
+    last: i64,
+    /// Greatest absolute value ever collected: tells 32 bit counters from 64 bit ones.
+    max: u64,
+    /// Computed from `collected`, and not yet given to a boundary.
+    calculated: f64,
+    /// Incremental: what came after the last boundary. Others: the last calculated value.
+    carry: f64,
+    /// How often it was collected, as far as it matters: 2 means often enough to store.
+    collections: u8,
+    /// Collected since the last `END`.
+    set: bool,
+    reset: bool,
+}
+
+/// A row ready to be stored.
+#[derive(Debug)]
+pub struct CollectedRow<'a> {
+    /// Unix seconds, a multiple of update every.
+    pub time: i64,
+    /// One value a dimension, NaN where nothing is to be stored.
+    pub values: &'a [f32],
+    /// Dimensions whose counter went back in this interval; empty when none did.
+    pub resets: &'a [bool],
+}
+
+/// The state of one chart, from collection to collection.
+#[derive(Clone, Debug)]
+pub struct Collector {
+    update_every_us: i64,
+    /// Microseconds since the epoch of the last collection.
+    last_collected_us: Option<i64>,
+    /// Microseconds since the epoch of the last boundary.
+    last_updated_us: Option<i64>,
+    /// Time between this collection and the previous one, from `BEGIN`.
+    interval_us: i64,
+    /// Whether an `END` was seen: the first one only sets the stage.
+    done: bool,
+    /// The next `BEGIN`'s interval is not to be trusted; the clock is asked instead.
+    sync_clock: bool,
+    store_first: bool,
+    dimensions: Vec<Dimension>,
+    values: Vec<f32>,
+    resets: Vec<bool>,
+}
+
+impl Collector {
+    /// A chart that was never collected. `update_every` in seconds, at least 1; `store_first` is the chart's option of
+    /// that name: its first collection is stored.
+    pub fn new(update_every: u32, store_first: bool) -> Self {
+        Self {
+            update_every_us: i64::from(update_every.max(1)) * MICROSECONDS,
+            last_collected_us: None,
+            last_updated_us: None,
+            interval_us: 0,
+            done: false,
+            sync_clock: true,
+            store_first,
+            dimensions: Vec::new(),
+            values: Vec::new(),
+            resets: Vec::new(),
+        }
+    }
+
+    /// Adds a dimension; its index is the number of dimensions before it. The clock is asked at the next `BEGIN`.
+    pub fn add_dimension(&mut self, reading: Reading) {
+        self.dimensions.push(Dimension {
+            reading,
+            collected: 0,
+            last: 0,
+            max: 0,
+            calculated: 0.0,
+            carry: 0.0,
+            collections: u8::from(self.store_first),
+            set: false,
+            reset: false,
+        });
+        self.sync_clock = true;
+    }
+
+    /// Changes how a dimension's values are read.
+    pub fn redefine_dimension(&mut self, index: usize, reading: Reading) {
+        self.dimensions[index].reading = reading;
+    }
+
+    /// The chart was defined again, maybe with another `update_every` (seconds).
+    pub fn redefine(&mut self, update_every: u32, store_first: bool) {
+        self.update_every_us = i64::from(update_every.max(1)) * MICROSECONDS;
+        self.store_first = store_first;
+        self.sync_clock = true;
+    }
+
+    /// `BEGIN`: a collection starts. `microseconds` since the previous one as the child says, 0 or less for unknown;
+    /// `longest_us` is the chart's whole retention: after a longer pause it starts from scratch.
+    pub fn begin(&mut self, microseconds: i64, now_us: i64, longest_us: i64) {
+        for dimension in &mut self.dimensions {
+            dimension.set = false;
+        }
+        let Some(last_collected_us) = self.last_collected_us.filter(|_| self.done) else {
+            self.interval_us = 0;
+            return;
+        };
+        let by_clock = now_us.saturating_sub(last_collected_us).saturating_abs();
+        self.interval_us = if self.sync_clock || microseconds <= 0 { by_clock } else { microseconds };
+        self.sync_clock = false;
+        if self.interval_us > longest_us {
+            self.restart();
+        }
+    }
+
+    /// `SET`: one dimension's collected value.
+    pub fn set(&mut self, index: usize, value: i64) {
+        let dimension = &mut self.dimensions[index];
+        dimension.collected = value;
+        dimension.set = true;
+    }
+
+    /// `END`: stores what is due, by calling `store` with each row in time order.
+    pub fn end(&mut self, now_us: i64, mut store: impl FnMut(CollectedRow<'_>)) {
+        let unit = self.update_every_us;
+        let mut first = false;
+        let (mut previous_us, collected_us) = match self.last_collected_us {
+            None => {
+                first = true;
+                let half = if self.store_first { 0 } else { MICROSECONDS / 2 };
+                let collected_us = now_us.div_euclid(unit) * unit + half;
+                (collected_us - unit, collected_us)
+            }
+            Some(last) => (last, last.saturating_add(self.interval_us)),
+        };
+        self.last_collected_us = Some(collected_us);
+        let mut boundary_us = match self.last_updated_us {
+            None => {
+                first = true;
+                let second = collected_us.div_euclid(MICROSECONDS) * MICROSECONDS;
+                let start = if self.store_first { second - unit } else { second };
+                start.div_euclid(unit) * unit
+            }
+            Some(updated) => updated,
+        };
+        let mut may_store = !first;
+        if !self.done {
+            may_store = self.store_first;
+            if self.store_first {
+                previous_us = boundary_us;
+            }
+            self.done = true;
+        }
+
+        self.calculate();
+        let mut iterations =
+            (collected_us - boundary_us).div_euclid(unit) + i64::from(collected_us.rem_euclid(unit) == 0);
+        if iterations >= GAP_FROM_ITERATIONS {
+            let skipped =
+                (iterations - (GAP_FROM_ITERATIONS - 1)).min((collected_us - boundary_us).div_euclid(unit));
+            boundary_us += skipped * unit;
+            self.skip_to(boundary_us, previous_us, collected_us);
+            previous_us = boundary_us;
+            iterations -= skipped;
+        }
+        while boundary_us + unit <= collected_us {
+            boundary_us += unit;
+            let share = (boundary_us - previous_us) as f64 / (collected_us - previous_us) as f64;
+            let stores = self.interpolate(share, iterations, may_store);
+            if stores {
+                let resets = if self.dimensions.iter().any(|d| d.reset) { &self.resets[..] } else { &[] };
+                store(CollectedRow { time: boundary_us / MICROSECONDS, values: &self.values, resets });
+            }
+            previous_us = boundary_us;
+            iterations -= 1;
+        }
+        self.last_updated_us = Some(boundary_us);
+        self.carry_over(first);
+    }
+
+    /// Point by point of a replicated past: `dimension` was collected once more.
+    pub fn replayed(&mut self, index: usize) {
+        let collections = &mut self.dimensions[index].collections;
+        *collections = (*collections + 1).min(2);
+    }
+
+    /// `RDSTATE`: where the child's own arithmetic stands for one dimension.
+    pub fn restore_dimension(&mut self, index: usize, last_collected_value: i64, last_calculated: f64) {
+        let dimension = &mut self.dimensions[index];
+        dimension.last = last_collected_value;
+        dimension.carry = last_calculated;
+    }
+
+    /// `RSSTATE` and `REND … true`: the times of the child's arithmetic. From now on its intervals are trusted.
+    /// Times that are not later than ours change nothing.
+    pub fn restore(&mut self, last_collected_us: i64, last_updated_us: i64) {
+        if self.last_collected_us.is_none_or(|ours| ours < last_collected_us) {
+            self.last_collected_us = Some(last_collected_us);
+        }
+        if self.last_updated_us.is_none_or(|ours| ours < last_updated_us) {
+            self.last_updated_us = Some(last_updated_us);
+        }
+        self.done = true;
+        self.sync_clock = false;
+    }
+
+    /// Does not trust the child's next interval: it reconnected, or was defined again.
+    pub fn resync(&mut self) {
+        self.sync_clock = true;
+    }
+
+    /// The last collected value of a dimension and when it was collected (microseconds since the epoch).
+    pub fn last_collected(&self, index: usize) -> Option<(i64, i64)> {
+        let dimension = self.dimensions.get(index)?;
+        (dimension.collections > 0).then_some((dimension.last, self.last_collected_us?))
+    }
+
+    /// Forgets all but the definitions.
+    fn restart(&mut self) {
+        self.last_collected_us = None;
+        self.last_updated_us = None;
+        self.done = false;
+        for dimension in &mut self.dimensions {
+            dimension.calculated = 0.0;
+            dimension.carry = 0.0;
+            dimension.max = 0;
+            dimension.collections = u8::from(self.store_first);
+        }
+    }
+
+    /// What each dimension's collected value means, by its algorithm.
+    fn calculate(&mut self) {
+        let mut row_total = 0i64;
+        let mut row_last_total = 0i64;
+        for dimension in self.dimensions.iter_mut().filter(|d| d.set) {
+            dimension.reset = false;
+            dimension.collections = (dimension.collections + 1).min(2);
+            dimension.max = dimension.max.max(dimension.collected.unsigned_abs());
+            if dimension.reading.algorithm == Algorithm::PercentageOfIncrementalRow {
+                if dimension.collections <= 1 {
+                    dimension.last = dimension.collected;
+                }
+                if dimension.collected < dimension.last {
+                    dimension.reset = !dimension.reading.no_reset_flag;
+                    dimension.last = dimension.collected;
+                }
+            }
+            row_total = row_total.wrapping_add(dimension.collected);
+            row_last_total = row_last_total.wrapping_add(dimension.last);
+        }
+        for dimension in self.dimensions.iter_mut().filter(|d| d.set) {
+            let scale =
+                |value: f64| value * dimension.reading.multiplier as f64 / dimension.reading.divisor as f64;
+            dimension.calculated = match dimension.reading.algorithm {
+                Algorithm::Absolute => scale(dimension.collected as f64),
+                Algorithm::PercentageOfAbsoluteRow if row_total == 0 => 0.0,
+                Algorithm::PercentageOfAbsoluteRow => 100.0 * dimension.collected as f64 / row_total as f64,
+                Algorithm::Incremental | Algorithm::PercentageOfIncrementalRow
+                    if dimension.collections <= 1 =>
+                {
+                    0.0
+                }
+                Algorithm::Incremental => {
+                    let difference = counter_difference(dimension.last, dimension.collected, dimension.max);
+                    dimension.reset =
+                        !matches!(difference, Difference::Forward(_)) && !dimension.reading.no_reset_flag;
+                    dimension.calculated + scale(difference.amount() as f64)
+                }
+                Algorithm::PercentageOfIncrementalRow => {
+                    let total = row_total.wrapping_sub(row_last_total);
+                    if total == 0 {
+                        0.0
+                    } else {
+                        100.0 * dimension.collected.wrapping_sub(dimension.last) as f64 / total as f64
+                    }
+                }
+            };
+        }
+    }
+
+    /// The boundaries up to `boundary_us` are gaps: what incremental dimensions gained until then is lost.
+    fn skip_to(&mut self, boundary_us: i64, previous_us: i64, collected_us: i64) {
+        let left = (collected_us - boundary_us) as f64 / (collected_us - previous_us) as f64;
+        for dimension in &mut self.dimensions {
+            if dimension.reading.algorithm == Algorithm::Incremental {
+                dimension.calculated *= left;
+                dimension.carry = 0.0;
+            }
+        }
+    }
+
+    /// Computes the row of the next boundary, which lies at `share` of the way from the previous one (or the previous
+    /// collection) to this collection. Says whether there is anything to store in it.
+    fn interpolate(&mut self, share: f64, iterations: i64, may_store: bool) -> bool {
+        let update_every = (self.update_every_us / MICROSECONDS) as f64;
+        self.values.clear();
+        self.resets.clear();
+        let mut any = false;
+        for dimension in &mut self.dimensions {
+            let value = if dimension.reading.algorithm == Algorithm::Incremental {
+                let part = dimension.calculated * share;
+                dimension.calculated -= part;
+                let value = part + dimension.carry;
+                dimension.carry = 0.0;
+                value / update_every
+            } else if iterations == 1 {
+                dimension.calculated
+            } else {
+                dimension.carry + (dimension.calculated - dimension.carry) * share
+            };
+            let stores =
+                dimension.set && may_store && dimension.collections > 1 && iterations < GAP_FROM_ITERATIONS;
+            self.values.push(if stores { value as f32 } else { f32::NAN });
+            self.resets.push(stores && dimension.reset);
+            any |= stores;
+        }
+        any
+    }
+
+    /// What the next collection has to know of this one.
+    fn carry_over(&mut self, first: bool) {
+        for dimension in &mut self.dimensions {
+            if dimension.set {
+                dimension.last = dimension.collected;
+                if dimension.reading.algorithm != Algorithm::Incremental {
+                    dimension.carry = dimension.calculated;
+                } else if !first {
+                    dimension.carry += dimension.calculated;
+                }
+            }
+            dimension.calculated = 0.0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: i64 = 1_795_342_281;
+
+    fn reading(algorithm: Algorithm, multiplier: i64, divisor: i64) -> Reading {
+        Reading { algorithm, multiplier, divisor, no_reset_flag: false }
+    }
+
+    fn collect(
+        collector: &mut Collector,
+        microseconds: i64,
+        now_us: i64,
+        values: &[Option<i64>],
+    ) -> Vec<(i64, Vec<f32>)> {
+        collector.begin(microseconds, now_us, i64::MAX);
+        for (index, value) in values.iter().enumerate() {
+            if let Some(value) = value {
+                collector.set(index, *value);
+            }
+        }
+        let mut rows = Vec::new();
+        collector.end(now_us, |row| rows.push((row.time, row.values.to_vec())));
+        rows
+    }
+
+    /// Vector 13 of the protocol reference: fed to a real 1.37.1 parent and read back.
+    #[test]
+    fn after_replication_values_are_those_of_a_real_parent() {
+        let mut collector = Collector::new(1, false);
+        collector.add_dimension(reading(Algorithm::Incremental, 1, 1));
+        collector.add_dimension(reading(Algorithm::Incremental, 8, 1000));
+        collector.add_dimension(reading(Algorithm::Absolute, 1, 10));
+        for index in 0..3 {
+            collector.replayed(index);
+        }
+        collector.restore_dimension(0, 100, 64.763_396_8);
+        collector.restore_dimension(1, 4_294_967_250, 0.259_053_6);
+        collector.restore_dimension(2, -43, -4.3);
+        collector.restore(T * 1_000_000 + 918_981, T * 1_000_000);
+
+        let steps: [(i64, [i64; 3]); 7] = [
+            (1_016_533, [200, 4_294_967_290, -36]),
+            (1_015_411, [300, 30, -29]),
+            (2_023_989, [450, 80, -22]),
+            (1_000_000, [50, 130, -15]),
+            (1_044_000, [150, 180, -8]),
+            (4_000_000, [550, 380, 20]),
+            (1_000_000, [650, 430, 27]),
+        ];
+        let mut rows = Vec::new();
+        for (microseconds, values) in steps {
+            rows.extend(collect(&mut collector, microseconds, 0, &values.map(Some)));
+        }
+        let expected: [(i64, [f32; 3]); 10] = [
+            (1, [72.73353, 0.284558, -3.6]),
+            (2, [98.3806, 0.3122776, -2.9]),
+            (3, [97.28627, 0.2719166, -2.883027]),
+            (4, [74.11107, 0.1976295, -2.2]),
+            (5, [72.25192, 0.2027062, -1.5]),
+            (6, [2.402874, 0.3995771, -1.483180]),
+            (7, [95.78544, 0.3831418, -0.8]),
+            (10, [100.0, 0.4, 0.5868842]),
+            (11, [100.0, 0.4, 2.0]),
+            (12, [100.0, 0.4, 2.7]),
+        ];
+        assert_eq!(rows.len(), expected.len(), "{rows:?}");
+        for ((time, values), (at, wanted)) in rows.iter().zip(&expected) {
+            assert_eq!(*time, T + at);
+            for (value, wanted) in values.iter().zip(wanted) {
+                assert!((value - wanted).abs() <= wanted.abs() * 1e-5, "at T+{at}: {value} is not {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_collection_is_not_stored_and_the_second_interval_is_taken_from_the_clock() {
+        let mut collector = Collector::new(1, false);
+        collector.add_dimension(reading(Algorithm::Absolute, 1, 1));
+        let now = T * 1_000_000 + 200_000;
+        assert_eq!(collect(&mut collector, 0, now, &[Some(5)]), vec![]);
+        // 1 s by its clock, but 0.9 s after the half second that the first collection was set to.
+        let rows = collect(&mut collector, 77, now + 1_200_000, &[Some(6)]);
+        assert_eq!(rows, vec![(T + 1, vec![6.0])]);
+        assert_eq!(collect(&mut collector, 1_000_000, 0, &[Some(7)]), vec![(T + 2, vec![7.0])]);
+    }
+
+    #[test]
+    fn store_first_stores_the_first_collection() {
+        let mut collector = Collector::new(1, true);
+        collector.add_dimension(reading(Algorithm::Absolute, 1, 1));
+        let rows = collect(&mut collector, 0, T * 1_000_000 + 200_000, &[Some(5)]);
+        assert_eq!(rows, vec![(T, vec![5.0])]);
+    }
+
+    #[test]
+    fn a_dimension_without_a_value_is_a_gap() {
+        let mut collector = Collector::new(1, false);
+        collector.add_dimension(reading(Algorithm::Absolute, 1, 1));
+        collector.add_dimension(reading(Algorithm::Absolute, 1, 1));
+        collect(&mut collector, 0, T * 1_000_000, &[Some(1), Some(1)]);
+        collect(&mut collector, 0, T * 1_000_000 + 1_500_000, &[Some(2), Some(2)]);
+        let rows = collect(&mut collector, 1_000_000, 0, &[Some(3), None]);
+        assert_eq!(rows[0].1[0], 3.0);
+        assert!(rows[0].1[1].is_nan());
+    }
+
+    #[test]
+    fn percentages_are_of_the_whole_row() {
+        for (algorithm, last) in [
+            (Algorithm::PercentageOfAbsoluteRow, [25.0, 75.0]),
+            (Algorithm::PercentageOfIncrementalRow, [10.0, 90.0]),
+        ] {
+            let mut collector = Collector::new(1, false);
+            collector.add_dimension(reading(algorithm, 1, 1));
+            collector.add_dimension(reading(algorithm, 1, 1));
+            collect(&mut collector, 0, T * 1_000_000, &[Some(90), Some(210)]);
+            let rows = collect(&mut collector, 0, T * 1_000_000 + 1_500_000, &[Some(100), Some(300)]);
+            assert_eq!(rows, vec![(T + 1, last.to_vec())], "{algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn a_pause_longer_than_the_retention_starts_from_scratch() {
+        let mut collector = Collector::new(1, false);
+        collector.add_dimension(reading(Algorithm::Absolute, 1, 1));
+        collect(&mut collector, 0, T * 1_000_000, &[Some(1)]);
+        collect(&mut collector, 0, T * 1_000_000 + 1_500_000, &[Some(1)]);
+        collector.begin(10_000_000, (T + 11) * 1_000_000, 5_000_000);
+        collector.set(0, 9);
+        let mut rows = 0;
+        collector.end((T + 11) * 1_000_000, |_| rows += 1);
+        assert_eq!(rows, 0);
+    }
+
+    #[test]
+    fn extreme_values_and_times_do_not_panic() {
+        let mut collector = Collector::new(1, false);
+        for algorithm in [
+            Algorithm::Absolute,
+            Algorithm::Incremental,
+            Algorithm::PercentageOfAbsoluteRow,
+            Algorithm::PercentageOfIncrementalRow,
+        ] {
+            collector.add_dimension(reading(algorithm, i64::MIN, -1));
+        }
+        for value in [i64::MIN, i64::MAX, 0, -1, 1, i64::MAX, i64::MIN] {
+            for microseconds in [i64::MIN, 0, 1, 3_600_000_000] {
+                collector.begin(microseconds, T * 1_000_000, 3_600_000_000);
+                (0..4).for_each(|index| collector.set(index, value));
+                collector.end(T * 1_000_000, |_| {});
+            }
+        }
+    }
+}
