@@ -1,0 +1,220 @@
+//! A group: columns that share their timestamps. What the engine keeps of a chart.
+
+use std::collections::VecDeque;
+
+use crate::{
+    engine::Appended,
+    hot::HotRows,
+    page::{Page, PageEncoder},
+    sample::Row,
+    snapshot::GroupSnapshot,
+    statistics::SealedTotals,
+    time::{TimeRange, UnixSeconds},
+};
+
+/// A group of one engine: its index there. Valid until the group is removed; then the next group may get the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(pub(crate) u32);
+
+impl GroupId {
+    /// For arrays beside the engine's: ids are dense.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// Rows of a page that does not follow on a full one: from 1 to `page_rows`, evenly over the groups.
+    /// Groups that begin together, as all of a child's do, would else all be sealed in the same second.
+    fn spread(self, page_rows: u16) -> u16 {
+        // Fibonacci hashing: neighbours land far apart.
+        let hash = self.0.wrapping_mul(0x9e37_79b9);
+        1 + ((u64::from(hash) * u64::from(page_rows)) >> u32::BITS) as u16
+    }
+}
+
+/// Rows of a group that keeps nothing are forgotten so many at a time: to overwrite each one at once would visit all
+/// of the group for every row, and took 2.7 times as long.
+const FORGOTTEN_AT_ONCE: u16 = 8;
+
+/// What stays of a group's rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// No rows. The newest one is known, but not part of any answer about the past.
+    Nothing,
+    /// At least so many rows, in memory. Whole pages go, the oldest first.
+    Rows(u32),
+}
+
+/// What groups share to seal their rows.
+#[derive(Debug)]
+pub(crate) struct Sealer {
+    pub(crate) page_rows: u16,
+    pub(crate) encoder: PageEncoder,
+    pub(crate) totals: SealedTotals,
+}
+
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) hot: HotRows,
+    past: Box<Past>,
+}
+
+/// What storing a row does not touch.
+#[derive(Debug)]
+struct Past {
+    /// Of rows to come.
+    step: u32,
+    /// Of rows to come.
+    columns: u32,
+    keep: Keep,
+    /// The oldest first.
+    pages: VecDeque<Page>,
+    /// In all pages.
+    rows: u64,
+}
+
+impl Group {
+    pub(crate) fn new(id: GroupId, step: u32, columns: u32, keep: Keep, page_rows: u16) -> Group {
+        let past = Past { step, columns, keep, pages: VecDeque::new(), rows: 0 };
+        Group { hot: HotRows::new(step, columns, past.first_limit(id, page_rows)), past: Box::new(past) }
+    }
+
+    pub(crate) fn widen(&mut self, columns: u32) {
+        if columns > self.past.columns {
+            self.past.columns = columns;
+            self.hot.close();
+        }
+    }
+
+    pub(crate) fn set_step(&mut self, step: u32) {
+        if step != self.past.step {
+            self.past.step = step;
+            self.hot.close();
+        }
+    }
+
+    /// Stores a row that does not just continue the hot rows.
+    pub(crate) fn append(
+        &mut self,
+        id: GroupId,
+        time: UnixSeconds,
+        row: Row<'_>,
+        sealer: &mut Sealer,
+    ) -> Appended {
+        if self.hot.is_continued_by(time) && !self.hot.is_full() {
+            // Only its chunk is full, or it has flags. All others are not this cheap: they visit the past.
+            self.hot.push(time, row);
+            return Appended::Stored;
+        }
+        let Past { step, columns, .. } = *self.past;
+        if let Some(first) = self.hot.first() {
+            let newest = self.hot.newest_time();
+            if time <= newest {
+                return Appended::Stale;
+            }
+            let changed = step != self.hot.step() || columns != self.hot.columns();
+            // Nothing old waits for long in hot memory, and all times of a page are within a `u32` of its first.
+            let is_far = time.since(newest) > i64::from(sealer.page_rows) * i64::from(step)
+                || time.since(first) > i64::from(u32::MAX);
+            if changed || is_far || self.hot.is_full() {
+                self.seal(sealer);
+                let limit = match self.past.keep {
+                    Keep::Rows(_) if !changed && !is_far => sealer.page_rows,
+                    _ => self.past.first_limit(id, sealer.page_rows),
+                };
+                self.hot.restart(step, columns, limit);
+            }
+        } else {
+            self.hot.restart(step, columns, self.past.first_limit(id, sealer.page_rows));
+        }
+        self.hot.push(time, row);
+        Appended::Stored
+    }
+
+    fn seal(&mut self, sealer: &mut Sealer) {
+        let past = &mut *self.past;
+        let Keep::Rows(least) = past.keep else { return };
+        let page = sealer.encoder.encode(&self.hot.block());
+        sealer.totals.add(&page);
+        past.rows += page.rows() as u64;
+        past.pages.push_back(page);
+        while let Some(oldest) = past.pages.front() {
+            let others = past.rows - oldest.rows() as u64;
+            if others < u64::from(least) {
+                break;
+            }
+            past.rows = others;
+            sealer.totals.remove(oldest);
+            past.pages.pop_front();
+        }
+    }
+
+    /// Takes the pages out of the totals; the group is about to be dropped.
+    pub(crate) fn forget(&self, totals: &mut SealedTotals) {
+        self.past.pages.iter().for_each(|page| totals.remove(page));
+    }
+
+    pub(crate) fn columns(&self) -> usize {
+        self.past.columns as usize
+    }
+
+    /// Rows held, hot or sealed.
+    pub(crate) fn rows(&self) -> u64 {
+        match self.past.keep {
+            Keep::Nothing => 0,
+            Keep::Rows(_) => self.past.rows + u64::from(self.hot.rows()),
+        }
+    }
+
+    /// Samples held in hot rows.
+    pub(crate) fn hot_samples(&self) -> u64 {
+        match self.past.keep {
+            Keep::Nothing => 0,
+            Keep::Rows(_) => u64::from(self.hot.rows()) * u64::from(self.hot.columns()),
+        }
+    }
+
+    pub(crate) fn span(&self) -> Option<TimeRange> {
+        let Keep::Rows(_) = self.past.keep else { return None };
+        let hot_first = self.hot.first()?;
+        let first = self.past.pages.front().map_or(hot_first, |page| page.span().first);
+        Some(TimeRange { first, last: self.hot.newest_time() })
+    }
+
+    pub(crate) fn read(&self, window: TimeRange) -> GroupSnapshot {
+        let Past { step, columns, keep, ref pages, .. } = *self.past;
+        let columns = columns as usize;
+        if keep == Keep::Nothing || window.is_empty() {
+            return GroupSnapshot::new(step, columns, window, vec![], None);
+        }
+        let start = pages.partition_point(|page| page.span().last < window.first);
+        let pages =
+            pages.range(start..).take_while(|page| page.span().first <= window.last).cloned().collect();
+        GroupSnapshot::new(step, columns, window, pages, self.hot.copy(window))
+    }
+}
+
+impl Past {
+    /// Rows until the hot rows are full, unless they follow on a full page.
+    fn first_limit(&self, id: GroupId, page_rows: u16) -> u16 {
+        match self.keep {
+            Keep::Nothing => FORGOTTEN_AT_ONCE,
+            Keep::Rows(_) => id.spread(page_rows),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_pages_end_evenly_over_time() {
+        let mut ends = [0; 256];
+        for id in 0..2560 {
+            ends[usize::from(GroupId(id).spread(256)) - 1] += 1;
+        }
+        assert!(ends.iter().all(|groups| (5..=15).contains(groups)), "{ends:?}");
+        assert_eq!(GroupId(77).spread(1), 1);
+        assert!((0..1000).all(|id| GroupId(id).spread(u16::MAX) >= 1));
+    }
+}

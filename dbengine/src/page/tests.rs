@@ -1,0 +1,214 @@
+//! Pages of every class of values, there and back, and what damage does to them.
+
+use proptest::{collection::vec, prelude::*, sample::Index};
+
+use super::*;
+use crate::sample::SampleFlags;
+
+/// A column as children fill them.
+fn values(rows: usize) -> impl Strategy<Value = Vec<f32>> {
+    let walk = vec(-3..=3_i32, rows).prop_map(|steps| {
+        let walk = steps.into_iter().scan(100, |at, step| {
+            *at += step;
+            Some(*at as f32)
+        });
+        walk.collect::<Vec<_>>()
+    });
+    let special = prop_oneof![
+        Just(0.0_f32),
+        Just(-0.0),
+        Just(f32::INFINITY),
+        Just(f32::NEG_INFINITY),
+        Just(f32::MIN_POSITIVE / 4.0),
+        Just(f32::MAX),
+        any::<f32>(),
+    ];
+    prop_oneof![
+        any::<f32>().prop_map(move |value| vec![value; rows]),
+        walk,
+        vec((0..50_000_i32).prop_map(|value| value as f32), rows),
+        vec((-100_000..100_000_i32).prop_map(|value| value as f32 / 1000.0), rows),
+        vec((0..1000_i32).prop_map(|value| -(value as f32) / 10.0), rows),
+        vec(0.0..100.0_f32, rows),
+        vec(any::<u32>().prop_map(f32::from_bits), rows),
+        vec(special, rows),
+        // Mostly still.
+        vec((0..10_u8, any::<f32>()), rows).prop_map(|values| {
+            values.into_iter().map(|(die, value)| if die == 0 { value } else { 7.5 }).collect()
+        }),
+    ]
+}
+
+fn gaps(rows: usize) -> impl Strategy<Value = Vec<bool>> {
+    prop_oneof![
+        4 => Just(vec![false; rows]),
+        2 => vec(any::<bool>(), rows),
+        1 => vec((0..20_u8).prop_map(|die| die == 0), rows),
+        1 => Just(vec![true; rows]),
+    ]
+}
+
+fn flags(rows: usize) -> impl Strategy<Value = Vec<SampleFlags>> {
+    prop_oneof![
+        Just(vec![SampleFlags::NONE; rows]),
+        vec((0..4_u8).prop_map(SampleFlags), rows),
+        vec((0..2_u8).prop_map(SampleFlags), rows),
+    ]
+}
+
+/// Columns, and where runs begin.
+#[derive(Clone, Debug)]
+struct Input {
+    step: u32,
+    columns: Vec<(Vec<f32>, Vec<SampleFlags>)>,
+    times: Vec<i64>,
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    (1..300_usize, 0..20_usize, 1..100_u32).prop_flat_map(|(rows, columns, step)| {
+        let column = (values(rows), gaps(rows), flags(rows)).prop_map(|(mut values, gaps, flags)| {
+            values.iter_mut().zip(gaps).filter(|(_, gap)| *gap).for_each(|(value, _)| *value = f32::NAN);
+            (values, flags)
+        });
+        let jumps = vec(prop_oneof![30 => Just(0_u32), 1 => 1..1000_u32], rows);
+        (vec(column, columns), jumps, -1000..2_000_000_000_i64).prop_map(move |(columns, jumps, first)| {
+            let times = jumps.into_iter().scan(first, |time, jump| {
+                *time += i64::from(step) + i64::from(jump);
+                Some(*time)
+            });
+            Input { step, columns, times: times.collect() }
+        })
+    })
+}
+
+fn seal(input: &Input) -> Page {
+    let rows = input.times.len();
+    let row_major = |row: usize| input.columns.iter().map(move |(values, _)| values[row]);
+    let newest: Vec<f32> = (0..rows).flat_map(row_major).collect();
+    let flags: Vec<_> =
+        (0..rows).flat_map(|row| input.columns.iter().map(move |(_, flags)| flags[row])).collect();
+    let mut runs: Vec<RunStart> = vec![];
+    for (row, &time) in input.times.iter().enumerate() {
+        if row == 0 || time - input.times[row - 1] != i64::from(input.step) {
+            runs.push(RunStart { first: UnixSeconds(time), row: row as u16 });
+        }
+    }
+    PageEncoder::default().encode(&RowBlock {
+        step: input.step,
+        columns: input.columns.len(),
+        full: &[],
+        newest: &newest,
+        flags: &flags,
+        rows: rows as u16,
+        runs: &runs,
+    })
+}
+
+fn read(page: &Page, column: usize, window: TimeRange) -> Vec<(i64, Option<u32>, u8)> {
+    let mut samples = Samples::default();
+    page.read(column, window, &mut samples);
+    samples.settle_flags();
+    let bits = |value: f32| if value.is_nan() { None } else { Some(value.to_bits()) };
+    let sample =
+        |index: usize| (samples.times[index], bits(samples.values[index]), samples.flags_at(index).0);
+    assert_eq!(samples.times.len(), samples.values.len());
+    (0..samples.len()).map(sample).collect()
+}
+
+fn expected(input: &Input, column: usize, window: TimeRange) -> Vec<(i64, Option<u32>, u8)> {
+    let (values, flags) = &input.columns[column];
+    let bits = |value: f32| if value.is_nan() { None } else { Some(value.to_bits()) };
+    let rows = (0..values.len()).map(|row| (input.times[row], bits(values[row]), flags[row].0));
+    rows.filter(|(time, ..)| window.contains(UnixSeconds(*time))).collect()
+}
+
+fn one_column(values: Vec<f32>) -> Input {
+    let rows = values.len();
+    Input {
+        step: 1,
+        columns: vec![(values, vec![SampleFlags::NONE; rows])],
+        times: (0..rows as i64).collect(),
+    }
+}
+
+#[test]
+fn a_column_younger_than_the_page_is_all_gaps() {
+    let page = seal(&one_column(vec![1.0, 2.0, 3.0]));
+    let window = TimeRange { first: UnixSeconds(1), last: UnixSeconds(5) };
+    assert_eq!(read(&page, 9, window), [(1, None, 0), (2, None, 0)]);
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let good = seal(&Input { times: vec![10, 11, 50], ..one_column(vec![1.0, 2.0, 3.0]) });
+    let check = |at: usize, bytes: &[u8], expected: PageError| {
+        let mut damaged = good.as_bytes().to_vec();
+        damaged[at..at + bytes.len()].copy_from_slice(bytes);
+        assert_eq!(Page::from_bytes(&damaged), Err(expected));
+    };
+    let len = good.as_bytes().len();
+    let jumps_end = HEADER_LEN + JUMP_LEN;
+    assert_eq!(Page::from_bytes(good.as_bytes()).as_ref(), Ok(&good));
+    assert_eq!(Page::from_bytes(&[]), Err(PageError::Short { needed: HEADER_LEN, found: 0 }));
+    check(0, &i64::MAX.to_le_bytes(), PageError::Endless { first: UnixSeconds(i64::MAX) });
+    check(STEP_AT, &[0; 4], PageError::NoStep);
+    check(COLUMNS_AT, &[200], PageError::Short { needed: jumps_end + 200 * END_LEN, found: len });
+    check(COLUMNS_AT, &[0], PageError::Length { expected: 0, found: len - jumps_end });
+    check(ROWS_AT, &[0, 0], PageError::NoRows);
+    check(HEADER_LEN, &[0], PageError::Jump { index: 0 });
+    check(HEADER_LEN, &[3], PageError::Jump { index: 0 });
+    check(HEADER_LEN + 2, &[1], PageError::Jump { index: 0 });
+    check(
+        jumps_end,
+        &[200],
+        PageError::Table { column: 0, previous: 0, end: 200, all: len - jumps_end - END_LEN },
+    );
+    check(jumps_end + END_LEN, &[0xff], PageError::Column { column: 0 });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_page_gives_back_what_was_sealed(input in input(), from in any::<Index>(), to in any::<Index>()) {
+        let page = seal(&input);
+        let again = Page::from_bytes(page.as_bytes());
+        prop_assert_eq!(again.as_ref(), Ok(&page));
+        let rows = input.times.len();
+        let all = TimeRange { first: UnixSeconds(input.times[0]), last: UnixSeconds(input.times[rows - 1]) };
+        prop_assert_eq!(page.span(), all);
+        prop_assert_eq!((page.rows(), page.columns(), page.step()), (rows, input.columns.len(), input.step));
+        let window = TimeRange {
+            first: UnixSeconds(input.times[from.index(rows)] - 1),
+            last: UnixSeconds(input.times[to.index(rows)]),
+        };
+        for column in 0..input.columns.len() {
+            for window in [TimeRange::ALL, window] {
+                prop_assert_eq!(read(&page, column, window), expected(&input, column, window));
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_bytes_are_refused_or_read(
+        input in input(),
+        damage in vec((any::<Index>(), any::<u8>()), 1..4),
+        cut in prop::option::of(any::<Index>()),
+    ) {
+        let page = seal(&input);
+        let mut bytes = page.as_bytes().to_vec();
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        if let Ok(page) = Page::from_bytes(&bytes) {
+            let _ = page.span();
+            for column in 0..=page.columns() {
+                prop_assert_eq!(read(&page, column, TimeRange::ALL).len(), page.rows());
+            }
+        }
+    }
+}
