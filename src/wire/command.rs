@@ -105,6 +105,10 @@ pub struct PointFlags {
     pub empty: bool,
 }
 
+/// The bits of a label's source that mean something outside of the child: 1 automatic, 2 configured, 4 kubernetes,
+/// 8 cloud link. Commands carry the low 32 bits as they came: 1.37 adds bit 29, 2.9 bit 31, and a number may be negative.
+pub const LABEL_SOURCE_MASK: u32 = 0x1fff_ffff;
+
 /// What a `VARIABLE` line belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VariableScope {

@@ -1,0 +1,408 @@
+//! LZ4 packets: raw blocks, each with the text of the packets before it as its dictionary.
+//!
+//! A match may start in any of the last 65 535 bytes of text and run into the current block. So text is decoded into
+//! one buffer, behind the text it refers to, and read where it lies:
+//!
+//! ```text
+//!  0              taken     end                 BUFFER
+//!  |  history     |  text   |  next blocks ...  |
+//!  |  lines acted on        |  not decoded yet
+//!                 |  a line that has no end yet
+//! ```
+//!
+//! When a block does not fit behind `end`, the last 64 KiB move to the front, and the unfinished line with them: at
+//! most once for every 16 KiB of text. Nothing is copied otherwise.
+
+use lz4_flex::block::{
+    CompressTable, compress_into_with_dict, compress_into_with_table, decompress_into_with_dict,
+    get_maximum_output_size,
+};
+use memchr::memrchr;
+
+use super::{MAX_PLAINTEXT, MAX_SENT_PAYLOAD, MAX_SENT_PLAINTEXT, encode_header};
+use crate::wire::capability::Capabilities;
+
+/// How far back a match can reach, and one byte.
+const HISTORY: usize = 64 * 1024;
+/// Blocks of this size on touch most of the history.
+const WARM_FROM: usize = 1024;
+/// History and two of the largest blocks: all that a compressed connection holds on to. With four the history would move
+/// half as often, and no difference was measured.
+const BUFFER: usize = HISTORY + 2 * MAX_PLAINTEXT;
+
+/// The block is no LZ4, refers to text before the beginning, or is longer than a packet may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an LZ4 block of {len} bytes cannot be decoded")]
+pub struct CorruptBlock {
+    pub len: usize,
+}
+
+/// The decoder of one connection.
+#[derive(Debug, Default)]
+pub struct Lz4Window {
+    /// Empty until the first block.
+    buffer: Vec<u8>,
+    /// Before it, text that was consumed.
+    taken: usize,
+    /// Behind it, nothing.
+    end: usize,
+}
+
+impl Lz4Window {
+    /// Decodes the next block; its text is behind what [`text`](Self::text) still held. After an error the window is
+    /// of no use.
+    ///
+    /// Not more than 64 KiB of text may be left unconsumed.
+    pub fn decode(&mut self, block: &[u8]) -> Result<(), CorruptBlock> {
+        assert!(self.end - self.taken <= HISTORY, "text must be consumed before more is decoded");
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; BUFFER];
+        }
+        let room = BUFFER - self.end;
+        let mut decoded = decode_block(block, &mut self.buffer, self.end, room.min(MAX_PLAINTEXT));
+        if decoded.is_none() && room < MAX_PLAINTEXT {
+            // Most blocks are far smaller than the largest, so it was worth a try.
+            self.move_to_front();
+            decoded = decode_block(block, &mut self.buffer, self.end, MAX_PLAINTEXT);
+        }
+        self.end = decoded.ok_or(CorruptBlock { len: block.len() })?;
+        Ok(())
+    }
+
+    fn move_to_front(&mut self) {
+        let moved = self.end.saturating_sub(HISTORY);
+        self.buffer.copy_within(moved..self.end, 0);
+        self.taken -= moved;
+        self.end -= moved;
+    }
+
+    /// The text that was not consumed yet.
+    pub fn text(&self) -> &[u8] {
+        &self.buffer[self.taken..self.end]
+    }
+
+    /// Consumes the first `len` bytes of the text.
+    pub fn consume(&mut self, len: usize) {
+        assert!(len <= self.end - self.taken, "more consumed than there is");
+        self.taken += len;
+    }
+}
+
+/// Decodes `block` into `buffer[at..]`, at most `limit` bytes, with `buffer[..at]` as its history; the end of its text.
+fn decode_block(block: &[u8], buffer: &mut [u8], at: usize, limit: usize) -> Option<usize> {
+    let (history, room) = buffer.split_at_mut(at);
+    let dictionary = &history[at.saturating_sub(HISTORY)..];
+    if block.len() >= WARM_FROM {
+        warm(dictionary);
+    }
+    let written = decompress_into_with_dict(block, &mut room[..limit], dictionary).ok()?;
+    Some(at + written)
+}
+
+/// Reads a byte of each cache line, from front to back, which the processor does ahead of us; a large block's matches
+/// would fetch the same lines in no order, a miss each. With thousands of children no history is in the cache when its
+/// child's second comes.
+fn warm(history: &[u8]) {
+    const CACHE_LINE: usize = 64;
+    std::hint::black_box(history.iter().step_by(CACHE_LINE).fold(0u8, |all, byte| all ^ byte));
+}
+
+/// The encoder of one connection, for the child's side.
+///
+/// A message is cut into packets of at most [`MAX_SENT_PLAINTEXT`] bytes of text; with BINARY anywhere, without it
+/// after the last newline that fits.
+#[derive(Debug)]
+pub struct Lz4Encoder {
+    /// The end of what was sent, up to twice the history before it is shortened.
+    history: Vec<u8>,
+    table: Table,
+    cuts_anywhere: bool,
+    packet: Vec<u8>,
+}
+
+/// `CompressTable` does not show itself.
+struct Table(CompressTable);
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Table")
+    }
+}
+
+/// From this size on a block refers to the history. The dictionary is indexed anew for each block, which costs more
+/// than the better ratio is worth on a short one; blocks without it are as valid.
+const LINKED_FROM: usize = 4 * 1024;
+
+impl Lz4Encoder {
+    pub fn new(agreed: Capabilities) -> Lz4Encoder {
+        Lz4Encoder {
+            history: Vec::new(),
+            table: Table(CompressTable::small()),
+            cuts_anywhere: agreed.contains(Capabilities::BINARY),
+            packet: vec![0; get_maximum_output_size(MAX_SENT_PLAINTEXT)],
+        }
+    }
+
+    /// Appends the packets of `text` to `out`.
+    pub fn encode(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (part, behind) = rest.split_at(self.cut(rest));
+            self.encode_packet(part, out);
+            rest = behind;
+        }
+    }
+
+    fn cut(&self, text: &[u8]) -> usize {
+        if text.len() <= MAX_SENT_PLAINTEXT {
+            return text.len();
+        }
+        let newline = memrchr(b'\n', &text[..MAX_SENT_PLAINTEXT]).filter(|_| !self.cuts_anywhere);
+        newline.map_or(MAX_SENT_PLAINTEXT, |last| last + 1)
+    }
+
+    fn encode_packet(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        let compressed = if text.len() >= LINKED_FROM {
+            let dictionary = &self.history[self.history.len().saturating_sub(HISTORY)..];
+            compress_into_with_dict(text, &mut self.packet, dictionary)
+        } else {
+            compress_into_with_table(text, &mut self.packet, &mut self.table.0)
+        };
+        match compressed {
+            Ok(len) if len <= MAX_SENT_PAYLOAD => {
+                out.extend_from_slice(&encode_header(len));
+                out.extend_from_slice(&self.packet[..len]);
+                self.remember(text);
+            }
+            // Text that grows when compressed: two halves fit for certain.
+            _ => {
+                let (first, second) = text.split_at(text.len() / 2);
+                self.encode_packet(first, out);
+                self.encode_packet(second, out);
+            }
+        }
+    }
+
+    fn remember(&mut self, text: &[u8]) {
+        if self.history.len() + text.len() > 2 * HISTORY {
+            let dropped = self.history.len() - HISTORY;
+            self.history.drain(..dropped);
+        }
+        self.history.extend_from_slice(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::compression::{HEADER_LEN, decode_header};
+    use proptest::prelude::*;
+
+    fn hex(text: &str) -> Vec<u8> {
+        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let digit = |byte: u8| char::from(byte).to_digit(16).unwrap() as u8;
+        digits.chunks(2).map(|pair| digit(pair[0]) * 16 + digit(pair[1])).collect()
+    }
+
+    /// The payloads of packets that follow each other.
+    fn payloads(mut packets: &[u8]) -> Vec<&[u8]> {
+        let mut found = Vec::new();
+        while let Some((header, rest)) = packets.split_first_chunk::<HEADER_LEN>() {
+            let (payload, rest) = rest.split_at(decode_header(*header).unwrap());
+            found.push(payload);
+            packets = rest;
+        }
+        found
+    }
+
+    /// What one window makes of packets, all text taken at once.
+    fn decoded(packets: &[u8]) -> Vec<Vec<u8>> {
+        let mut window = Lz4Window::default();
+        let texts = payloads(packets).into_iter().map(|payload| {
+            window.decode(payload).unwrap();
+            let text = window.text().to_vec();
+            window.consume(text.len());
+            text
+        });
+        texts.collect()
+    }
+
+    #[test]
+    fn packets_of_a_1_37_child_refer_to_the_packet_before() {
+        let packets = hex(
+            "faf3800a f40b43484152542022662e63222022222022742220227522202266221500f21d6c696e65222031\
+             20312022202020222022666e2e706c7567696e222022220a44494d454e53494f4e202264220400766162736f6c7574360073\
+             220a424547494e520051300a5345542a00803d20310a454e440a\
+             fa8b800a 0f1e000560320a454e440a fa8b800a 0f1e000560330a454e440a",
+        );
+        let texts = decoded(&packets);
+        assert_eq!(
+            String::from_utf8_lossy(&texts[0]),
+            "CHART \"f.c\" \"\" \"t\" \"u\" \"f\" \"f.c\" \"line\" 1 1 \"   \" \"fn.plugin\" \"\"\n\
+             DIMENSION \"d\" \"d\" \"absolute\" 1 1 \"  \"\nBEGIN \"f.c\" 0\nSET \"d\" = 1\nEND\n"
+        );
+        assert_eq!(texts[1], b"BEGIN \"f.c\" 0\nSET \"d\" = 2\nEND\n");
+        assert_eq!(texts[2], b"BEGIN \"f.c\" 0\nSET \"d\" = 3\nEND\n");
+    }
+
+    #[test]
+    fn packets_of_the_reference_library_are_read() {
+        let packets = hex(
+            "fac5800a f61e424547494e202273797374656d2e6c6f61642220313030303231350a53455420226c6f61643122\
+             203d203132301200683522203d203923000112007037310a454e440a\
+             faa5800a 0f55000536313938430003550016361200763522203d203937110003550060320a454e440a",
+        );
+        let texts = decoded(&packets);
+        assert_eq!(
+            String::from_utf8_lossy(&texts[0]),
+            "BEGIN \"system.load\" 1000215\nSET \"load1\" = 120\nSET \"load5\" = 95\nSET \"load15\" = 71\nEND\n"
+        );
+        assert_eq!(
+            String::from_utf8_lossy(&texts[1]),
+            "BEGIN \"system.load\" 1000198\nSET \"load1\" = 126\nSET \"load5\" = 97\nSET \"load15\" = 72\nEND\n"
+        );
+    }
+
+    #[test]
+    fn packets_of_a_2_9_child_are_read() {
+        let packets = hex("faa1800a f0105641524941424c4520484f53542068766172203d20372e303030303030300a\
+             fab0800a d3434c41494d45445f49442027610100f6022d323930302d343030302d383030302d300100a0312720274e554c4c270a");
+        let texts = decoded(&packets);
+        assert_eq!(texts[0], b"VARIABLE HOST hvar = 7.0000000\n");
+        assert_eq!(texts[1], b"CLAIMED_ID 'aaaaaaaa-2900-4000-8000-000000000001' 'NULL'\n");
+    }
+
+    #[test]
+    fn a_match_before_the_beginning_is_corrupt() {
+        let mut window = Lz4Window::default();
+        assert_eq!(window.decode(&hex("0f1e000560320a454e440a")), Err(CorruptBlock { len: 11 }));
+        for block in [&b""[..], b"\x10", b"\x10a\x00\x00", b"\xf0\xff"] {
+            assert!(Lz4Window::default().decode(block).is_err(), "{block:?}");
+        }
+    }
+
+    #[test]
+    fn a_block_of_more_than_the_largest_text_is_corrupt() {
+        for (len, fits) in [(MAX_PLAINTEXT, true), (MAX_PLAINTEXT + 1, false)] {
+            let block = lz4_flex::block::compress(&vec![b'x'; len]);
+            assert_eq!(Lz4Window::default().decode(&block).is_ok(), fits, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn an_unfinished_line_survives_every_move() {
+        let mut window = Lz4Window::default();
+        let mut encoder = Lz4Encoder::new(Capabilities::BINARY);
+        let line: Vec<u8> = (0..HISTORY as u32 - 20_000).map(|at| b'a' + (at * at % 23) as u8).collect();
+        let noise: Vec<u8> =
+            (0..60_000_u32).map(|at| at.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+        let mut packets = Vec::new();
+        encoder.encode(&noise, &mut packets);
+        encoder.encode(&line, &mut packets);
+        for payload in payloads(&packets) {
+            window.decode(payload).unwrap();
+            let consumed = window.text().len().saturating_sub(line.len());
+            window.consume(consumed);
+        }
+        assert_eq!(window.text(), line);
+    }
+
+    #[test]
+    fn without_binary_a_packet_ends_at_a_newline() {
+        let line = [&[b'x'; 7000][..], b"\n"].concat();
+        let lines = line.repeat(9);
+        for (agreed, cut_anywhere) in [(Capabilities::NONE, false), (Capabilities::BINARY, true)] {
+            let mut packets = Vec::new();
+            Lz4Encoder::new(agreed).encode(&lines, &mut packets);
+            let texts = decoded(&packets);
+            assert_eq!(texts.concat(), lines);
+            assert_eq!(texts.iter().any(|text| !text.ends_with(b"\n")), cut_anywhere);
+        }
+    }
+
+    #[test]
+    fn incompressible_text_stays_within_every_receivers_limit() {
+        let mut state = 1_u64;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 56) as u8
+        })
+        .take(100_000)
+        .collect();
+        let mut packets = Vec::new();
+        Lz4Encoder::new(Capabilities::BINARY).encode(&noise, &mut packets);
+        assert!(payloads(&packets).iter().all(|payload| payload.len() <= MAX_SENT_PAYLOAD));
+        assert_eq!(decoded(&packets).concat(), noise);
+    }
+
+    /// Messages of lines that look alike, as real ones do, and some that do not.
+    fn messages() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let lines = proptest::collection::vec("SET \"[ab]{1,3}\" = [0-9]{1,4}\n", 1..400);
+        let alike = lines.prop_map(|lines| lines.concat().into_bytes());
+        let noise = proptest::collection::vec(any::<u8>(), 1..MAX_SENT_PLAINTEXT);
+        let same = (any::<u8>(), 1..MAX_SENT_PLAINTEXT).prop_map(|(byte, len)| vec![byte; len]);
+        proptest::collection::vec(prop_oneof![6 => alike, 1 => noise, 1 => same], 1..40)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 32, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_window_decodes_what_a_full_history_decodes(messages in messages(), all_linked in any::<bool>()) {
+            let mut window = Lz4Window::default();
+            let mut text = Vec::new();
+            for message in &messages {
+                let history = &text[text.len().saturating_sub(HISTORY)..];
+                let block = if all_linked {
+                    lz4_flex::block::compress_with_dict(message, history)
+                } else {
+                    lz4_flex::block::compress(message)
+                };
+                let plain = lz4_flex::block::decompress_with_dict(&block, MAX_PLAINTEXT, history).unwrap();
+                window.decode(&block).unwrap();
+                prop_assert_eq!(window.text(), &plain[..]);
+                window.consume(plain.len());
+                text.extend_from_slice(&plain);
+            }
+        }
+
+        #[test]
+        fn the_encoder_is_read_by_the_window(messages in messages()) {
+            let mut encoder = Lz4Encoder::new(Capabilities::BINARY);
+            let mut packets = Vec::new();
+            for message in &messages {
+                encoder.encode(message, &mut packets);
+            }
+            prop_assert_eq!(decoded(&packets).concat(), messages.concat());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn damaged_blocks_neither_panic_nor_differ_from_the_library(
+            text in "(SET \"[ab]{1,3}\" = [0-9]{1,4}\n){1,40}",
+            damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let mut block = lz4_flex::block::compress(text.as_bytes());
+            for (place, byte) in damage {
+                let place = place.index(block.len());
+                block[place] = byte;
+            }
+            let mut window = Lz4Window::default();
+            let ours = window.decode(&block).map(|()| window.text().to_vec());
+            if let Ok(library) = lz4_flex::block::decompress(&block, MAX_PLAINTEXT) {
+                prop_assert_eq!(ours, Ok(library));
+            }
+        }
+
+        #[test]
+        fn no_bytes_panic(blocks in proptest::collection::vec(any::<Vec<u8>>(), 1..4)) {
+            let mut window = Lz4Window::default();
+            for block in blocks {
+                let _ = window.decode(&block);
+            }
+        }
+    }
+}
