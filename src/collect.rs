@@ -36,24 +36,24 @@ pub struct Reading {
     pub no_reset_flag: bool,
 }
 
+impl Reading {
+    fn is_percentage(&self) -> bool {
+        matches!(self.algorithm, Algorithm::PercentageOfAbsoluteRow | Algorithm::PercentageOfIncrementalRow)
+    }
+}
+
 /// One dimension between two collections.
 #[derive(Clone, Debug)]
 struct Dimension {
     reading: Reading,
-    /// The newest collected value, valid when `set`.
-    collected: i64,
-    /// The collected value before it.
+    /// The newest collected value.
     last: i64,
     /// Greatest absolute value ever collected: tells 32 bit counters from 64 bit ones.
     max: u64,
-    /// Computed from `collected`, and not yet given to a boundary.
-    calculated: f64,
     /// Incremental: what came after the last boundary. Others: the last calculated value.
     carry: f64,
     /// How often it was collected, as far as it matters: 2 means often enough to store.
     collections: u8,
-    /// Collected since the last `END`.
-    set: bool,
     reset: bool,
 }
 
@@ -83,9 +83,31 @@ pub struct Collector {
     /// The next `BEGIN`'s interval is not to be trusted; the clock is asked instead.
     sync_clock: bool,
     store_first: bool,
+    /// Some dimension's value is a share of the whole row's.
+    has_percentages: bool,
     dimensions: Vec<Dimension>,
+}
+
+/// What is collected between `BEGIN` and `END`, and the rows that come of it. One serves all charts of a connection: it
+/// stays in the cache, while a chart's own state is looked at once a second, from front to back, at `END`.
+#[derive(Clone, Debug, Default)]
+pub struct Collection {
+    /// The collected value of each dimension; `None`: it was not collected.
+    collected: Vec<Option<i64>>,
+    /// Computed from the collected value, and not yet given to a boundary.
+    calculated: Vec<f64>,
     values: Vec<f32>,
     resets: Vec<bool>,
+}
+
+impl Collection {
+    /// `SET`: one dimension's collected value. A dimension that was defined after `BEGIN` has no place in this collection.
+    #[inline]
+    pub fn set(&mut self, index: usize, value: i64) {
+        if let Some(place) = self.collected.get_mut(index) {
+            *place = Some(value);
+        }
+    }
 }
 
 impl Collector {
@@ -100,23 +122,20 @@ impl Collector {
             done: false,
             sync_clock: true,
             store_first,
+            has_percentages: false,
             dimensions: Vec::new(),
-            values: Vec::new(),
-            resets: Vec::new(),
         }
     }
 
     /// Adds a dimension; its index is the number of dimensions before it. The clock is asked at the next `BEGIN`.
     pub fn add_dimension(&mut self, reading: Reading) {
+        self.has_percentages |= reading.is_percentage();
         self.dimensions.push(Dimension {
             reading,
-            collected: 0,
             last: 0,
             max: 0,
-            calculated: 0.0,
             carry: 0.0,
             collections: u8::from(self.store_first),
-            set: false,
             reset: false,
         });
         self.sync_clock = true;
@@ -125,6 +144,8 @@ impl Collector {
     /// Changes how a dimension's values are read.
     pub fn redefine_dimension(&mut self, index: usize, reading: Reading) {
         self.dimensions[index].reading = reading;
+        self.dimensions[index].reset = false;
+        self.has_percentages = self.dimensions.iter().any(|dimension| dimension.reading.is_percentage());
     }
 
     /// The chart was defined again, maybe with another `update_every` (seconds).
@@ -136,10 +157,9 @@ impl Collector {
 
     /// `BEGIN`: a collection starts. `microseconds` since the previous one as the child says, 0 or less for unknown;
     /// `longest_us` is the chart's whole retention: after a longer pause it starts from scratch.
-    pub fn begin(&mut self, microseconds: i64, now_us: i64, longest_us: i64) {
-        for dimension in &mut self.dimensions {
-            dimension.set = false;
-        }
+    pub fn begin(&mut self, microseconds: i64, now_us: i64, longest_us: i64, collection: &mut Collection) {
+        collection.collected.clear();
+        collection.collected.resize(self.dimensions.len(), None);
         let Some(last_collected_us) = self.last_collected_us.filter(|_| self.done) else {
             self.interval_us = 0;
             return;
@@ -152,15 +172,9 @@ impl Collector {
         }
     }
 
-    /// `SET`: one dimension's collected value.
-    pub fn set(&mut self, index: usize, value: i64) {
-        let dimension = &mut self.dimensions[index];
-        dimension.collected = value;
-        dimension.set = true;
-    }
-
     /// `END`: stores what is due, by calling `store` with each row in time order.
-    pub fn end(&mut self, now_us: i64, mut store: impl FnMut(CollectedRow<'_>)) {
+    pub fn end(&mut self, now_us: i64, collection: &mut Collection, mut store: impl FnMut(CollectedRow<'_>)) {
+        collection.collected.resize(self.dimensions.len(), None);
         let unit = self.update_every_us;
         let mut first = false;
         let (mut previous_us, collected_us) = match self.last_collected_us {
@@ -191,30 +205,32 @@ impl Collector {
             self.done = true;
         }
 
-        self.calculate();
+        self.calculate(collection);
         let mut iterations =
             (collected_us - boundary_us).div_euclid(unit) + i64::from(collected_us.rem_euclid(unit) == 0);
         if iterations >= GAP_FROM_ITERATIONS {
             let skipped =
                 (iterations - (GAP_FROM_ITERATIONS - 1)).min((collected_us - boundary_us).div_euclid(unit));
             boundary_us += skipped * unit;
-            self.skip_to(boundary_us, previous_us, collected_us);
+            self.skip_to(boundary_us, previous_us, collected_us, collection);
             previous_us = boundary_us;
             iterations -= skipped;
         }
         while boundary_us + unit <= collected_us {
             boundary_us += unit;
             let share = (boundary_us - previous_us) as f64 / (collected_us - previous_us) as f64;
-            let stores = self.interpolate(share, iterations, may_store);
-            if stores {
-                let resets = if self.dimensions.iter().any(|d| d.reset) { &self.resets[..] } else { &[] };
-                store(CollectedRow { time: boundary_us / MICROSECONDS, values: &self.values, resets });
+            if self.interpolate(share, iterations, may_store, collection) {
+                store(CollectedRow {
+                    time: boundary_us / MICROSECONDS,
+                    values: &collection.values,
+                    resets: &collection.resets,
+                });
             }
             previous_us = boundary_us;
             iterations -= 1;
         }
         self.last_updated_us = Some(boundary_us);
-        self.carry_over(first);
+        self.carry_over(first, collection);
     }
 
     /// Point by point of a replicated past: `dimension` was collected once more.
@@ -231,21 +247,21 @@ impl Collector {
     }
 
     /// `RSSTATE` and `REND … true`: the times of the child's arithmetic. From now on its intervals are trusted.
-    /// Times that are not later than ours change nothing.
+    /// Times that are not later than ours change nothing, nor does 0, which stands for never.
     pub fn restore(&mut self, last_collected_us: i64, last_updated_us: i64) {
-        if self.last_collected_us.is_none_or(|ours| ours < last_collected_us) {
-            self.last_collected_us = Some(last_collected_us);
-        }
-        if self.last_updated_us.is_none_or(|ours| ours < last_updated_us) {
-            self.last_updated_us = Some(last_updated_us);
-        }
+        let later = |ours: Option<i64>, theirs: i64| ours.max((theirs > 0).then_some(theirs));
+        self.last_collected_us = later(self.last_collected_us, last_collected_us);
+        self.last_updated_us = later(self.last_updated_us, last_updated_us);
         self.done = true;
         self.sync_clock = false;
     }
 
-    /// Does not trust the child's next interval: it reconnected, or was defined again.
-    pub fn resync(&mut self) {
-        self.sync_clock = true;
+    /// `REND … true` without `RSSTATE`: the child had nothing to tell of its arithmetic. From now on its intervals are
+    /// trusted, as at every parent; but not the first one after a pause, which would put the next value that much into
+    /// the past.
+    pub fn replication_is_over(&mut self, now_us: i64) {
+        let pause_us = self.last_collected_us.map_or(0, |last| now_us.saturating_sub(last).saturating_abs());
+        self.sync_clock = pause_us >= 2 * self.update_every_us;
     }
 
     /// The last collected value of a dimension and when it was collected (microseconds since the epoch).
@@ -260,69 +276,84 @@ impl Collector {
         self.last_updated_us = None;
         self.done = false;
         for dimension in &mut self.dimensions {
-            dimension.calculated = 0.0;
             dimension.carry = 0.0;
             dimension.max = 0;
             dimension.collections = u8::from(self.store_first);
         }
     }
 
-    /// What each dimension's collected value means, by its algorithm.
-    fn calculate(&mut self) {
-        let mut row_total = 0i64;
-        let mut row_last_total = 0i64;
-        for dimension in self.dimensions.iter_mut().filter(|d| d.set) {
-            dimension.reset = false;
-            dimension.collections = (dimension.collections + 1).min(2);
-            dimension.max = dimension.max.max(dimension.collected.unsigned_abs());
+    /// The sums of the row's collected values, and of the values before them. Counters that went back count as still.
+    fn totals(&mut self, collection: &Collection) -> (i64, i64) {
+        let (mut row_total, mut row_last_total) = (0i64, 0i64);
+        for (dimension, collected) in self.dimensions.iter_mut().zip(&collection.collected) {
+            let Some(collected) = *collected else { continue };
             if dimension.reading.algorithm == Algorithm::PercentageOfIncrementalRow {
-                if dimension.collections <= 1 {
-                    dimension.last = dimension.collected;
+                dimension.reset = false;
+                if dimension.collections == 0 {
+                    dimension.last = collected;
                 }
-                if dimension.collected < dimension.last {
+                if collected < dimension.last {
                     dimension.reset = !dimension.reading.no_reset_flag;
-                    dimension.last = dimension.collected;
+                    dimension.last = collected;
                 }
             }
-            row_total = row_total.wrapping_add(dimension.collected);
+            row_total = row_total.wrapping_add(collected);
             row_last_total = row_last_total.wrapping_add(dimension.last);
         }
-        for dimension in self.dimensions.iter_mut().filter(|d| d.set) {
-            let scale =
-                |value: f64| value * dimension.reading.multiplier as f64 / dimension.reading.divisor as f64;
-            dimension.calculated = match dimension.reading.algorithm {
-                Algorithm::Absolute => scale(dimension.collected as f64),
+        (row_total, row_last_total)
+    }
+
+    /// What each dimension's collected value means, by its algorithm.
+    fn calculate(&mut self, collection: &mut Collection) {
+        let (row_total, row_last_total) = if self.has_percentages { self.totals(collection) } else { (0, 0) };
+        collection.calculated.clear();
+        for (dimension, collected) in self.dimensions.iter_mut().zip(&collection.collected) {
+            let Some(collected) = *collected else {
+                collection.calculated.push(0.0);
+                continue;
+            };
+            dimension.collections = (dimension.collections + 1).min(2);
+            dimension.max = dimension.max.max(collected.unsigned_abs());
+            let reading = &dimension.reading;
+            let scale = |value: f64| value * reading.multiplier as f64 / reading.divisor as f64;
+            collection.calculated.push(match reading.algorithm {
+                Algorithm::Absolute => scale(collected as f64),
                 Algorithm::PercentageOfAbsoluteRow if row_total == 0 => 0.0,
-                Algorithm::PercentageOfAbsoluteRow => 100.0 * dimension.collected as f64 / row_total as f64,
+                Algorithm::PercentageOfAbsoluteRow => 100.0 * collected as f64 / row_total as f64,
                 Algorithm::Incremental | Algorithm::PercentageOfIncrementalRow
                     if dimension.collections <= 1 =>
                 {
                     0.0
                 }
                 Algorithm::Incremental => {
-                    let difference = counter_difference(dimension.last, dimension.collected, dimension.max);
-                    dimension.reset =
-                        !matches!(difference, Difference::Forward(_)) && !dimension.reading.no_reset_flag;
-                    dimension.calculated + scale(difference.amount() as f64)
+                    let difference = counter_difference(dimension.last, collected, dimension.max);
+                    dimension.reset = !matches!(difference, Difference::Forward(_)) && !reading.no_reset_flag;
+                    scale(difference.amount() as f64)
                 }
                 Algorithm::PercentageOfIncrementalRow => {
                     let total = row_total.wrapping_sub(row_last_total);
                     if total == 0 {
                         0.0
                     } else {
-                        100.0 * dimension.collected.wrapping_sub(dimension.last) as f64 / total as f64
+                        100.0 * collected.wrapping_sub(dimension.last) as f64 / total as f64
                     }
                 }
-            };
+            });
         }
     }
 
     /// The boundaries up to `boundary_us` are gaps: what incremental dimensions gained until then is lost.
-    fn skip_to(&mut self, boundary_us: i64, previous_us: i64, collected_us: i64) {
+    fn skip_to(
+        &mut self,
+        boundary_us: i64,
+        previous_us: i64,
+        collected_us: i64,
+        collection: &mut Collection,
+    ) {
         let left = (collected_us - boundary_us) as f64 / (collected_us - previous_us) as f64;
-        for dimension in &mut self.dimensions {
+        for (dimension, calculated) in self.dimensions.iter_mut().zip(&mut collection.calculated) {
             if dimension.reading.algorithm == Algorithm::Incremental {
-                dimension.calculated *= left;
+                *calculated *= left;
                 dimension.carry = 0.0;
             }
         }
@@ -330,44 +361,55 @@ impl Collector {
 
     /// Computes the row of the next boundary, which lies at `share` of the way from the previous one (or the previous
     /// collection) to this collection. Says whether there is anything to store in it.
-    fn interpolate(&mut self, share: f64, iterations: i64, may_store: bool) -> bool {
+    fn interpolate(
+        &mut self,
+        share: f64,
+        iterations: i64,
+        may_store: bool,
+        collection: &mut Collection,
+    ) -> bool {
         let update_every = (self.update_every_us / MICROSECONDS) as f64;
-        self.values.clear();
-        self.resets.clear();
-        let mut any = false;
-        for dimension in &mut self.dimensions {
+        let Collection { collected, calculated, values, resets } = collection;
+        values.clear();
+        resets.clear();
+        let (mut any, mut any_reset) = (false, false);
+        for ((dimension, collected), calculated) in self.dimensions.iter_mut().zip(collected).zip(calculated)
+        {
             let value = if dimension.reading.algorithm == Algorithm::Incremental {
-                let part = dimension.calculated * share;
-                dimension.calculated -= part;
+                let part = *calculated * share;
+                *calculated -= part;
                 let value = part + dimension.carry;
                 dimension.carry = 0.0;
                 value / update_every
             } else if iterations == 1 {
-                dimension.calculated
+                *calculated
             } else {
-                dimension.carry + (dimension.calculated - dimension.carry) * share
+                dimension.carry + (*calculated - dimension.carry) * share
             };
-            let stores =
-                dimension.set && may_store && dimension.collections > 1 && iterations < GAP_FROM_ITERATIONS;
-            self.values.push(if stores { value as f32 } else { f32::NAN });
-            self.resets.push(stores && dimension.reset);
+            let is_set = collected.is_some();
+            let stores = is_set && may_store && dimension.collections > 1 && iterations < GAP_FROM_ITERATIONS;
+            values.push(if stores { value as f32 } else { f32::NAN });
             any |= stores;
+            any_reset |= stores && dimension.reset;
+        }
+        if any_reset {
+            resets.extend(self.dimensions.iter().map(|dimension| dimension.reset));
         }
         any
     }
 
     /// What the next collection has to know of this one.
-    fn carry_over(&mut self, first: bool) {
-        for dimension in &mut self.dimensions {
-            if dimension.set {
-                dimension.last = dimension.collected;
+    fn carry_over(&mut self, first: bool, collection: &Collection) {
+        let collected = collection.collected.iter().zip(&collection.calculated);
+        for (dimension, (collected, calculated)) in self.dimensions.iter_mut().zip(collected) {
+            if let Some(collected) = *collected {
+                dimension.last = collected;
                 if dimension.reading.algorithm != Algorithm::Incremental {
-                    dimension.carry = dimension.calculated;
+                    dimension.carry = *calculated;
                 } else if !first {
-                    dimension.carry += dimension.calculated;
+                    dimension.carry += calculated;
                 }
             }
-            dimension.calculated = 0.0;
         }
     }
 }
@@ -388,14 +430,15 @@ mod tests {
         now_us: i64,
         values: &[Option<i64>],
     ) -> Vec<(i64, Vec<f32>)> {
-        collector.begin(microseconds, now_us, i64::MAX);
+        let mut collection = Collection::default();
+        collector.begin(microseconds, now_us, i64::MAX, &mut collection);
         for (index, value) in values.iter().enumerate() {
             if let Some(value) = value {
-                collector.set(index, *value);
+                collection.set(index, *value);
             }
         }
         let mut rows = Vec::new();
-        collector.end(now_us, |row| rows.push((row.time, row.values.to_vec())));
+        collector.end(now_us, &mut collection, |row| rows.push((row.time, row.values.to_vec())));
         rows
     }
 
@@ -433,7 +476,7 @@ mod tests {
             (3, [97.28627, 0.2719166, -2.883027]),
             (4, [74.11107, 0.1976295, -2.2]),
             (5, [72.25192, 0.2027062, -1.5]),
-            (6, [2.402874, 0.3995771, -1.483180]),
+            (6, [2.402874, 0.3995771, -1.48318]),
             (7, [95.78544, 0.3831418, -0.8]),
             (10, [100.0, 0.4, 0.5868842]),
             (11, [100.0, 0.4, 2.0]),
@@ -501,10 +544,11 @@ mod tests {
         collector.add_dimension(reading(Algorithm::Absolute, 1, 1));
         collect(&mut collector, 0, T * 1_000_000, &[Some(1)]);
         collect(&mut collector, 0, T * 1_000_000 + 1_500_000, &[Some(1)]);
-        collector.begin(10_000_000, (T + 11) * 1_000_000, 5_000_000);
-        collector.set(0, 9);
+        let mut collection = Collection::default();
+        collector.begin(10_000_000, (T + 11) * 1_000_000, 5_000_000, &mut collection);
+        collection.set(0, 9);
         let mut rows = 0;
-        collector.end((T + 11) * 1_000_000, |_| rows += 1);
+        collector.end((T + 11) * 1_000_000, &mut collection, |_| rows += 1);
         assert_eq!(rows, 0);
     }
 
@@ -521,9 +565,10 @@ mod tests {
         }
         for value in [i64::MIN, i64::MAX, 0, -1, 1, i64::MAX, i64::MIN] {
             for microseconds in [i64::MIN, 0, 1, 3_600_000_000] {
-                collector.begin(microseconds, T * 1_000_000, 3_600_000_000);
-                (0..4).for_each(|index| collector.set(index, value));
-                collector.end(T * 1_000_000, |_| {});
+                let mut collection = Collection::default();
+                collector.begin(microseconds, T * 1_000_000, 3_600_000_000, &mut collection);
+                (0..4).for_each(|index| collection.set(index, value));
+                collector.end(T * 1_000_000, &mut collection, |_| {});
             }
         }
     }

@@ -1,0 +1,18 @@
+//! What exists: hosts, their charts, the dimensions of those, and their labels.
+//!
+//! Descriptions are immutable and shared: the shard that owns a host changes its own copy and publishes a
+//! [`HostSnapshot`] of it; readers on other cores keep whatever snapshot they hold. Nothing here says what was
+//! measured; that is in the engine, under the [`GroupId`](dbengine::GroupId) that a chart carries.
+
+pub mod chart;
+
+pub mod dimension;
+
+pub mod host;
+
+pub mod label;
+
+pub use chart::Chart;
+pub use dimension::Dimension;
+pub use host::{HostInfo, HostSnapshot, HostState};
+pub use label::{Label, Labels};

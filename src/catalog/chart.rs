@@ -1,0 +1,49 @@
+//! A chart: dimensions that are collected, sent, stored and shown together.
+
+use std::collections::BTreeMap;
+
+use dbengine::GroupId;
+
+use super::{Dimension, Labels};
+use crate::wire::command::ChartType;
+
+/// A chart as its child defined it, defaults filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chart {
+    /// `type.id`, unique in its host.
+    pub id: Box<str>,
+    /// With the type in front; the same as the id when the child gave none.
+    pub name: Box<str>,
+    pub title: Box<str>,
+    pub units: Box<str>,
+    pub family: Box<str>,
+    pub context: Box<str>,
+    pub chart_type: ChartType,
+    pub priority: i64,
+    /// Seconds between samples.
+    pub update_every: u32,
+    pub plugin: Box<str>,
+    pub module: Box<str>,
+    pub hidden: bool,
+    pub obsolete: bool,
+    pub store_first: bool,
+    pub labels: Labels,
+    /// In the order of their definition; the index is the column of the group.
+    pub dimensions: Vec<Dimension>,
+    /// Numbers that alerts may use, by name.
+    pub variables: BTreeMap<Box<str>, f64>,
+    /// Where its samples are, in the engine of the host's shard.
+    pub group: GroupId,
+}
+
+impl Chart {
+    /// The part of the id before the first dot.
+    pub fn type_name(&self) -> &str {
+        self.id.split_once('.').map_or(&self.id, |(type_name, _)| type_name)
+    }
+
+    /// Whether dashboards list it: neither hidden nor gone, and with something to draw.
+    pub fn is_visible(&self) -> bool {
+        !self.hidden && !self.obsolete && !self.dimensions.is_empty()
+    }
+}

@@ -1,0 +1,86 @@
+//! A host: one monitored machine, its identity and its charts.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use dbengine::UnixSeconds;
+use uuid::Uuid;
+
+use super::{Chart, Labels};
+use crate::config::MemoryMode;
+use crate::shard::placement::ShardId;
+
+/// Who a host is, as its latest `STREAM` request and its label lines say.
+#[derive(Clone, Debug)]
+pub struct HostInfo {
+    /// What makes it this host and no other.
+    pub machine_guid: Uuid,
+    /// For people; two hosts may have the same.
+    pub hostname: Box<str>,
+    pub registry_hostname: Box<str>,
+    pub os: Box<str>,
+    pub timezone: Box<str>,
+    pub abbrev_timezone: Box<str>,
+    /// Seconds east of UTC.
+    pub utc_offset: i32,
+    /// Agents between it and us, itself included: 0 for ourselves, 1 for a child that streams itself.
+    pub hops: u32,
+    /// Seconds between samples of charts that do not say theirs.
+    pub update_every: u32,
+    pub program_name: Box<str>,
+    pub program_version: Box<str>,
+    /// Facts of the machine by their `NETDATA_*` names.
+    pub system: BTreeMap<Box<str>, Box<str>>,
+    pub labels: Labels,
+    /// Numbers that alerts may use, by name.
+    pub variables: BTreeMap<Box<str>, f64>,
+    pub claim_id: Option<Uuid>,
+    pub memory_mode: MemoryMode,
+    /// Rows kept a chart, in the memory modes that count rows.
+    pub history: u32,
+}
+
+/// Whether a host streams to us now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostState {
+    /// Ourselves.
+    Localhost,
+    Connected {
+        since: UnixSeconds,
+        peer: SocketAddr,
+    },
+    /// It did, and left for this reason.
+    Disconnected {
+        since: UnixSeconds,
+        reason: Box<str>,
+    },
+}
+
+impl HostState {
+    /// What `reachable` means in the API: ourselves, or receiving now.
+    pub fn is_reachable(&self) -> bool {
+        !matches!(self, Self::Disconnected { .. })
+    }
+}
+
+/// All that readers need to know of a host, as of the moment of its making.
+#[derive(Clone, Debug)]
+pub struct HostSnapshot {
+    pub info: Arc<HostInfo>,
+    pub state: HostState,
+    /// Who to ask for its samples.
+    pub shard: ShardId,
+    /// In the order of their definition, obsolete and hidden ones included.
+    pub charts: Vec<Arc<Chart>>,
+}
+
+impl HostSnapshot {
+    /// The chart of this id, else the one of this name.
+    pub fn chart(&self, id_or_name: &str) -> Option<&Arc<Chart>> {
+        self.charts
+            .iter()
+            .find(|chart| &*chart.id == id_or_name)
+            .or_else(|| self.charts.iter().find(|chart| &*chart.name == id_or_name))
+    }
+}

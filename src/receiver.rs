@@ -1,0 +1,767 @@
+//! One child, from its accepted request to its goodbye: [`Command`]s -> definitions in its [`Mirror`], samples in the
+//! engine, and the parent's lines back.
+//!
+//! ```text
+//!            CHART, DIMENSION …          REPLAY_CHART             REND … true
+//! a chart:  ------------------> Defined -------------> Replicating ----------> Live
+//!                                  ^                                            |
+//!                                  +------ CHART_DEFINITION_END again ----------+
+//! ```
+//!
+//! A receiver acts on whole units only: a row is stored at `END`, `END2`, or the end of a replayed group, so that a
+//! connection cut in the middle of one leaves nothing half done. Unknown keywords are counted and skipped; structural
+//! damage (data of an unknown chart, a bound passed) ends the connection, with its reason.
+//!
+//! For the past it asks nothing yet: every definition is answered with the empty request, after which the child sends
+//! live data. What a child replays all the same is stored when it is newer than what is there.
+//!
+//! Source: streaming protocol sections 4 to 6.
+
+mod ids;
+
+mod mirror;
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use dbengine::{Appended, Engine, Row, SampleFlags, UnixSeconds};
+
+use crate::catalog::label::{LabelSource, clean_value};
+use crate::catalog::{Label, Labels};
+use crate::collect::{CollectedRow, Collection};
+use crate::config::Limits;
+use crate::telemetry::ChildCounters;
+use crate::wire::InboundError;
+use crate::wire::capability::Capabilities;
+use crate::wire::command::{
+    Collected, Command, Instruction, PointFlags, Reference, ReplayedPoint, Slot, VariableScope,
+};
+use crate::wire::instruction::encode_instruction;
+use ids::Expected;
+use mirror::text;
+pub use mirror::{ChartIndex, Mirror, MirroredChart};
+
+/// How far ahead of our clock a sample may be stamped, in seconds; further ones would block the samples to come.
+const FURTHEST_FUTURE_S: i64 = 86_400;
+/// How far ahead of our clock a replayed group may end that came without the child's clock, plus update every.
+const REPLAY_AHEAD_S: i64 = 5;
+/// Kinds of unknown keywords that a connection logs; the rest is only counted.
+const LOGGED_KEYWORDS: usize = 16;
+/// Labels or variables that a host or a chart may have.
+const MOST_LABELS: usize = 1000;
+
+/// Why a connection with a child ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DisconnectReason {
+    #[error("the child closed the connection")]
+    ClosedByChild,
+    #[error("socket: {0}")]
+    Socket(#[from] std::io::Error),
+    #[error("nothing received for {seconds} s")]
+    Idle { seconds: u64 },
+    #[error("a newer connection of the same machine GUID took over")]
+    Replaced,
+    #[error("the parent shuts down")]
+    Shutdown,
+    #[error("the child does not read: {pending} bytes are waiting for it")]
+    NotReading { pending: usize },
+    #[error(transparent)]
+    Protocol(InboundError<Infallible>),
+    #[error("{keyword} names chart '{chart}', which was not defined on this connection")]
+    UnknownChart { keyword: &'static str, chart: Box<str> },
+    #[error("{keyword} names dimension '{dimension}', which chart '{chart}' does not have")]
+    UnknownDimension { keyword: &'static str, chart: Box<str>, dimension: Box<str> },
+    #[error("{keyword} outside of the block it belongs to")]
+    OutOfPlace { keyword: &'static str },
+    #[error("chart id '{id}' is not of the form type.id")]
+    ChartId { id: Box<str> },
+    #[error("more than {limit} charts ([limits] charts per host)")]
+    TooManyCharts { limit: usize },
+    #[error("more than {limit} dimensions ([limits] dimensions per host)")]
+    TooManyDimensions { limit: usize },
+    #[error("slot {slot} is beyond {limit} ([limits] slots)")]
+    SlotOutOfBounds { slot: u32, limit: usize },
+    #[error("more than {limit} labels")]
+    TooManyLabels { limit: usize },
+}
+
+impl DisconnectReason {
+    /// The value of the `reason` label of the disconnections counter.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::ClosedByChild => "closed_by_child",
+            Self::Socket(_) => "socket_error",
+            Self::Idle { .. } => "idle",
+            Self::Replaced => "replaced",
+            Self::Shutdown => "shutdown",
+            Self::NotReading { .. } => "not_reading",
+            Self::Protocol(InboundError::Corrupt(_) | InboundError::BadHeader(_)) => "decompression_failed",
+            Self::Protocol(_) => "parse_error",
+            Self::UnknownChart { .. } | Self::UnknownDimension { .. } | Self::OutOfPlace { .. } => {
+                "parse_error"
+            }
+            Self::ChartId { .. } => "parse_error",
+            Self::TooManyCharts { .. }
+            | Self::TooManyDimensions { .. }
+            | Self::SlotOutOfBounds { .. }
+            | Self::TooManyLabels { .. } => "limit",
+        }
+    }
+}
+
+impl From<InboundError<DisconnectReason>> for DisconnectReason {
+    /// What a command led to is the reason itself; the rest is damage of the stream.
+    fn from(error: InboundError<DisconnectReason>) -> Self {
+        Self::Protocol(match error {
+            InboundError::Apply(reason) => return reason,
+            InboundError::Parse(error) => InboundError::Parse(error),
+            InboundError::Corrupt(error) => InboundError::Corrupt(error),
+            InboundError::PlainInsideLine => InboundError::PlainInsideLine,
+            InboundError::BadHeader(bytes) => InboundError::BadHeader(bytes),
+            InboundError::Unsupported(compression) => InboundError::Unsupported(compression),
+        })
+    }
+}
+
+/// A chart of this connection, as far as its past is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+enum Progress {
+    #[default]
+    Defined,
+    /// Its `REPLAY_CHART` was sent; live data follows the answer's end.
+    Replicating,
+    Live,
+}
+
+/// What this connection knows of a chart.
+#[derive(Clone, Debug, Default)]
+struct ConnectedChart {
+    progress: Progress,
+    /// Dimension slot, minus one -> index; `u32::MAX` where no dimension has the slot.
+    slots: Vec<u32>,
+}
+
+/// An answer to a `REPLAY_CHART`, as far as it was read.
+#[derive(Debug)]
+struct Replay {
+    chart: ChartIndex,
+    /// The group being read, when its times were acceptable.
+    point: Option<ReplayedPoint>,
+    /// The child told where its arithmetic stands.
+    restored: bool,
+}
+
+/// Everything that a command may touch besides the receiver itself.
+#[derive(Debug)]
+pub struct Surroundings<'a> {
+    pub mirror: &'a mut Mirror,
+    pub engine: &'a mut Engine,
+    pub limits: &'a Limits,
+    pub counters: &'a mut ChildCounters,
+    /// Our clock, unix microseconds.
+    pub now_us: i64,
+    /// Lines for the child are appended here.
+    pub out: &'a mut Vec<u8>,
+}
+
+/// One child's connection.
+#[derive(Debug)]
+pub struct Receiver {
+    /// An absent `A` means anomalous; else it means nothing.
+    trusts_anomaly: bool,
+    /// Values arrive as collected (v1) and are interpolated here.
+    collects: bool,
+    /// The chart that `CHART`, `BEGIN` or `BEGIN2` opened.
+    scope: Option<ChartIndex>,
+    /// The chart whose data came last, to guess the next.
+    previous: Option<ChartIndex>,
+    /// Between `BEGIN` and `END`.
+    collecting: bool,
+    /// Unix seconds of the row between `BEGIN2` and `END2`.
+    row_time: Option<i64>,
+    /// When the row between `BEGIN2` and `END2` was collected.
+    row_collected_at: i64,
+    replay: Option<Replay>,
+    /// What v1 data has brought since `BEGIN`.
+    collection: Collection,
+    /// One value a dimension of the row being read, NaN where there is none.
+    values: Vec<f32>,
+    flags: Vec<SampleFlags>,
+    any_flag: bool,
+    /// The dimension that the next data line most likely names.
+    expected: Expected,
+    charts: Vec<ConnectedChart>,
+    /// Chart slot, minus one -> index.
+    slots: Vec<Option<ChartIndex>>,
+    labels: Labels,
+    chart_labels: Labels,
+    unknown_keywords: HashSet<Box<str>>,
+}
+
+impl Receiver {
+    pub fn new(capabilities: Capabilities) -> Self {
+        Self {
+            trusts_anomaly: capabilities.contains(Capabilities::ML_MODELS),
+            collects: !capabilities.contains(Capabilities::INTERPOLATED),
+            scope: None,
+            previous: None,
+            collecting: false,
+            row_time: None,
+            row_collected_at: 0,
+            replay: None,
+            collection: Collection::default(),
+            values: Vec::new(),
+            flags: Vec::new(),
+            any_flag: false,
+            expected: Expected::default(),
+            charts: Vec::new(),
+            slots: Vec::new(),
+            labels: Labels::default(),
+            chart_labels: Labels::default(),
+            unknown_keywords: HashSet::new(),
+        }
+    }
+
+    /// Charts of this connection that send live data.
+    pub fn live_charts(&self) -> usize {
+        self.charts.iter().filter(|chart| chart.progress == Progress::Live).count()
+    }
+
+    /// Does what one line says.
+    pub fn apply(
+        &mut self,
+        command: Command<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Result<(), DisconnectReason> {
+        match command {
+            Command::Set { dimension, value } => self.set(dimension, value, around),
+            Command::Begin { chart, microseconds } => self.begin(chart, microseconds, around),
+            Command::End => self.end(around),
+            Command::Set2 { dimension, collected, value, flags } => {
+                self.set2(dimension, collected, value, flags, around)
+            }
+            Command::Begin2 { chart, update_every, end_time, wall_clock } => {
+                self.begin2(chart, update_every, end_time, wall_clock, around)
+            }
+            Command::End2 => self.end2(around),
+            other => self.apply_rare(other, around),
+        }
+    }
+
+    // v1 data
+
+    fn begin(
+        &mut self,
+        id: &[u8],
+        microseconds: i64,
+        around: &mut Surroundings<'_>,
+    ) -> Result<(), DisconnectReason> {
+        let chart = self.find(Reference { slot: None, id }, "BEGIN", around)?;
+        let longest = around.mirror.longest_pause_us(chart);
+        around.mirror.chart(chart).collector().begin(
+            microseconds,
+            around.now_us,
+            longest,
+            &mut self.collection,
+        );
+        self.open(chart);
+        self.collecting = true;
+        Ok(())
+    }
+
+    fn set(
+        &mut self,
+        id: &[u8],
+        value: Option<i64>,
+        around: &mut Surroundings<'_>,
+    ) -> Result<(), DisconnectReason> {
+        let (Some(chart), true) = (self.scope, self.collecting) else {
+            return Err(DisconnectReason::OutOfPlace { keyword: "SET" });
+        };
+        let Some((index, next)) = around.mirror.dimension(chart, id, self.expected) else {
+            return Err(unknown_dimension("SET", around.mirror.chart(chart), id));
+        };
+        self.expected = next;
+        if let Some(value) = value {
+            self.collection.set(index, value);
+            around.counters.collected_values += 1;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, around: &mut Surroundings<'_>) -> Result<(), DisconnectReason> {
+        let (Some(chart), true) = (self.scope.take(), self.collecting) else {
+            return Err(DisconnectReason::OutOfPlace { keyword: "END" });
+        };
+        self.collecting = false;
+        let Surroundings { mirror, engine, counters, now_us, .. } = around;
+        let mirrored = mirror.chart(chart);
+        let group = mirrored.group;
+        let newest_allowed = now_seconds(*now_us) + FURTHEST_FUTURE_S;
+        let flags = &mut self.flags;
+        mirrored.collector().end(*now_us, &mut self.collection, |row: CollectedRow<'_>| {
+            flags.clear();
+            flags.extend(
+                row.resets.iter().map(|reset| if *reset { SampleFlags::RESET } else { SampleFlags::NONE }),
+            );
+            if row.time > newest_allowed {
+                counters.rows_in_the_future += 1;
+                return;
+            }
+            let row_flags = (!flags.is_empty()).then_some(&flags[..]);
+            store(engine, counters, group, row.time, Row { values: row.values, flags: row_flags });
+        });
+        Ok(())
+    }
+
+    // v2 data
+
+    fn begin2(
+        &mut self,
+        reference: Reference<'_>,
+        update_every: u32,
+        end_time: i64,
+        wall_clock: i64,
+        around: &mut Surroundings<'_>,
+    ) -> Result<(), DisconnectReason> {
+        let chart = self.find(reference, "BEGIN2", around)?;
+        let mirrored = around.mirror.chart(chart);
+        if update_every != 0 && update_every != mirrored.update_every {
+            mirrored.set_update_every(update_every, around.engine);
+        }
+        let columns = mirrored.columns;
+        self.open(chart);
+        self.start_row(columns);
+        self.row_time = Some(end_time);
+        self.row_collected_at = wall_clock;
+        Ok(())
+    }
+
+    fn set2(
+        &mut self,
+        reference: Reference<'_>,
+        collected: Collected,
+        value: f64,
+        flags: PointFlags,
+        around: &mut Surroundings<'_>,
+    ) -> Result<(), DisconnectReason> {
+        let (Some(chart), Some(_)) = (self.scope, self.row_time) else {
+            return Err(DisconnectReason::OutOfPlace { keyword: "SET2" });
+        };
+        let index = self.dimension(chart, reference, "SET2", around)?;
+        let mirrored = around.mirror.chart(chart);
+        if mirrored.collected.len() < mirrored.columns {
+            mirrored.collected.resize(mirrored.columns, 0);
+        }
+        mirrored.collected[index] = match collected {
+            Collected::Integer(value) => value,
+            Collected::Float(value) => value as i64,
+        };
+        self.fill(index, value, flags);
+        Ok(())
+    }
+
+    fn end2(&mut self, around: &mut Surroundings<'_>) -> Result<(), DisconnectReason> {
+        let (Some(chart), Some(time)) = (self.scope.take(), self.row_time.take()) else {
+            return Err(DisconnectReason::OutOfPlace { keyword: "END2" });
+        };
+        let mirrored = around.mirror.chart(chart);
+        mirrored.collected_at = self.row_collected_at;
+        self.store_row(chart, time, around);
+        Ok(())
+    }
+
+    // rows
+
+    /// Starts a row in which nothing is known.
+    fn start_row(&mut self, columns: usize) {
+        self.values.clear();
+        self.values.resize(columns, f32::NAN);
+        self.any_flag = false;
+    }
+
+    /// Puts one point into the row.
+    fn fill(&mut self, index: usize, value: f64, flags: PointFlags) {
+        if flags.empty || !value.is_finite() {
+            return;
+        }
+        self.values[index] = value as f32;
+        let anomalous = self.trusts_anomaly && !flags.not_anomalous;
+        if flags.reset || anomalous {
+            if !self.any_flag {
+                self.flags.clear();
+                self.flags.resize(self.values.len(), SampleFlags::NONE);
+                self.any_flag = true;
+            }
+            let mut sample = SampleFlags::NONE;
+            if flags.reset {
+                sample |= SampleFlags::RESET;
+            }
+            if anomalous {
+                sample |= SampleFlags::ANOMALOUS;
+            }
+            self.flags[index] = sample;
+        }
+    }
+
+    /// Gives the row to the engine.
+    fn store_row(&mut self, chart: ChartIndex, time: i64, around: &mut Surroundings<'_>) {
+        if time <= 0 || time > now_seconds(around.now_us) + FURTHEST_FUTURE_S {
+            around.counters.rows_in_the_future += 1;
+            return;
+        }
+        let MirroredChart { group, columns, .. } = *around.mirror.chart(chart);
+        // A dimension that was defined after the row was opened is a gap in it.
+        self.values.resize(columns, f32::NAN);
+        if self.any_flag {
+            self.flags.resize(columns, SampleFlags::NONE);
+        }
+        let flags = self.any_flag.then_some(&self.flags[..]);
+        store(around.engine, around.counters, group, time, Row { values: &self.values, flags });
+    }
+
+    /// Makes a chart the one that data lines are about.
+    fn open(&mut self, chart: ChartIndex) {
+        self.scope = Some(chart);
+        self.previous = Some(chart);
+        self.collecting = false;
+        self.row_time = None;
+    }
+
+    /// The chart that a data line names: by its slot, by what followed the previous chart last time, or by its id.
+    fn find(
+        &mut self,
+        reference: Reference<'_>,
+        keyword: &'static str,
+        around: &mut Surroundings<'_>,
+    ) -> Result<ChartIndex, DisconnectReason> {
+        let slotted = reference.slot.and_then(|slot| *self.slots.get(slot.0.get() as usize - 1)?);
+        let guess = slotted.or_else(|| Some(around.mirror.chart(self.previous?).follower));
+        let found =
+            around.mirror.find(reference.id, guess).filter(|(found, _)| found.index() < self.charts.len());
+        let Some((found, expected)) = found else {
+            return Err(DisconnectReason::UnknownChart { keyword, chart: text(reference.id) });
+        };
+        self.expected = expected;
+        if slotted.is_none()
+            && let Some(previous) = self.previous
+        {
+            around.mirror.chart(previous).follower = found;
+        }
+        Ok(found)
+    }
+
+    /// The dimension that a data line names: by its slot, by the order of last time, or by its id.
+    fn dimension(
+        &mut self,
+        chart: ChartIndex,
+        reference: Reference<'_>,
+        keyword: &'static str,
+        around: &mut Surroundings<'_>,
+    ) -> Result<usize, DisconnectReason> {
+        let slots = &self.charts[chart.index()].slots;
+        let slotted = reference.slot.and_then(|slot| slots.get(slot.0.get() as usize - 1));
+        let expected = match slotted {
+            Some(index) if *index != u32::MAX => around.mirror.expect(chart, *index as usize, self.expected),
+            _ => self.expected,
+        };
+        match around.mirror.dimension(chart, reference.id, expected) {
+            // Beyond the row: the chart got the dimension after the row was opened, which no child does.
+            Some((index, next)) if index < self.values.len() => {
+                self.expected = next;
+                Ok(index)
+            }
+            _ => Err(unknown_dimension(keyword, around.mirror.chart(chart), reference.id)),
+        }
+    }
+
+    // everything that is not live data
+
+    #[cold]
+    fn apply_rare(
+        &mut self,
+        command: Command<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Result<(), DisconnectReason> {
+        match command {
+            Command::Chart(definition) => {
+                let chart = around.mirror.define_chart(&definition, around.limits, around.engine)?;
+                if self.charts.len() <= chart.index() {
+                    self.charts.resize_with(chart.index() + 1, ConnectedChart::default);
+                }
+                if let Some(slot) = definition.chart.slot {
+                    let at = bounded(slot, around.limits)?;
+                    if self.slots.len() <= at {
+                        self.slots.resize(at + 1, None);
+                    }
+                    self.slots[at] = Some(chart);
+                }
+                self.open(chart);
+                self.chart_labels = Labels::default();
+            }
+            Command::Dimension(definition) => {
+                let chart = self.scope.ok_or(DisconnectReason::OutOfPlace { keyword: "DIMENSION" })?;
+                let index =
+                    around.mirror.define_dimension(chart, &definition, around.limits, around.engine)?;
+                // The record may have moved.
+                self.expected = around.mirror.expect_first(chart);
+                if let Some(slot) = definition.dimension.slot {
+                    let at = bounded(slot, around.limits)?;
+                    let slots = &mut self.charts[chart.index()].slots;
+                    if slots.len() <= at {
+                        slots.resize(at + 1, u32::MAX);
+                    }
+                    slots[at] = index as u32;
+                }
+            }
+            Command::ChartLabel { key, value, source } => {
+                insert_label(&mut self.chart_labels, key, value, source)?;
+            }
+            Command::ChartLabelCommit => {
+                let chart = self.scope.ok_or(DisconnectReason::OutOfPlace { keyword: "CLABEL_COMMIT" })?;
+                let labels = std::mem::take(&mut self.chart_labels);
+                if around.mirror.chart(chart).chart.labels != labels {
+                    around.mirror.change_chart(chart, |chart| chart.labels = labels);
+                }
+            }
+            Command::ChartDefinitionEnd { .. } => {
+                let chart =
+                    self.scope.ok_or(DisconnectReason::OutOfPlace { keyword: "CHART_DEFINITION_END" })?;
+                if self.charts[chart.index()].progress != Progress::Replicating {
+                    self.ask_nothing(chart, around);
+                }
+            }
+            Command::Label { key, value, source } => {
+                insert_label(&mut self.labels, key, value, source)?;
+            }
+            Command::Overwrite => {
+                let labels = std::mem::take(&mut self.labels);
+                around.mirror.change_info(|info| info.labels = labels);
+            }
+            Command::ClaimedId { machine_guid, claim_id } => {
+                let parse = |bytes: &[u8]| uuid::Uuid::try_parse_ascii(bytes).ok();
+                if parse(machine_guid) == Some(around.mirror.info().machine_guid) {
+                    let claim_id = claim_id.and_then(parse);
+                    around.mirror.change_info(|info| info.claim_id = claim_id);
+                }
+            }
+            Command::Variable { scope, name, value } => self.variable(scope, name, value, around)?,
+            Command::ReplayBegin { .. }
+            | Command::ReplaySet { .. }
+            | Command::ReplayDimensionState { .. }
+            | Command::ReplayChartState { .. }
+            | Command::ReplayEnd { .. } => self.replay(command, around)?,
+            Command::Unknown { keyword } => {
+                around.counters.unknown_keywords += 1;
+                let keyword = text(keyword);
+                if self.unknown_keywords.len() < LOGGED_KEYWORDS && !self.unknown_keywords.contains(&keyword)
+                {
+                    tracing::warn!(
+                        host = &*around.mirror.info().hostname,
+                        keyword = &*keyword,
+                        "the child sent a command that is not known; its lines are counted and skipped"
+                    );
+                    self.unknown_keywords.insert(keyword);
+                }
+            }
+            _ => around.counters.commands_without_effect += 1,
+        }
+        Ok(())
+    }
+
+    /// Asks for none of a chart's past: after the answer the child sends its live data.
+    fn ask_nothing(&mut self, chart: ChartIndex, around: &mut Surroundings<'_>) {
+        let id = Arc::clone(&around.mirror.chart(chart).chart);
+        let request =
+            Instruction::ReplayChart { chart: id.id.as_bytes(), start_streaming: true, after: 0, before: 0 };
+        encode_instruction(&request, around.out);
+        self.charts[chart.index()].progress = Progress::Replicating;
+    }
+
+    fn variable(
+        &mut self,
+        scope: VariableScope,
+        name: &[u8],
+        value: f64,
+        around: &mut Surroundings<'_>,
+    ) -> Result<(), DisconnectReason> {
+        let limit = MOST_LABELS;
+        let chart = match scope {
+            VariableScope::Host => None,
+            VariableScope::Chart | VariableScope::Unspecified => self.scope,
+        };
+        let known = match chart {
+            Some(chart) => around.mirror.chart(chart).chart.variables.len(),
+            None => around.mirror.info().variables.len(),
+        };
+        if known >= limit {
+            return Err(DisconnectReason::TooManyLabels { limit });
+        }
+        match chart {
+            Some(chart) => around.mirror.change_chart(chart, |chart| {
+                chart.variables.insert(text(name), value);
+            }),
+            None => around.mirror.change_info(|info| {
+                info.variables.insert(text(name), value);
+            }),
+        }
+        Ok(())
+    }
+
+    // replication
+
+    fn replay(
+        &mut self,
+        command: Command<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Result<(), DisconnectReason> {
+        const OUTSIDE: DisconnectReason = DisconnectReason::OutOfPlace { keyword: "replication line" };
+        match command {
+            Command::ReplayBegin { chart, point: None } => {
+                let chart = self.find_replayed(chart, around)?;
+                self.replay = Some(Replay { chart, point: None, restored: false });
+            }
+            Command::ReplayBegin { chart, point: Some(point) } => {
+                self.store_replayed(around);
+                let named = if chart.id.is_empty() { None } else { Some(self.find_replayed(chart, around)?) };
+                let replay = self.replay.as_mut().ok_or(OUTSIDE)?;
+                replay.chart = named.unwrap_or(replay.chart);
+                let mirrored = around.mirror.chart(replay.chart);
+                let update_every = i64::from(mirrored.chart.update_every);
+                let end_limit = match point.wall_clock {
+                    0 => now_seconds(around.now_us) + update_every + REPLAY_AHEAD_S,
+                    wall_clock => wall_clock + update_every + 1,
+                };
+                let acceptable = point.start > 0
+                    && point.start < point.end
+                    && point.start < end_limit
+                    && point.end < end_limit;
+                replay.point = acceptable.then_some(point);
+                let step = point.end - point.start;
+                if acceptable && step != update_every {
+                    mirrored.set_update_every(u32::try_from(step).unwrap_or(u32::MAX), around.engine);
+                }
+                let columns = mirrored.columns;
+                let chart = replay.chart;
+                self.start_row(columns);
+                self.expected = around.mirror.expect_first(chart);
+            }
+            Command::ReplaySet { dimension, value, flags } => {
+                let replay = self.replay.as_ref().ok_or(OUTSIDE)?;
+                let (chart, accepted) = (replay.chart, replay.point.is_some());
+                if accepted {
+                    let index = self.dimension(chart, dimension, "RSET", around)?;
+                    self.fill(index, value, flags);
+                    if self.collects {
+                        around.mirror.chart(chart).collector().replayed(index);
+                    }
+                }
+            }
+            Command::ReplayDimensionState { dimension, last_collected_value, last_calculated, .. } => {
+                self.store_replayed(around);
+                let replay = self.replay.as_ref().ok_or(OUTSIDE)?;
+                if self.collects {
+                    let chart = replay.chart;
+                    let Some((index, next)) = around.mirror.dimension(chart, dimension.id, self.expected)
+                    else {
+                        return Err(unknown_dimension("RDSTATE", around.mirror.chart(chart), dimension.id));
+                    };
+                    self.expected = next;
+                    around.mirror.chart(chart).collector().restore_dimension(
+                        index,
+                        last_collected_value,
+                        last_calculated,
+                    );
+                }
+            }
+            Command::ReplayChartState { last_collected_us, last_updated_us } => {
+                self.store_replayed(around);
+                let replay = self.replay.as_mut().ok_or(OUTSIDE)?;
+                // Also without a replayed point: it tells when the child's next interval begins, which is better than
+                // our clock. A 1.37 parent does the same, a 2.x parent does not.
+                if self.collects {
+                    replay.restored = true;
+                    let collector = around.mirror.chart(replay.chart).collector();
+                    collector.restore(last_collected_us, last_updated_us);
+                }
+            }
+            Command::ReplayEnd { start_streaming, .. } => {
+                self.store_replayed(around);
+                let replay = self.replay.take().ok_or(OUTSIDE)?;
+                if !start_streaming {
+                    self.ask_nothing(replay.chart, around);
+                } else {
+                    self.charts[replay.chart.index()].progress = Progress::Live;
+                    if self.collects && !replay.restored {
+                        around.mirror.chart(replay.chart).collector().replication_is_over(around.now_us);
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The chart of an `RBEGIN`, which is not a sign of what comes next among live data.
+    fn find_replayed(
+        &mut self,
+        reference: Reference<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Result<ChartIndex, DisconnectReason> {
+        let found = around.mirror.search(reference.id).filter(|found| found.index() < self.charts.len());
+        found.ok_or_else(|| DisconnectReason::UnknownChart { keyword: "RBEGIN", chart: text(reference.id) })
+    }
+
+    /// Stores the replayed group that was being read.
+    fn store_replayed(&mut self, around: &mut Surroundings<'_>) {
+        let Some(replay) = &mut self.replay else { return };
+        let chart = replay.chart;
+        if let Some(point) = replay.point.take() {
+            self.store_row(chart, point.end, around);
+        }
+    }
+}
+
+/// Appends a row and counts what became of it.
+fn store(
+    engine: &mut Engine,
+    counters: &mut ChildCounters,
+    group: dbengine::GroupId,
+    time: i64,
+    row: Row<'_>,
+) {
+    match engine.append(group, UnixSeconds(time), row) {
+        Appended::Stored => {
+            counters.rows += 1;
+            counters.samples += row.values.len() as u64;
+            counters.newest_sample = counters.newest_sample.max(time);
+        }
+        Appended::Stale => counters.stale_rows += 1,
+    }
+}
+
+fn now_seconds(now_us: i64) -> i64 {
+    now_us.div_euclid(1_000_000)
+}
+
+fn bounded(slot: Slot, limits: &Limits) -> Result<usize, DisconnectReason> {
+    let at = slot.0.get() as usize - 1;
+    if at >= limits.slots {
+        return Err(DisconnectReason::SlotOutOfBounds { slot: slot.0.get(), limit: limits.slots });
+    }
+    Ok(at)
+}
+
+fn insert_label(labels: &mut Labels, key: &[u8], value: &[u8], source: u32) -> Result<(), DisconnectReason> {
+    if labels.len() >= MOST_LABELS {
+        return Err(DisconnectReason::TooManyLabels { limit: MOST_LABELS });
+    }
+    let value = clean_value(&text(value));
+    labels.insert(Label { name: text(key), value, source: LabelSource::from_wire(source) });
+    Ok(())
+}
+
+fn unknown_dimension(keyword: &'static str, mirrored: &MirroredChart, id: &[u8]) -> DisconnectReason {
+    DisconnectReason::UnknownDimension { keyword, chart: mirrored.chart.id.clone(), dimension: text(id) }
+}

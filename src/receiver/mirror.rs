@@ -1,0 +1,502 @@
+//! A child's host as we mirror it: definitions, and what must outlive a connection to go on where it ended.
+//!
+//! The shard that owns the host owns its `Mirror`. A [`Receiver`](super::Receiver) changes it while the child is
+//! connected; between connections it only rests.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use dbengine::{Engine, GroupId, Keep, UnixSeconds};
+
+use super::DisconnectReason;
+use super::ids::{Expected, Ids, Record};
+use crate::catalog::{Chart, Dimension, HostInfo, HostSnapshot, HostState, Labels};
+use crate::collect::{Collector, Reading};
+use crate::config::Limits;
+use crate::shard::placement::ShardId;
+use crate::wire::command::{ChartDefinition, DimensionDefinition};
+
+/// Dimensions from which on an id is looked up by hash when it is not the expected one.
+const HASHED_FROM_DIMENSIONS: usize = 16;
+/// Charts of the slowest collectors are collected once a day; nothing slower is a time series.
+const LONGEST_UPDATE_EVERY: u32 = 86_400;
+
+/// Place of a chart in its mirror; never changes while the mirror lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChartIndex(pub(super) u32);
+
+impl ChartIndex {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+type ById = HashMap<Box<[u8]>, u32, foldhash::quality::RandomState>;
+
+/// One chart of a mirrored host.
+#[derive(Debug)]
+pub struct MirroredChart {
+    pub(super) record: Record,
+    /// As in the description; here for those who have no time to look there.
+    pub(super) group: GroupId,
+    pub(super) update_every: u32,
+    pub(super) columns: usize,
+    pub chart: Arc<Chart>,
+    /// Only for charts that came as v1 data.
+    pub(super) collector: Option<Box<Collector>>,
+    /// Newest collected value a dimension, of v2 data.
+    pub(super) collected: Vec<i64>,
+    /// When the newest v2 data was collected, unix seconds.
+    pub(super) collected_at: i64,
+    /// The chart whose data followed this one's last time: the first guess for what comes next.
+    pub(super) follower: ChartIndex,
+    dimensions_by_id: ById,
+}
+
+impl MirroredChart {
+    /// The dimension of this id, looked for.
+    #[cold]
+    pub(super) fn search_dimension(&mut self, id: &[u8]) -> Option<usize> {
+        let dimensions = &self.chart.dimensions;
+        if dimensions.len() < HASHED_FROM_DIMENSIONS {
+            let found = dimensions.iter().position(|dimension| dimension.id.as_bytes() == id);
+            return found.or_else(|| {
+                let readable = readable_if_damaged(id)?;
+                dimensions.iter().position(|dimension| *dimension.id == *readable)
+            });
+        }
+        for (index, dimension) in dimensions.iter().enumerate().skip(self.dimensions_by_id.len()) {
+            self.dimensions_by_id.insert(dimension.id.as_bytes().into(), index as u32);
+        }
+        let found = self.dimensions_by_id.get(id).copied();
+        found
+            .or_else(|| self.dimensions_by_id.get(readable_if_damaged(id)?.as_bytes()).copied())
+            .map(|index| index as usize)
+    }
+
+    /// The collector of v1 data, made at the first need.
+    pub(super) fn collector(&mut self) -> &mut Collector {
+        let chart = &self.chart;
+        self.collector.get_or_insert_with(|| {
+            let mut collector = Collector::new(chart.update_every, chart.store_first);
+            for dimension in &chart.dimensions {
+                collector.add_dimension(reading(dimension));
+            }
+            Box::new(collector)
+        })
+    }
+
+    /// The last collected value of a dimension, before multiplier and divisor, and when it was collected (unix
+    /// microseconds).
+    pub fn last_collected(&self, dimension: usize) -> Option<(i64, i64)> {
+        if let Some(collector) = &self.collector {
+            return collector.last_collected(dimension);
+        }
+        let value = self.collected.get(dimension)?;
+        (self.collected_at > 0).then_some((*value, self.collected_at * 1_000_000))
+    }
+
+    /// Changes the seconds between samples, for the samples to come.
+    pub(super) fn set_update_every(&mut self, update_every: u32, engine: &mut Engine) {
+        let update_every = update_every.clamp(1, LONGEST_UPDATE_EVERY);
+        self.update_every = update_every;
+        let chart = Arc::make_mut(&mut self.chart);
+        chart.update_every = update_every;
+        engine.set_step(chart.group, update_every);
+        let store_first = chart.store_first;
+        if let Some(collector) = &mut self.collector {
+            collector.redefine(update_every, store_first);
+        }
+    }
+}
+
+/// A host as we mirror it.
+#[derive(Debug)]
+pub struct Mirror {
+    info: Arc<HostInfo>,
+    state: HostState,
+    charts: Vec<MirroredChart>,
+    ids: Ids,
+    by_id: ById,
+    /// Names that are not their chart's id.
+    given_names: HashMap<Box<str>, u32, foldhash::quality::RandomState>,
+    dimension_count: usize,
+    keep: Keep,
+    changed: bool,
+}
+
+impl Mirror {
+    /// A host that we have never seen. `keep` says what of its rows the engine holds.
+    pub fn new(info: HostInfo, state: HostState, keep: Keep) -> Self {
+        Self {
+            info: Arc::new(info),
+            state,
+            charts: Vec::new(),
+            ids: Ids::default(),
+            by_id: ById::default(),
+            given_names: HashMap::default(),
+            dimension_count: 0,
+            keep,
+            changed: true,
+        }
+    }
+
+    pub fn info(&self) -> &HostInfo {
+        &self.info
+    }
+
+    pub fn state(&self) -> &HostState {
+        &self.state
+    }
+
+    pub fn charts(&self) -> &[MirroredChart] {
+        &self.charts
+    }
+
+    pub fn dimension_count(&self) -> usize {
+        self.dimension_count
+    }
+
+    /// Seconds of v1 silence after which a chart starts from scratch: all that is kept of it.
+    pub(super) fn longest_pause_us(&self, chart: ChartIndex) -> i64 {
+        /// What a Netdata parent with a dbengine uses: the points of one of its pages.
+        const SHORTEST_ROWS: i64 = 1024;
+        let rows = match self.keep {
+            Keep::Nothing => SHORTEST_ROWS,
+            Keep::Rows(rows) => i64::from(rows).max(5),
+        };
+        rows * i64::from(self.charts[chart.index()].update_every) * 1_000_000
+    }
+
+    /// The same host introduced itself again: facts are replaced; labels and variables stay until new ones come.
+    pub fn introduce(&mut self, mut info: HostInfo, state: HostState) {
+        info.labels = self.info.labels.clone();
+        info.variables = self.info.variables.clone();
+        info.claim_id = self.info.claim_id;
+        self.info = Arc::new(info);
+        self.set_state(state);
+    }
+
+    pub fn set_state(&mut self, state: HostState) {
+        self.state = state;
+        self.changed = true;
+    }
+
+    /// Changes facts of the host.
+    pub(super) fn change_info(&mut self, change: impl FnOnce(&mut HostInfo)) {
+        change(Arc::make_mut(&mut self.info));
+        self.changed = true;
+    }
+
+    /// Whether readers' snapshot is older than what we know.
+    pub fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// The same, and the answer is no from then on until the next change.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// What readers see of it.
+    pub fn snapshot(&self, shard: ShardId) -> HostSnapshot {
+        HostSnapshot {
+            info: Arc::clone(&self.info),
+            state: self.state.clone(),
+            shard,
+            charts: self.charts.iter().map(|mirrored| Arc::clone(&mirrored.chart)).collect(),
+        }
+    }
+
+    pub(super) fn chart(&mut self, index: ChartIndex) -> &mut MirroredChart {
+        &mut self.charts[index.index()]
+    }
+
+    /// The chart of this id, and which dimension is expected first; `guess` is tried first.
+    #[inline]
+    pub(super) fn find(&self, id: &[u8], guess: Option<ChartIndex>) -> Option<(ChartIndex, Expected)> {
+        if let Some(guess) = guess
+            && let Some(mirrored) = self.charts.get(guess.index())
+            && let Some(expected) = self.ids.opens(mirrored.record, id)
+        {
+            return Some((guess, expected));
+        }
+        let found = self.search(id)?;
+        Some((found, self.ids.expect(self.charts[found.index()].record, 0)))
+    }
+
+    /// The dimension of this id, and which one is expected after it; `expected` is tried first.
+    #[inline]
+    pub(super) fn dimension(
+        &mut self,
+        chart: ChartIndex,
+        id: &[u8],
+        expected: Expected,
+    ) -> Option<(usize, Expected)> {
+        let mirrored = &mut self.charts[chart.index()];
+        if let Some(next) = self.ids.follows(mirrored.record, expected, id) {
+            return Some((expected.index, next));
+        }
+        let index = mirrored.search_dimension(id)?;
+        Some((index, self.ids.expect(mirrored.record, index + 1)))
+    }
+
+    /// The first dimension of a chart.
+    pub(super) fn expect_first(&self, chart: ChartIndex) -> Expected {
+        self.ids.expect(self.charts[chart.index()].record, 0)
+    }
+
+    /// What is expected when a slot says that the dimension at `index` is next.
+    #[inline]
+    pub(super) fn expect(&self, chart: ChartIndex, index: usize, expected: Expected) -> Expected {
+        if index == expected.index {
+            expected
+        } else {
+            self.ids.expect(self.charts[chart.index()].record, index)
+        }
+    }
+
+    /// The chart of this id, looked for.
+    #[cold]
+    pub(super) fn search(&self, id: &[u8]) -> Option<ChartIndex> {
+        let found = self.by_id.get(id).copied();
+        found.or_else(|| self.by_id.get(readable_if_damaged(id)?.as_bytes()).copied()).map(ChartIndex)
+    }
+
+    /// `CHART`: a new chart, or a known one with new metadata; its dimensions stay.
+    pub(super) fn define_chart(
+        &mut self,
+        definition: &ChartDefinition<'_>,
+        limits: &Limits,
+        engine: &mut Engine,
+    ) -> Result<ChartIndex, DisconnectReason> {
+        let id = text(definition.chart.id);
+        let valid =
+            id.split_once('.').is_some_and(|(type_name, rest)| !type_name.is_empty() && !rest.is_empty());
+        if !valid {
+            return Err(DisconnectReason::ChartId { id });
+        }
+        let update_every = match definition.update_every {
+            0 => self.info.update_every,
+            given => given,
+        }
+        .clamp(1, LONGEST_UPDATE_EVERY);
+        let known = self.search(definition.chart.id);
+        let (group, dimensions, labels, variables, was_obsolete) = match known {
+            Some(index) => {
+                let chart = &self.charts[index.index()].chart;
+                (
+                    chart.group,
+                    chart.dimensions.clone(),
+                    chart.labels.clone(),
+                    chart.variables.clone(),
+                    chart.obsolete,
+                )
+            }
+            None if self.charts.len() >= limits.charts_per_host => {
+                return Err(DisconnectReason::TooManyCharts { limit: limits.charts_per_host });
+            }
+            None => {
+                let group = engine.create_group(update_every, 0, self.keep);
+                (group, Vec::new(), Labels::default(), BTreeMap::new(), false)
+            }
+        };
+        let or_else =
+            |value: &[u8], default: &str| if value.is_empty() { default.into() } else { text(value) };
+        let type_name = id.split_once('.').map_or(&*id, |(type_name, _)| type_name);
+        let mut chart = Chart {
+            name: chart_name(&id, type_name, definition.name),
+            title: text(definition.title),
+            units: or_else(definition.units, "unknown"),
+            family: or_else(definition.family, type_name),
+            context: or_else(definition.context, &id),
+            chart_type: definition.chart_type,
+            priority: definition.priority,
+            update_every,
+            plugin: text(definition.plugin),
+            module: text(definition.module),
+            hidden: definition.options.hidden,
+            obsolete: if definition.options.given { definition.options.obsolete } else { was_obsolete },
+            store_first: definition.options.store_first,
+            labels,
+            dimensions,
+            variables,
+            group,
+            id,
+        };
+        if let Some(index) = known {
+            let mirrored = &mut self.charts[index.index()];
+            if let Some(collector) = &mut mirrored.collector {
+                collector.redefine(update_every, chart.store_first);
+            }
+            if mirrored.update_every != update_every {
+                mirrored.update_every = update_every;
+                engine.set_step(group, update_every);
+            }
+            if chart.name != mirrored.chart.name {
+                let previous = mirrored.chart.name.clone();
+                self.given_names.remove(&previous);
+                chart.name = self.take_name(chart.name, &chart.id, index);
+            }
+            let mirrored = &mut self.charts[index.index()];
+            if *mirrored.chart != chart {
+                mirrored.chart = Arc::new(chart);
+                self.changed = true;
+            }
+            return Ok(index);
+        }
+        let index = ChartIndex(self.charts.len() as u32);
+        chart.name = self.take_name(chart.name, &chart.id, index);
+        self.by_id.insert(definition.chart.id.into(), index.0);
+        if let Some(readable) = readable_if_damaged(definition.chart.id) {
+            self.by_id.insert(readable.as_bytes().into(), index.0);
+        }
+        self.charts.push(MirroredChart {
+            record: self.ids.add_chart(&chart.id),
+            group,
+            update_every,
+            columns: 0,
+            chart: Arc::new(chart),
+            collector: None,
+            collected: Vec::new(),
+            collected_at: 0,
+            follower: ChartIndex(index.0 + 1),
+            dimensions_by_id: ById::default(),
+        });
+        self.changed = true;
+        Ok(index)
+    }
+
+    /// Gives a chart a name that no other chart has: `_1`, `_2` and so on is appended where needed.
+    fn take_name(&mut self, wanted: Box<str>, id: &str, index: ChartIndex) -> Box<str> {
+        if *wanted == *id && !self.given_names.contains_key(&wanted) {
+            return wanted;
+        }
+        let of_another = |owner: Option<&u32>| owner.is_some_and(|owner| *owner != index.0);
+        let taken = |name: &str| {
+            of_another(self.given_names.get(name)) || of_another(self.by_id.get(name.as_bytes()))
+        };
+        let mut name = wanted.clone();
+        for number in 1.. {
+            if !taken(&name) {
+                break;
+            }
+            name = format!("{wanted}_{number}").into();
+        }
+        self.given_names.insert(name.clone(), index.0);
+        name
+    }
+
+    /// `DIMENSION` of the chart: a new one, or a known one redefined. Says its place.
+    pub(super) fn define_dimension(
+        &mut self,
+        chart: ChartIndex,
+        definition: &DimensionDefinition<'_>,
+        limits: &Limits,
+        engine: &mut Engine,
+    ) -> Result<usize, DisconnectReason> {
+        let mirrored = &mut self.charts[chart.index()];
+        let id = text(definition.dimension.id);
+        let dimension = Dimension {
+            name: if definition.name.is_empty() { id.clone() } else { text(definition.name) },
+            id,
+            algorithm: definition.algorithm,
+            multiplier: definition.multiplier,
+            divisor: definition.divisor,
+            hidden: definition.options.hidden,
+            obsolete: definition.options.obsolete,
+            no_reset: definition.options.no_reset,
+        };
+        if let Some(index) = mirrored.search_dimension(definition.dimension.id) {
+            if mirrored.chart.dimensions[index] != dimension {
+                if let Some(collector) = &mut mirrored.collector {
+                    collector.redefine_dimension(index, reading(&dimension));
+                }
+                Arc::make_mut(&mut mirrored.chart).dimensions[index] = dimension;
+                self.changed = true;
+            }
+            return Ok(index);
+        }
+        if self.dimension_count >= limits.dimensions_per_host {
+            return Err(DisconnectReason::TooManyDimensions { limit: limits.dimensions_per_host });
+        }
+        if let Some(collector) = &mut mirrored.collector {
+            collector.add_dimension(reading(&dimension));
+        }
+        self.ids.add_dimension(&mut mirrored.record, &dimension.id);
+        mirrored.columns += 1;
+        let definition = Arc::make_mut(&mut mirrored.chart);
+        definition.dimensions.push(dimension);
+        engine.widen(definition.group, definition.dimensions.len());
+        let index = definition.dimensions.len() - 1;
+        self.ids.compact(self.charts.iter_mut().map(|mirrored| &mut mirrored.record));
+        self.dimension_count += 1;
+        self.changed = true;
+        Ok(index)
+    }
+
+    /// Changes a chart's description.
+    pub(super) fn change_chart(&mut self, chart: ChartIndex, change: impl FnOnce(&mut Chart)) {
+        change(Arc::make_mut(&mut self.charts[chart.index()].chart));
+        self.changed = true;
+    }
+
+    /// Oldest and newest row of all charts.
+    pub fn span(&self, engine: &Engine) -> Option<(UnixSeconds, UnixSeconds)> {
+        let spans = self.charts.iter().filter_map(|mirrored| engine.span(mirrored.chart.group));
+        spans.map(|span| (span.first, span.last)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+}
+
+fn reading(dimension: &Dimension) -> Reading {
+    Reading {
+        algorithm: dimension.algorithm,
+        multiplier: dimension.multiplier,
+        divisor: dimension.divisor,
+        no_reset_flag: dimension.no_reset,
+    }
+}
+
+/// The name of a chart with its type in front. No name is an empty one, `NULL` and `(NULL)`; a given one may or may
+/// not start with the type. Bytes that are not ASCII letters, digits, `.`, `-` or `_` become `_`, as at every parent.
+fn chart_name(id: &str, type_name: &str, given: &[u8]) -> Box<str> {
+    let given = String::from_utf8_lossy(given);
+    let bare = given.strip_prefix(type_name).and_then(|rest| rest.strip_prefix('.')).unwrap_or(&given);
+    let unnamed = bare.is_empty() || ["NULL", "(NULL)"].iter().any(|none| bare.eq_ignore_ascii_case(none));
+    if unnamed {
+        return id.into();
+    }
+    let clean =
+        |byte: u8| if byte.is_ascii_alphanumeric() || b".-_".contains(&byte) { byte as char } else { '_' };
+    format!("{type_name}.{}", bare.bytes().map(clean).collect::<String>()).into()
+}
+
+/// What a child sent as text; bytes that are not UTF-8 are replaced.
+pub(super) fn text(bytes: &[u8]) -> Box<str> {
+    String::from_utf8_lossy(bytes).into()
+}
+
+/// The readable form of an id that is not valid UTF-8, under which its definition is kept.
+fn readable_if_damaged(id: &[u8]) -> Option<Box<str>> {
+    std::str::from_utf8(id).is_err().then(|| text(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chart_names_carry_their_type_once() {
+        let cases = [
+            ("", "t1.inc"),
+            ("NULL", "t1.inc"),
+            ("(null)", "t1.inc"),
+            ("inc_name", "t1.inc_name"),
+            ("t1.inc_name", "t1.inc_name"),
+            ("inc name/ü", "t1.inc_name___"),
+        ];
+        for (given, expected) in cases {
+            assert_eq!(&*chart_name("t1.inc", "t1", given.as_bytes()), expected, "{given:?}");
+        }
+    }
+}

@@ -1,0 +1,517 @@
+//! [`Shard`]: all state of one core, and [`Shard::apply`], the only way to change it.
+//!
+//! A shard owns hosts: their mirrors, their samples, the connections of their children. It does no I/O and knows no
+//! clock: events come in, actions go out, the runtime carries between it and the world. So a test can drive it
+//! through any story, in any order, at any time of day.
+//!
+//! What it is not for: it does not decide who may stream (that was done before a child arrives here), and it never
+//! waits.
+
+pub mod event;
+
+pub mod message;
+
+pub mod placement;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use dbengine::{Engine, EngineOptions, Keep, UnixSeconds};
+use uuid::Uuid;
+
+use crate::catalog::{HostInfo, HostState, Labels};
+use crate::config::{Limits, MemoryMode};
+use crate::receiver::{DisconnectReason, Mirror, Receiver, Surroundings};
+use crate::telemetry::{ChildCounters, ShardMetrics, Telemetry};
+use crate::wire::Inbound;
+use crate::wire::capability::Capabilities;
+use crate::wire::handshake::{LogFacts, Refusal, Reply, StreamRequest};
+use event::{Action, ConnectionId, Event};
+use message::{Arrival, ChildStatus, GroupState, LatestRow, Question};
+use placement::ShardId;
+
+/// Readers see changed definitions at most so often, so that a child that defines a thousand charts is published once.
+const PUBLISH_EVERY_US: i64 = 250_000;
+/// A connection that was silent so long gives way to a new one of the same host; a livelier one stays.
+const STALE_AFTER_US: i64 = 30_000_000;
+/// A child that sends nothing for so long is gone: the receive time-out of a Netdata parent.
+const IDLE_AFTER_US: i64 = 600_000_000;
+/// When a child is told to come back that there was no room for.
+const HOSTS_FULL_RETRY_S: u64 = 60;
+const IDLE_CHECK_EVERY_US: i64 = 1_000_000;
+
+type HostIndex = usize;
+
+/// A connected child.
+#[derive(Debug)]
+struct Child {
+    connection: ConnectionId,
+    host: HostIndex,
+    peer: std::net::SocketAddr,
+    capabilities: Capabilities,
+    receiver: Receiver,
+    inbound: Inbound,
+    /// The start of a line or packet whose end has not come.
+    partial: Vec<u8>,
+    counters: ChildCounters,
+    connected_us: i64,
+    last_received_us: i64,
+}
+
+/// All state of one core.
+#[derive(Debug)]
+pub struct Shard {
+    id: ShardId,
+    limits: Limits,
+    engine: Engine,
+    hosts: Vec<Mirror>,
+    by_guid: HashMap<Uuid, HostIndex>,
+    /// By the connection's place.
+    children: Vec<Option<Child>>,
+    /// What children did whose connections have ended.
+    past: ChildCounters,
+    received_bytes: u64,
+    /// Hosts whose readers do not know the newest.
+    changed: Vec<HostIndex>,
+    published_us: i64,
+    idle_checked_us: i64,
+    /// Lines for the child whose bytes are being read.
+    out: Vec<u8>,
+    telemetry: Arc<Telemetry>,
+}
+
+impl Shard {
+    pub fn new(id: ShardId, limits: Limits, telemetry: Arc<Telemetry>) -> Self {
+        Self {
+            id,
+            limits,
+            engine: Engine::new(EngineOptions::default()),
+            hosts: Vec::new(),
+            by_guid: HashMap::new(),
+            children: Vec::new(),
+            past: ChildCounters::default(),
+            received_bytes: 0,
+            changed: Vec::new(),
+            published_us: 0,
+            idle_checked_us: 0,
+            out: Vec::new(),
+            telemetry,
+        }
+    }
+
+    /// Changes the state by what happened at `now_us` (unix microseconds), and appends what is to be done about it.
+    pub fn apply(&mut self, now_us: i64, event: Event<'_>, actions: &mut Vec<Action>) {
+        match event {
+            Event::Received { connection, bytes } => self.received(now_us, connection, bytes, actions),
+            Event::Arrived { connection, arrival } => self.arrived(now_us, connection, *arrival, actions),
+            Event::Ended { connection, reason } => self.ended(now_us, connection, reason),
+            Event::Asked(question) => self.answer(question),
+        }
+    }
+
+    /// What holds after every turn: changed hosts are published, silent children are let go.
+    pub fn settle(&mut self, now_us: i64, actions: &mut Vec<Action>) {
+        if now_us - self.published_us >= PUBLISH_EVERY_US && !self.changed.is_empty() {
+            self.published_us = now_us;
+            for host in std::mem::take(&mut self.changed) {
+                if self.hosts[host].take_changed() {
+                    actions.push(Action::Publish(Arc::new(self.hosts[host].snapshot(self.id))));
+                }
+            }
+        }
+        if now_us - self.idle_checked_us >= IDLE_CHECK_EVERY_US {
+            self.idle_checked_us = now_us;
+            let idle = |child: &&Child| now_us - child.last_received_us > IDLE_AFTER_US;
+            let silent: Vec<ConnectionId> =
+                self.children.iter().flatten().filter(idle).map(|child| child.connection).collect();
+            for connection in silent {
+                let seconds = IDLE_AFTER_US.unsigned_abs() / 1_000_000;
+                self.disconnect(now_us, connection, DisconnectReason::Idle { seconds }, actions);
+            }
+        }
+    }
+
+    /// The shard stops: every child is let go.
+    pub fn stop(&mut self, now_us: i64, actions: &mut Vec<Action>) {
+        let connections: Vec<ConnectionId> =
+            self.children.iter().flatten().map(|child| child.connection).collect();
+        for connection in connections {
+            self.disconnect(now_us, connection, DisconnectReason::Shutdown, actions);
+        }
+    }
+
+    /// Children connected now.
+    pub fn connections(&self) -> usize {
+        self.children.iter().flatten().count()
+    }
+
+    /// Bytes received from children so far.
+    pub fn received_bytes(&self) -> u64 {
+        self.received_bytes
+    }
+
+    /// Copies the figures to where other threads read them.
+    pub fn report(&self, metrics: &ShardMetrics) {
+        let mut sum = self.past.clone();
+        let mut connections = 0;
+        for child in self.children.iter().flatten() {
+            connections += 1;
+            add(&mut sum, &child.counters);
+        }
+        metrics.connections.store(connections, Relaxed);
+        metrics.hosts.store(self.hosts.len() as u64, Relaxed);
+        metrics.charts.store(self.hosts.iter().map(|host| host.charts().len() as u64).sum(), Relaxed);
+        metrics.dimensions.store(self.hosts.iter().map(|host| host.dimension_count() as u64).sum(), Relaxed);
+        metrics.commands.store(sum.commands, Relaxed);
+        metrics.rows.store(sum.rows, Relaxed);
+        metrics.samples.store(sum.samples, Relaxed);
+        metrics.stale_rows.store(sum.stale_rows, Relaxed);
+        metrics.rows_in_the_future.store(sum.rows_in_the_future, Relaxed);
+        metrics.unknown_keywords.store(sum.unknown_keywords, Relaxed);
+        metrics.commands_without_effect.store(sum.commands_without_effect, Relaxed);
+        metrics.newest_sample.store(sum.newest_sample, Relaxed);
+    }
+
+    /// The figures of the store. Counting them looks at every group: not something to do every turn.
+    pub fn report_storage(&self, metrics: &ShardMetrics) {
+        let engine = self.engine.statistics();
+        metrics.stored_samples.store(engine.samples, Relaxed);
+        metrics.hot_bytes.store(engine.hot_bytes, Relaxed);
+        metrics.sealed_bytes.store(engine.sealed.bytes, Relaxed);
+        metrics.sealed_samples.store(engine.sealed.samples, Relaxed);
+        metrics.sealed_pages.store(engine.sealed.pages, Relaxed);
+    }
+
+    // arrival
+
+    fn arrived(
+        &mut self,
+        now_us: i64,
+        connection: ConnectionId,
+        arrival: Arrival,
+        actions: &mut Vec<Action>,
+    ) {
+        let hostname = arrival.request.hostname.clone();
+        let peer = arrival.peer;
+        let known = self.by_guid.get(&arrival.machine_guid).copied();
+        if let Some(host) = known
+            && let Some(other) = self.children.iter().flatten().find(|child| child.host == host)
+        {
+            let silent_us = now_us - other.last_received_us;
+            let silent_s = silent_us / 1_000_000;
+            if silent_us < STALE_AFTER_US {
+                let refusal = Refusal::AlreadyStreaming { idle_s: silent_s.unsigned_abs() };
+                self.refuse(connection, refusal, &arrival, actions);
+                return;
+            }
+            tracing::info!(
+                target: "mainstem::stream",
+                "STREAM {hostname} [receive from {}]: multiple connections for same host detected - existing \
+                 connection (from {}) is dead ({silent_s} sec), accepting new connection.",
+                bracketed(peer),
+                bracketed(other.peer),
+            );
+            let stale = other.connection;
+            self.disconnect(now_us, stale, DisconnectReason::Replaced, actions);
+        }
+        if known.is_none() && self.hosts.len() >= self.limits.hosts {
+            tracing::error!(
+                target: "mainstem::stream",
+                "STREAM {hostname} [receive from {}]: refused: this shard mirrors {} hosts already; raise \
+                 [limits] hosts in mainstem.toml",
+                bracketed(peer),
+                self.hosts.len(),
+            );
+            self.refuse(connection, Refusal::Busy { wait_s: HOSTS_FULL_RETRY_S }, &arrival, actions);
+            return;
+        }
+        let since = UnixSeconds(now_us.div_euclid(1_000_000));
+        let state = HostState::Connected { since, peer };
+        let info = host_info(&arrival);
+        let host = match known {
+            Some(host) => {
+                self.hosts[host].introduce(info, state);
+                host
+            }
+            None => {
+                let keep = match info.memory_mode {
+                    MemoryMode::None => Keep::Nothing,
+                    _ => Keep::Rows(info.history),
+                };
+                self.hosts.push(Mirror::new(info, state, keep));
+                self.by_guid.insert(arrival.machine_guid, self.hosts.len() - 1);
+                self.hosts.len() - 1
+            }
+        };
+        let place = connection.place as usize;
+        if self.children.len() <= place {
+            self.children.resize_with(place + 1, || None);
+        }
+        self.children[place] = Some(Child {
+            connection,
+            host,
+            peer,
+            capabilities: arrival.capabilities,
+            receiver: Receiver::new(arrival.capabilities),
+            inbound: Inbound::new(arrival.capabilities.compression()),
+            partial: Vec::new(),
+            counters: ChildCounters::default(),
+            connected_us: now_us,
+            last_received_us: now_us,
+        });
+        self.telemetry.shards[self.id.index()].accepted.fetch_add(1, Relaxed);
+        self.mark_changed(host);
+        tracing::info!(
+            target: "mainstem::stream",
+            "STREAM {hostname} [receive from {}]: established link with negotiated capabilities: {}",
+            bracketed(peer),
+            arrival.capabilities,
+        );
+        log_access(peer, "CONNECTED", &arrival.request);
+        actions.push(Action::Send { connection, bytes: Reply::Accepted(arrival.capabilities).encode() });
+        if !arrival.early.is_empty() {
+            self.received(now_us, connection, &arrival.early, actions);
+        }
+    }
+
+    fn refuse(
+        &self,
+        connection: ConnectionId,
+        refusal: Refusal,
+        arrival: &Arrival,
+        actions: &mut Vec<Action>,
+    ) {
+        log_refusal(arrival.peer, &refusal, &arrival.request);
+        self.telemetry.refusals.add(refusal.label());
+        actions.push(Action::Send { connection, bytes: refusal.reply_bytes() });
+        actions.push(Action::Close { connection });
+    }
+
+    // the stream
+
+    fn received(&mut self, now_us: i64, connection: ConnectionId, bytes: &[u8], actions: &mut Vec<Action>) {
+        let Some(child) = self.children.get_mut(connection.place as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        if child.connection != connection {
+            return;
+        }
+        child.last_received_us = now_us;
+        child.counters.received_bytes += bytes.len() as u64;
+        self.received_bytes += bytes.len() as u64;
+        let host = child.host;
+        let mut partial = std::mem::take(&mut child.partial);
+        let input = if partial.is_empty() {
+            bytes
+        } else {
+            partial.extend_from_slice(bytes);
+            &partial[..]
+        };
+        let Child { receiver, inbound, counters, .. } = child;
+        let mut around = Surroundings {
+            mirror: &mut self.hosts[host],
+            engine: &mut self.engine,
+            limits: &self.limits,
+            counters,
+            now_us,
+            out: &mut self.out,
+        };
+        let outcome = inbound.feed(input, &mut |command| {
+            around.counters.commands += 1;
+            receiver.apply(command, &mut around)
+        });
+        let outcome = match outcome {
+            Ok(consumed) => {
+                let rest = input.len() - consumed;
+                if partial.is_empty() {
+                    partial.extend_from_slice(&bytes[consumed..]);
+                } else {
+                    partial.copy_within(consumed.., 0);
+                    partial.truncate(rest);
+                }
+                // What a replication burst needed is not kept for a child that sends a kilobyte a second.
+                if rest == 0 {
+                    partial = Vec::new();
+                }
+                child.partial = partial;
+                Ok(())
+            }
+            Err(error) => Err(DisconnectReason::from(error)),
+        };
+        if !self.out.is_empty() {
+            actions.push(Action::Send { connection, bytes: std::mem::take(&mut self.out) });
+        }
+        self.mark_changed(host);
+        if let Err(reason) = outcome {
+            self.disconnect(now_us, connection, reason, actions);
+        }
+    }
+
+    /// Remembers to publish a host if there is anything new to see.
+    fn mark_changed(&mut self, host: HostIndex) {
+        if self.hosts[host].is_changed() && !self.changed.contains(&host) {
+            self.changed.push(host);
+        }
+    }
+
+    /// Ends a connection from our side.
+    fn disconnect(
+        &mut self,
+        now_us: i64,
+        connection: ConnectionId,
+        reason: DisconnectReason,
+        actions: &mut Vec<Action>,
+    ) {
+        self.ended(now_us, connection, reason);
+        actions.push(Action::Close { connection });
+    }
+
+    fn ended(&mut self, now_us: i64, connection: ConnectionId, reason: DisconnectReason) {
+        let slot = self.children.get_mut(connection.place as usize);
+        let Some(child) = slot.and_then(|slot| slot.take_if(|child| child.connection == connection)) else {
+            return;
+        };
+        add(&mut self.past, &child.counters);
+        self.telemetry.disconnections.add(reason.label());
+        let mirror = &mut self.hosts[child.host];
+        let hostname = mirror.info().hostname.clone();
+        tracing::info!(
+            target: "mainstem::stream",
+            "STREAM {hostname} [receive from {}]: disconnected (completed {} updates): {reason}",
+            bracketed(child.peer),
+            child.counters.rows,
+        );
+        tracing::info!(
+            target: "mainstem::access",
+            "STREAM: '{}' 'DISCONNECTED' host '{hostname}' machine guid '{}'",
+            bracketed(child.peer),
+            mirror.info().machine_guid,
+        );
+        let since = UnixSeconds(now_us.div_euclid(1_000_000));
+        mirror.set_state(HostState::Disconnected { since, reason: reason.to_string().into() });
+        self.mark_changed(child.host);
+    }
+
+    // questions
+
+    /// Whoever asked may have left; then the answer is for nobody.
+    fn answer(&self, question: Question) {
+        match question {
+            Question::Spans { groups, answer } => {
+                let _ = answer.send(groups.into_iter().map(|group| self.engine.span(group)).collect());
+            }
+            Question::States { groups, answer } => {
+                let states = groups.into_iter().map(|group| GroupState {
+                    span: self.engine.span(group),
+                    newest: self.engine.newest(group).map_or_else(Vec::new, |(_, values)| values.to_vec()),
+                });
+                let _ = answer.send(states.collect());
+            }
+            Question::Rows { groups, window, answer } => {
+                let _ =
+                    answer.send(groups.into_iter().map(|group| self.engine.read(group, window)).collect());
+            }
+            Question::Latest { host, answer } => {
+                let mirror = self.by_guid.get(&host).map(|index| &self.hosts[*index]);
+                let rows = mirror.into_iter().flat_map(Mirror::charts).map(|mirrored| {
+                    let newest = self.engine.newest(mirrored.chart.group);
+                    LatestRow {
+                        time: newest.map_or(0, |(time, _)| time.0),
+                        values: newest.map_or_else(Vec::new, |(_, values)| values.to_vec()),
+                        collected: (0..mirrored.chart.dimensions.len())
+                            .map(|dimension| mirrored.last_collected(dimension))
+                            .collect(),
+                    }
+                });
+                let _ = answer.send(rows.collect());
+            }
+            Question::Children { answer } => {
+                let status = self.children.iter().flatten().map(|child| ChildStatus {
+                    machine_guid: self.hosts[child.host].info().machine_guid,
+                    peer: child.peer,
+                    capabilities: child.capabilities,
+                    connected_since: child.connected_us / 1_000_000,
+                    received_bytes: child.counters.received_bytes,
+                    samples: child.counters.samples,
+                    charts_live: child.receiver.live_charts(),
+                    newest_sample: child.counters.newest_sample,
+                });
+                let _ = answer.send(status.collect());
+            }
+        }
+    }
+}
+
+fn add(sum: &mut ChildCounters, more: &ChildCounters) {
+    sum.received_bytes += more.received_bytes;
+    sum.commands += more.commands;
+    sum.rows += more.rows;
+    sum.samples += more.samples;
+    sum.stale_rows += more.stale_rows;
+    sum.rows_in_the_future += more.rows_in_the_future;
+    sum.collected_values += more.collected_values;
+    sum.unknown_keywords += more.unknown_keywords;
+    sum.commands_without_effect += more.commands_without_effect;
+    sum.newest_sample = sum.newest_sample.max(more.newest_sample);
+}
+
+/// `[IP]:PORT`, as operators search for it.
+pub fn bracketed(peer: std::net::SocketAddr) -> String {
+    format!("[{}]:{}", peer.ip(), peer.port())
+}
+
+/// The access log's line about a streaming request. Of the API key, which is a secret, only the beginning is shown.
+pub fn log_access(peer: std::net::SocketAddr, message: &str, request: &StreamRequest) {
+    let or_dash = |value: &str| if value.is_empty() { "-".to_owned() } else { value.to_owned() };
+    tracing::info!(
+        target: "mainstem::access",
+        "STREAM: '{}' '{message}' host '{}' api key '{}' machine guid '{}'",
+        bracketed(peer),
+        or_dash(&request.hostname),
+        or_dash(&crate::config::redacted(&request.key)),
+        or_dash(&request.machine_guid),
+    );
+}
+
+/// The log's and the access log's line about a refused request.
+pub fn log_refusal(peer: std::net::SocketAddr, refusal: &Refusal, request: &StreamRequest) {
+    let facts = LogFacts {
+        client: &bracketed(peer),
+        hostname: &request.hostname,
+        key: &crate::config::redacted(&request.key),
+        machine_guid: &request.machine_guid,
+    };
+    tracing::warn!(target: "mainstem::stream", "{}", refusal.log_sentence(facts));
+    log_access(peer, refusal.access_message(), request);
+}
+
+fn host_info(arrival: &Arrival) -> HostInfo {
+    let request = &arrival.request;
+    HostInfo {
+        machine_guid: arrival.machine_guid,
+        hostname: request.hostname.as_str().into(),
+        registry_hostname: request.registry_hostname.as_str().into(),
+        os: request.os.as_str().into(),
+        timezone: request.timezone.as_str().into(),
+        abbrev_timezone: request.abbrev_timezone.as_str().into(),
+        utc_offset: request.utc_offset,
+        hops: request.hops,
+        update_every: arrival.policy.update_every_s.or(request.update_every).unwrap_or(1).max(1),
+        program_name: request.program_name.as_str().into(),
+        program_version: request.program_version.as_str().into(),
+        system: request
+            .system_info
+            .iter()
+            .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
+            .collect(),
+        labels: Labels::default(),
+        variables: Default::default(),
+        claim_id: None,
+        memory_mode: arrival.policy.memory_mode,
+        history: arrival.policy.retention_rows,
+    }
+}
+
+#[cfg(test)]
+mod tests;

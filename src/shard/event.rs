@@ -1,0 +1,50 @@
+//! [`Event`]: all that can happen to a shard; [`Action`]: all that it can ask for.
+
+use std::sync::Arc;
+
+use super::message::{Arrival, Question};
+use crate::catalog::HostSnapshot;
+use crate::receiver::DisconnectReason;
+
+/// A connection of a shard: a place that is used again, and a number that is not, so that late news of a closed
+/// connection cannot reach its successor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId {
+    pub place: u32,
+    pub generation: u32,
+}
+
+impl ConnectionId {
+    /// As the user data of a readiness event.
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.place)
+    }
+
+    pub fn from_bits(bits: u64) -> Self {
+        Self { place: bits as u32, generation: (bits >> 32) as u32 }
+    }
+}
+
+/// All that can happen to a shard.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A permitted child is on this connection.
+    Arrived { connection: ConnectionId, arrival: Box<Arrival> },
+    /// Bytes came.
+    Received { connection: ConnectionId, bytes: &'a [u8] },
+    /// The connection is gone.
+    Ended { connection: ConnectionId, reason: DisconnectReason },
+    /// Somebody wants to know something.
+    Asked(Question),
+}
+
+/// All that a shard can ask for.
+#[derive(Debug)]
+pub enum Action {
+    /// Bytes for the child, in order.
+    Send { connection: ConnectionId, bytes: Vec<u8> },
+    /// Send what is waiting, then close. The shard has forgotten the connection already.
+    Close { connection: ConnectionId },
+    /// Readers are to see this state of a host.
+    Publish(Arc<HostSnapshot>),
+}

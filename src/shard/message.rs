@@ -1,0 +1,92 @@
+//! [`Message`]: all that another thread can say to a shard. By value, over a bounded channel.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use dbengine::{GroupId, GroupSnapshot, TimeRange};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::config::ChildPolicy;
+use crate::wire::capability::Capabilities;
+use crate::wire::handshake::StreamRequest;
+
+/// A child whose request was read and permitted, on its way to the shard that owns its host.
+#[derive(Debug)]
+pub struct Arrival {
+    pub machine_guid: Uuid,
+    pub request: StreamRequest,
+    /// What both sides can do.
+    pub capabilities: Capabilities,
+    pub policy: ChildPolicy,
+    pub peer: SocketAddr,
+    /// Bytes that came behind the request; a real child sends none.
+    pub early: Vec<u8>,
+}
+
+/// What a shard can be asked about its hosts. Groups are those of published charts.
+#[derive(Debug)]
+pub enum Question {
+    /// Oldest and newest row of each group.
+    Spans { groups: Vec<GroupId>, answer: oneshot::Sender<Vec<Option<TimeRange>>> },
+    /// The same, and the newest row of each group.
+    States { groups: Vec<GroupId>, answer: oneshot::Sender<Vec<GroupState>> },
+    /// The rows of each group in a window.
+    Rows { groups: Vec<GroupId>, window: TimeRange, answer: oneshot::Sender<Vec<GroupSnapshot>> },
+    /// The newest row and the last collected values of every chart of a host.
+    Latest { host: Uuid, answer: oneshot::Sender<Vec<LatestRow>> },
+    /// How each connected child is doing.
+    Children { answer: oneshot::Sender<Vec<ChildStatus>> },
+}
+
+/// What is known of a group without reading it.
+#[derive(Clone, Debug, Default)]
+pub struct GroupState {
+    /// Oldest and newest row.
+    pub span: Option<TimeRange>,
+    /// The newest row, one value a column; NaN for a gap.
+    pub newest: Vec<f32>,
+}
+
+/// The newest of one chart, in the order of the host's published charts.
+#[derive(Clone, Debug, Default)]
+pub struct LatestRow {
+    /// Unix seconds of the newest row; 0 when there is none.
+    pub time: i64,
+    /// One value a dimension; NaN for a gap.
+    pub values: Vec<f32>,
+    /// Last collected value of a dimension and when it was collected (unix microseconds).
+    pub collected: Vec<Option<(i64, i64)>>,
+}
+
+/// A connected child as operators ask about it.
+#[derive(Clone, Debug)]
+pub struct ChildStatus {
+    pub machine_guid: Uuid,
+    pub peer: SocketAddr,
+    pub capabilities: Capabilities,
+    /// Unix seconds.
+    pub connected_since: i64,
+    pub received_bytes: u64,
+    pub samples: u64,
+    pub charts_live: usize,
+    /// Unix seconds of the newest sample stored; 0 when there is none.
+    pub newest_sample: i64,
+}
+
+/// All that another thread can say to a shard.
+#[derive(Debug)]
+pub enum Message {
+    /// A child's socket, non-blocking, and who is on it.
+    Arrived {
+        socket: OwnedFd,
+        arrival: Box<Arrival>,
+    },
+    Asked(Question),
+    /// The watchdog wants to know whether the shard turns.
+    Ping {
+        answer: oneshot::Sender<()>,
+    },
+    /// Close everything and end.
+    Stop,
+}
