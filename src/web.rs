@@ -1,0 +1,304 @@
+//! The HTTP API: [`Api::handle`] takes a request to the handler it names. A handler turns the request into questions
+//! for the shards and their answers into bytes, and decides nothing else.
+//!
+//! | path | handler |
+//! |---|---|
+//! | `/api/v1/…` | [`v1`], [`data`], [`allmetrics`] |
+//! | `/api/v3/stream_info` | [`stream_info`]: asked by children of 2.1 and later before they connect |
+//! | `/host/<name or GUID>/…` | the same for a mirrored host |
+//! | `/metrics`, `/-/healthy` | our own figures, and whether all shards turn |
+//! | `/`, `/host/<…>/` | the overview page |
+//!
+//! Source: HTTP API reference of Netdata 1.37.1, sections 1 and 2. Left out on purpose: its caching of what changes,
+//! its decoding before splitting, its echo of the request in redirects.
+
+mod allmetrics;
+
+mod answer;
+
+mod data;
+
+mod directory;
+
+pub mod format;
+
+mod localhost;
+
+mod request;
+
+mod stream_info;
+
+mod v1;
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use crate::catalog::HostSnapshot;
+use crate::config::{Config, Rights};
+use crate::dashboard;
+use crate::query::Workspace;
+use crate::runtime::clock::Clock;
+use crate::shard::message::{Message, Question};
+use crate::shard::placement::ShardId;
+use crate::telemetry::Telemetry;
+use answer::{Answer, HTML, TEXT, escape_html};
+use directory::Directory;
+use request::Target;
+
+/// How long a shard may take to answer before the client is told to come back.
+const SHARD_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+const FORBIDDEN: &str = "You are not allowed to access this resource.";
+
+/// The API of one parent, on the query shard's thread.
+#[derive(Debug)]
+pub struct Api {
+    config: Arc<Config>,
+    directory: Directory,
+    shards: Vec<mpsc::Sender<Message>>,
+    telemetry: Arc<Telemetry>,
+    clock: Clock,
+    scrapes: RefCell<allmetrics::Scrapes>,
+    workspace: RefCell<Workspace>,
+    visitors: Rc<Cell<usize>>,
+}
+
+/// A connection that is being served; dropping it is its end.
+#[derive(Debug)]
+pub struct Visitor(Rc<Cell<usize>>);
+
+impl Drop for Visitor {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+impl Api {
+    pub fn new(
+        config: Arc<Config>,
+        machine_guid: Uuid,
+        shards: Vec<mpsc::Sender<Message>>,
+        telemetry: Arc<Telemetry>,
+        clock: Clock,
+    ) -> Self {
+        let localhost = localhost::snapshot(&config, machine_guid);
+        Self {
+            config,
+            directory: Directory::new(localhost),
+            shards,
+            telemetry,
+            clock,
+            scrapes: RefCell::default(),
+            workspace: RefCell::default(),
+            visitors: Rc::default(),
+        }
+    }
+
+    /// A host has changed.
+    pub fn publish(&self, snapshot: Arc<HostSnapshot>) {
+        self.directory.publish(snapshot);
+    }
+
+    /// A connection begins.
+    pub fn enter(&self) -> Visitor {
+        self.visitors.set(self.visitors.get() + 1);
+        Visitor(Rc::clone(&self.visitors))
+    }
+
+    /// Connections being served.
+    pub fn visitors(&self) -> usize {
+        self.visitors.get()
+    }
+
+    /// Answers one request.
+    pub async fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        rights: Rights,
+    ) -> Response<Full<Bytes>> {
+        let begun = Instant::now();
+        let answer = self.route(&request, peer, rights).await;
+        let gzip = self.config.web.gzip.then(|| Compression::new(self.config.web.gzip_level));
+        let size = answer.body.len();
+        let response = answer.into_response(request.headers(), gzip);
+        let sent = http_body::Body::size_hint(response.body()).lower();
+        self.telemetry.http_requests.add(code_label(response.status()));
+        self.telemetry.http_sent_bytes.fetch_add(sent, Relaxed);
+        tracing::info!(
+            target: "mainstem::access",
+            "'{}' '{} {}' {} (sent/all = {sent}/{size} bytes, {:.2} ms)",
+            crate::shard::bracketed(peer),
+            request.method(),
+            request.uri(),
+            response.status().as_u16(),
+            begun.elapsed().as_secs_f64() * 1000.0,
+        );
+        response
+    }
+
+    async fn route(&self, request: &Request<Incoming>, peer: SocketAddr, rights: Rights) -> Answer {
+        match *request.method() {
+            Method::GET | Method::HEAD => {}
+            Method::OPTIONS => return options(),
+            _ => return Answer::error(StatusCode::BAD_REQUEST, "I don't understand you...\r\n"),
+        }
+        let target = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let target = match Target::parse(target) {
+            Ok(target) => target,
+            Err(error) => return Answer::error(StatusCode::BAD_REQUEST, format!("{error}\r\n")),
+        };
+        let segments: Vec<&str> = target.segments.iter().map(String::as_str).collect();
+        if let ["api", "v3", "stream_info"] = segments[..] {
+            return stream_info::answer(self, &target).await;
+        }
+        if !rights.contains(Rights::DASHBOARD) {
+            return Answer::error(StatusCode::FORBIDDEN, FORBIDDEN);
+        }
+        let ["host", rest @ ..] = &segments[..] else {
+            return self.route_host(self.directory.localhost(), &segments, &target, peer).await;
+        };
+        let name = rest.first().copied().unwrap_or_default();
+        let Some(host) = self.directory.find(name) else {
+            let name = escape_html(name);
+            return Answer::html_error(
+                StatusCode::NOT_FOUND,
+                format!("This netdata does not maintain a database for host: {name}"),
+            );
+        };
+        match &rest[1..] {
+            [] if !target.trailing_slash => redirect(request, &target),
+            ["host", ..] => Answer::error(StatusCode::BAD_REQUEST, "Nesting of hosts is not allowed."),
+            segments => self.route_host(host, segments, &target, peer).await,
+        }
+    }
+
+    /// What a path means for one host.
+    async fn route_host(
+        &self,
+        host: Arc<HostSnapshot>,
+        segments: &[&str],
+        target: &Target,
+        peer: SocketAddr,
+    ) -> Answer {
+        match segments {
+            [] | ["index.html"] => Answer::new(HTML, dashboard::OVERVIEW),
+            ["metrics"] => Answer::new("text/plain; version=0.0.4", self.telemetry.prometheus()),
+            ["-", "healthy"] if self.telemetry.healthy() => Answer::new(TEXT, "OK\n"),
+            ["-", "healthy"] => Answer::error(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "A shard does not answer; see the log and /metrics.\n",
+            ),
+            ["version.txt"] => Answer::new(TEXT, concat!("v", env!("CARGO_PKG_VERSION"), "\n")),
+            ["api"] => Answer::error(StatusCode::BAD_REQUEST, "Which API version?"),
+            ["api", "v1"] if !target.trailing_slash => {
+                Answer::error(StatusCode::BAD_REQUEST, "Which API v1 command?")
+            }
+            ["api", "v1", command @ ..] => {
+                let mut command = command.join("/");
+                if target.trailing_slash && !command.is_empty() {
+                    command.push('/');
+                }
+                self.v1(&host, &command, target, peer).await
+            }
+            ["api", version, ..] => {
+                let version = escape_html(version);
+                Answer::html_error(StatusCode::NOT_FOUND, format!("Unsupported API version: {version}"))
+            }
+            path => missing_file(&path.join("/")),
+        }
+    }
+
+    async fn v1(&self, host: &HostSnapshot, command: &str, target: &Target, peer: SocketAddr) -> Answer {
+        match command {
+            "info" => v1::info(self, host),
+            "charts" => v1::charts(self, host).await,
+            "chart" => v1::chart(self, host, target).await,
+            "data" => data::answer(self, host, target).await,
+            "allmetrics" => allmetrics::answer(self, host, target, peer).await,
+            other => {
+                let command = escape_html(other);
+                Answer::error(StatusCode::NOT_FOUND, format!("Unsupported v1 API command: {command}"))
+            }
+        }
+    }
+
+    /// Asks a shard; `None` when it does not answer in time.
+    async fn ask<T>(
+        &self,
+        shard: ShardId,
+        question: impl FnOnce(oneshot::Sender<T>) -> Question,
+    ) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        let asked = async {
+            self.shards.get(shard.index())?.send(Message::Asked(question(answer))).await.ok()?;
+            answered.await.ok()
+        };
+        tokio::time::timeout(SHARD_ANSWERS_WITHIN, asked).await.ok().flatten()
+    }
+}
+
+/// `OPTIONS` of any path.
+fn options() -> Answer {
+    Answer::new(TEXT, "OK")
+        .with_header(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, OPTIONS")
+        .with_header(
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            "accept, x-requested-with, origin, content-type, cookie, pragma, cache-control, x-auth-token",
+        )
+        .with_header(header::ACCESS_CONTROL_MAX_AGE, "1209600")
+}
+
+/// `/host/<name>` lacks its slash, without which a page's relative links would lead elsewhere.
+fn redirect(request: &Request<Incoming>, target: &Target) -> Answer {
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let host = text("x-forwarded-host").or_else(|| text("host")).unwrap_or("localhost");
+    let scheme = if text("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+    let path = request.uri().path().trim_end_matches('/');
+    let query = if target.raw_query.is_empty() { String::new() } else { format!("?{}", target.raw_query) };
+    Answer::error(StatusCode::PERMANENT_REDIRECT, "Permanent redirect")
+        .with_header(header::LOCATION, format!("{scheme}://{host}{path}/{query}"))
+}
+
+/// No file is served but the overview page.
+fn missing_file(path: &str) -> Answer {
+    let escaped = escape_html(path);
+    let valid = |character: char| character.is_ascii_alphanumeric() || "/.-_".contains(character);
+    if !path.chars().all(valid) {
+        return Answer::html_error(
+            StatusCode::BAD_REQUEST,
+            format!("Filename contains invalid characters: {escaped}"),
+        );
+    }
+    if path.contains("..") {
+        return Answer::html_error(
+            StatusCode::BAD_REQUEST,
+            format!("Relative filenames are not supported: {escaped}"),
+        );
+    }
+    Answer::html_error(StatusCode::NOT_FOUND, format!("File does not exist, or is not accessible: {escaped}"))
+}
+
+/// The codes that are answered, as label values.
+fn code_label(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        200 => "200",
+        308 => "308",
+        400 => "400",
+        403 => "403",
+        404 => "404",
+        500 => "500",
+        503 => "503",
+        _ => "other",
+    }
+}

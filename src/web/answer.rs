@@ -1,0 +1,148 @@
+//! [`Answer`]: what a handler gives back, and its way into an HTTP response.
+
+use std::io::Write;
+use std::time::{Duration, SystemTime};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Bytes;
+
+/// Bodies that a gzip header would only make longer.
+const GZIP_FROM_BYTES: usize = 256;
+const CACHED_FOR: Duration = Duration::from_secs(86_400);
+
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+pub(super) const HTML: &str = "text/html; charset=utf-8";
+pub(super) const JSON: &str = "application/json; charset=utf-8";
+
+/// What a handler gives back.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) content_type: &'static str,
+    pub(super) body: Vec<u8>,
+    /// The same request will have the same answer tomorrow.
+    pub(super) cacheable: bool,
+    pub(super) headers: Vec<(HeaderName, String)>,
+}
+
+impl Answer {
+    pub(super) fn new(content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            status: StatusCode::OK,
+            content_type,
+            body: body.into(),
+            cacheable: false,
+            headers: Vec::new(),
+        }
+    }
+
+    pub(super) fn error(status: StatusCode, text: impl Into<String>) -> Self {
+        Self { status, ..Self::new(TEXT, text.into()) }
+    }
+
+    pub(super) fn html_error(status: StatusCode, text: impl Into<String>) -> Self {
+        Self { status, ..Self::new(HTML, text.into()) }
+    }
+
+    /// A shard did not answer in time: come back.
+    pub(super) fn overloaded() -> Self {
+        Self::error(StatusCode::SERVICE_UNAVAILABLE, "The parent is overloaded, try again.")
+            .with_header(header::RETRY_AFTER, "1")
+    }
+
+    /// A value as JSON.
+    pub(super) fn json(value: &impl serde::Serialize) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(body) => Self::new(JSON, body),
+            Err(error) => {
+                Self::error(StatusCode::INTERNAL_SERVER_ERROR, format!("Cannot write the answer: {error}"))
+            }
+        }
+    }
+
+    pub(super) fn with_header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The response to a request with these headers.
+    pub(super) fn into_response(
+        self,
+        request: &HeaderMap,
+        gzip: Option<Compression>,
+    ) -> Response<Full<Bytes>> {
+        let accepts_gzip = request
+            .get(header::ACCEPT_ENCODING)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.contains("gzip"));
+        let compressed = gzip
+            .filter(|_| accepts_gzip && self.body.len() >= GZIP_FROM_BYTES)
+            .and_then(|level| compress(&self.body, level));
+        let is_compressed = compressed.is_some();
+        let mut response = Response::new(Full::new(Bytes::from(compressed.unwrap_or(self.body))));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::SERVER,
+            HeaderValue::from_static(concat!("mainstem/", env!("CARGO_PKG_VERSION"))),
+        );
+        let origin = request.get(header::ORIGIN).cloned().unwrap_or(HeaderValue::from_static("*"));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        headers.insert(header::VARY, HeaderValue::from_static("Origin, Accept-Encoding"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        let now = SystemTime::now();
+        if self.cacheable && self.status == StatusCode::OK {
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
+            insert(headers, header::EXPIRES, &httpdate::fmt_http_date(now + CACHED_FOR));
+        } else {
+            headers.insert(
+                header::CACHE_CONTROL,
+                HeaderValue::from_static("no-cache, no-store, must-revalidate"),
+            );
+            headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+            insert(headers, header::EXPIRES, &httpdate::fmt_http_date(now));
+        }
+        if is_compressed {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        for (name, value) in self.headers {
+            insert(headers, name, &value);
+        }
+        response
+    }
+}
+
+/// A value that cannot be a header, such as one with a control character that a client made us echo, is left out.
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+fn compress(body: &[u8], level: Compression) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), level);
+    encoder.write_all(body).ok()?;
+    encoder.finish().ok()
+}
+
+/// Text of a client's, safe inside HTML.
+pub(super) fn escape_html(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#x27;"),
+            '/' => escaped.push_str("&#x2F;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}

@@ -1,0 +1,76 @@
+//! The parent's own entry among the hosts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::catalog::{HostInfo, HostSnapshot, HostState, Labels};
+use crate::config::Config;
+use crate::shard::placement::ShardId;
+
+/// Ourselves as a host: identity and facts of this machine, no charts.
+pub(super) fn snapshot(config: &Config, machine_guid: Uuid) -> HostSnapshot {
+    let hostname: Box<str> = config.hostname.as_str().into();
+    let info = HostInfo {
+        machine_guid,
+        registry_hostname: hostname.clone(),
+        hostname,
+        os: std::env::consts::OS.into(),
+        timezone: timezone().into(),
+        abbrev_timezone: "UTC".into(),
+        utc_offset: jiff::Zoned::now().offset().seconds(),
+        hops: 0,
+        update_every: config.database.update_every_s,
+        program_name: "mainstem".into(),
+        program_version: concat!("v", env!("CARGO_PKG_VERSION")).into(),
+        system: facts(),
+        labels: Labels::default(),
+        variables: BTreeMap::new(),
+        claim_id: None,
+        memory_mode: config.database.mode,
+        history: config.database.retention_rows,
+    };
+    HostSnapshot { info: Arc::new(info), state: HostState::Localhost, shard: ShardId(0), charts: Vec::new() }
+}
+
+fn timezone() -> String {
+    jiff::tz::TimeZone::system().iana_name().unwrap_or("UTC").into()
+}
+
+/// Facts of this machine by their `NETDATA_*` names; what cannot be read is left out.
+fn facts() -> BTreeMap<Box<str>, Box<str>> {
+    let mut facts = BTreeMap::new();
+    let mut fact = |name: &str, value: &str| {
+        facts.insert(name.into(), value.into());
+    };
+    let kernel = rustix::system::uname();
+    fact("NETDATA_SYSTEM_KERNEL_NAME", &kernel.sysname().to_string_lossy());
+    fact("NETDATA_SYSTEM_KERNEL_VERSION", &kernel.release().to_string_lossy());
+    fact("NETDATA_SYSTEM_ARCHITECTURE", &kernel.machine().to_string_lossy());
+    if let Ok(cores) = std::thread::available_parallelism() {
+        fact("NETDATA_SYSTEM_CPU_LOGICAL_CPU_COUNT", &cores.to_string());
+    }
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
+    if let Some(kilobytes) = total.and_then(|text| text.parse::<u64>().ok()) {
+        fact("NETDATA_SYSTEM_TOTAL_RAM", &(kilobytes * 1024).to_string());
+    }
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    for (key, name) in [
+        ("NAME", "NETDATA_HOST_OS_NAME"),
+        ("ID", "NETDATA_HOST_OS_ID"),
+        ("ID_LIKE", "NETDATA_HOST_OS_ID_LIKE"),
+        ("VERSION", "NETDATA_HOST_OS_VERSION"),
+        ("VERSION_ID", "NETDATA_HOST_OS_VERSION_ID"),
+    ] {
+        let value = release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        if let Some(value) = value {
+            fact(name, value.trim_matches('"'));
+        }
+    }
+    if !release.is_empty() {
+        fact("NETDATA_HOST_OS_DETECTION", "/etc/os-release");
+    }
+    facts
+}
