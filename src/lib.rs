@@ -1,5 +1,44 @@
-//! mainstem: a parent for Netdata children.
+//! mainstem: a parent for Netdata children. It receives their streams, stores every sample, and serves them.
+//!
+//! ```text
+//! sockets -> connection -> wire (handshake, decompress, parse) -> receiver -> collect -> dbengine
+//!                                                                    |                      |
+//!                                                                 catalog                   v
+//! browsers, scripts <------------ web, dashboard <-------------------+------ query <--------+
+//! ```
+//!
+//! Read downwards: a line uses only what stands below it in its block; the runtime carries between the blocks.
+
+// The kernel: the only system calls, the only clock.
+
+pub mod runtime;
+
+// One core.
+
+pub mod shard;
+
+// The way in.
+
+pub mod connection;
 
 pub mod wire;
 
+pub mod receiver;
+
+pub mod catalog;
+
 pub mod collect;
+
+// The way out. What lies between the two ways is the crate `dbengine`.
+
+pub mod query;
+
+pub mod web;
+
+pub mod dashboard;
+
+// What all of them need.
+
+pub mod config;
+
+pub mod telemetry;

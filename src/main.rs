@@ -1,1 +1,188 @@
-fn main() {}
+//! The command `mainstem`: arguments, configuration, start, wait for a signal, stop.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+use mainstem::config::{
+    Config, Diagnostic, Loaded, MemoryMode, Severity, identity, init, report, system_hostname,
+};
+use mainstem::runtime::Parent;
+use mainstem::runtime::clock::Clock;
+use mainstem::telemetry::log;
+use uuid::Uuid;
+
+/// A parent for Netdata children: receives, stores and serves the metrics of thousands of them.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Places,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the parent (also what a bare `mainstem` does).
+    Run(Places),
+    /// Write a commented configuration with a fresh API key into a directory.
+    Init {
+        /// The directory; it is made when it is not there, and nothing in it is overwritten.
+        directory: PathBuf,
+    },
+    /// Check the configuration: what is in force and where it comes from. Exits with 1 on errors.
+    Check(Places),
+}
+
+#[derive(clap::Args)]
+struct Places {
+    /// The directory of netdata.conf, stream.conf and mainstem.toml. Without it an embedded default serves this
+    /// machine only, on port 19999.
+    #[arg(long, value_name = "DIR")]
+    config: Option<PathBuf>,
+    /// Where ids, keys and databases are kept.
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+impl Places {
+    /// The configuration, or all that is wrong with it on standard error.
+    fn load(&self) -> Result<Loaded, ExitCode> {
+        Config::load(self.config.as_deref(), self.state.as_deref()).map_err(|diagnostics| {
+            for diagnostic in &diagnostics {
+                eprintln!("{diagnostic}");
+            }
+            ExitCode::FAILURE
+        })
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        None => run(&arguments.run),
+        Some(Command::Run(places)) => run(&places),
+        Some(Command::Check(places)) => Ok(check(&places)),
+        Some(Command::Init { directory }) => write_configuration(&directory),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("mainstem: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(places: &Places) -> anyhow::Result<ExitCode> {
+    let loaded = match places.load() {
+        Ok(loaded) => loaded,
+        Err(code) => return Ok(code),
+    };
+    let Loaded { config, diagnostics, .. } = loaded;
+    log::start(&config.logs)?;
+    for diagnostic in diagnostics.iter().filter(|diagnostic| diagnostic.severity > Severity::Note) {
+        tracing::warn!("{}", without_severity(diagnostic));
+    }
+    let (guid, remark) = identity::machine_guid(&config.directories.machine_guid_file)?;
+    if let Some(remark) = remark {
+        tracing::warn!("{}", without_severity(&remark));
+    }
+    let guid = Uuid::try_parse(&guid).context("the machine GUID")?;
+    let key = places.config.is_none().then(|| identity::api_key(&config.directories.lib)).transpose()?;
+
+    // The signals are listened to before anything starts, so that none is missed.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut signals = runtime.block_on(async { Signals::new() }).context("cannot listen to signals")?;
+    warn_of_volatile_modes(&config);
+    let parent = Parent::start(config, guid, Clock::System)?;
+    for address in parent.addresses() {
+        tracing::info!("listening on {address}; machine GUID {guid}");
+    }
+    if let Some(key) = key
+        && let Some(address) = parent.addresses().first()
+    {
+        println!(
+            "To stream to this parent, a child on this machine needs in its stream.conf:\n\n{}",
+            init::child_stream_conf(&address.to_string(), &key)
+        );
+    }
+
+    runtime.block_on(signals.next());
+    tracing::info!("stopping; a second signal ends the process at once");
+    std::thread::spawn(move || {
+        runtime.block_on(signals.next());
+        std::process::exit(130);
+    });
+    parent.stop();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Until the engine writes to disk, every mode that promises to keeps its rows in memory.
+fn warn_of_volatile_modes(config: &Config) {
+    let durable =
+        |mode: &MemoryMode| matches!(mode, MemoryMode::Dbengine | MemoryMode::Save | MemoryMode::Map);
+    let of_children = config.streaming.sections.iter().filter_map(|section| section.options.memory_mode);
+    if let Some(mode) = of_children.chain([config.database.mode]).find(durable) {
+        tracing::warn!(
+            "memory mode '{mode}' keeps samples in memory only in this version, as 'ram' does: {} rows a chart \
+             ('[db] retention'), lost when the process ends",
+            config.database.retention_rows
+        );
+    }
+}
+
+/// SIGTERM and Ctrl-C.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Log lines have a severity of their own.
+fn without_severity(diagnostic: &Diagnostic) -> String {
+    let line = diagnostic.line.map_or_else(String::new, |line| format!("{line}:"));
+    format!("{}:{line} {}", diagnostic.file.display(), diagnostic.message)
+}
+
+fn check(places: &Places) -> ExitCode {
+    match places.load() {
+        Ok(loaded) => {
+            print!("{}", report::settings(&loaded));
+            eprint!("{}", report::diagnostics(&loaded));
+            ExitCode::SUCCESS
+        }
+        Err(code) => code,
+    }
+}
+
+fn write_configuration(directory: &std::path::Path) -> anyhow::Result<ExitCode> {
+    if directory.as_os_str().is_empty() {
+        bail!("the directory has no name");
+    }
+    let made = init::init(directory, &system_hostname())?;
+    for path in &made.written {
+        println!("wrote {}", path.display());
+    }
+    println!(
+        "\nStart the parent with: mainstem run --config {}\n\nA child streams to it with this stream.conf:\n\n{}",
+        directory.display(),
+        made.child_stream_conf
+    );
+    Ok(ExitCode::SUCCESS)
+}

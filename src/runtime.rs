@@ -1,0 +1,225 @@
+//! [`Parent`]: the threads of a running parent, from start to stop. The kernel of the program: the only system calls,
+//! the only clock; glommio and tokio-uring are named here and nowhere else.
+//!
+//! ```text
+//! services (tokio)   acceptor, watchdog
+//!    |  Arrived, Ping, Stop            |  Visit
+//!    v                                 v
+//! shard-0 .. shard-n (glommio)  --->  query (tokio-uring)
+//!            ^      HostSnapshot        |
+//!            +-------- Asked -----------+
+//! ```
+//!
+//! Every arrow is a bounded channel of values. Stopping goes along the arrows: no new connections, then the shards let
+//! their children go, then the query shard ends.
+
+pub mod acceptor;
+
+pub mod clock;
+
+pub mod preflight;
+
+mod ingest;
+
+mod query_shard;
+
+mod sockets;
+
+mod watchdog;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use glommio::ExecutorJoinHandle;
+use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
+
+use crate::config::{Config, PortTls};
+use crate::shard::message::Message;
+use crate::shard::placement::ShardId;
+use crate::telemetry::Telemetry;
+use crate::web::Api;
+use acceptor::Acceptor;
+use clock::Clock;
+use ingest::Ingest;
+use query_shard::QueryShard;
+pub(crate) use query_shard::breathe;
+
+/// Messages that may wait for a shard, which takes them every few milliseconds.
+const INBOX: usize = 4096;
+/// Browsers' connections that may wait for the query shard.
+const VISITS: usize = 1024;
+/// Changed hosts that may wait for the query shard; more wait at their shard, one state a host.
+const PUBLISHED: usize = 4096;
+
+/// Why the parent did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Preflight(#[from] preflight::PreflightError),
+    #[error(
+        "TLS is configured ({0}) and this version does not speak it: take it out of netdata.conf and put a TLS proxy \
+         in front of the port"
+    )]
+    Tls(&'static str),
+    #[error("{0}")]
+    Listen(String),
+    #[error("{0}")]
+    Shard(String),
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// A running parent.
+pub struct Parent {
+    addresses: Vec<SocketAddr>,
+    telemetry: Arc<Telemetry>,
+    stop: watch::Sender<bool>,
+    inboxes: Vec<mpsc::Sender<Message>>,
+    shards: Vec<ExecutorJoinHandle<()>>,
+    query: JoinHandle<()>,
+    services: JoinHandle<()>,
+}
+
+impl std::fmt::Debug for Parent {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Parent").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+impl Parent {
+    /// Starts all threads; the ports are open when it returns. `machine_guid` is our own.
+    pub fn start(config: Config, machine_guid: Uuid, clock: Clock) -> Result<Self, StartError> {
+        preflight::check()?;
+        refuse_tls(&config)?;
+        let mut doors = Vec::new();
+        for item in &config.web.bind {
+            doors.extend(acceptor::open(item, config.web.listen_backlog).map_err(StartError::Listen)?);
+        }
+        let addresses = doors.iter().map(|door| door.listener.local_addr()).collect::<Result<Vec<_>, _>>()?;
+        let config = Arc::new(config);
+        let count = config.runtime.shards;
+        let telemetry = Arc::new(Telemetry::new(count));
+        let (stop, stopped) = watch::channel(false);
+        let (readers, published) = mpsc::channel(PUBLISHED);
+        let (visit, visits) = mpsc::channel(VISITS);
+
+        let mut inboxes = Vec::new();
+        let mut nudges = Vec::new();
+        let mut shards = Vec::new();
+        for index in 0..count {
+            let (sender, inbox) = mpsc::channel(INBOX);
+            let (nudge, nudged) = (0..watchdog::NUDGED_TASKS).map(|_| mpsc::channel(1)).unzip();
+            nudges.push(nudge);
+            let ingest = Ingest {
+                id: ShardId(index as u16),
+                limits: config.limits.clone(),
+                telemetry: Arc::clone(&telemetry),
+                clock: clock.clone(),
+                inbox,
+                readers: readers.clone(),
+                nudges: nudged,
+                io_memory: preflight::io_memory(count),
+                core: config.runtime.pin.then_some(index),
+            };
+            shards.push(ingest.start().map_err(StartError::Shard)?);
+            inboxes.push(sender);
+        }
+
+        let query = QueryShard {
+            visits,
+            published,
+            stop: stopped.clone(),
+            header_timeout: config.web.disconnect_idle_clients_after,
+        };
+        let query = {
+            let (config, inboxes) = (Arc::clone(&config), inboxes.clone());
+            let (telemetry, clock) = (Arc::clone(&telemetry), clock.clone());
+            query.start(move || Api::new(config, machine_guid, inboxes, telemetry, clock))?
+        };
+
+        let acceptor = Acceptor::new(
+            Arc::clone(&config),
+            machine_guid,
+            inboxes.clone(),
+            visit,
+            Arc::clone(&telemetry),
+            clock,
+        );
+        let services = services(acceptor, doors, inboxes.clone(), nudges, Arc::clone(&telemetry), stopped)?;
+        Ok(Self { addresses, telemetry, stop, inboxes, shards, query, services })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    pub fn telemetry(&self) -> &Arc<Telemetry> {
+        &self.telemetry
+    }
+
+    /// Stops in order: no new connections, children let go, queries ended. Takes at most a few seconds.
+    pub fn stop(self) {
+        let begun = Instant::now();
+        // The receivers may have ended by themselves.
+        let _ = self.stop.send(true);
+        for inbox in &self.inboxes {
+            let _ = inbox.blocking_send(Message::Stop);
+        }
+        for (index, shard) in self.shards.into_iter().enumerate() {
+            if let Err(error) = shard.join() {
+                tracing::error!(shard = index, %error, "the shard's executor failed");
+            }
+        }
+        drop(self.inboxes);
+        for (name, thread) in [("services", self.services), ("query", self.query)] {
+            if thread.join().is_err() {
+                tracing::error!(thread = name, "the thread panicked");
+            }
+        }
+        tracing::info!(took = ?begun.elapsed(), "stopped");
+    }
+}
+
+/// A parent that was told to encrypt must not go on without.
+fn refuse_tls(config: &Config) -> Result<(), StartError> {
+    if config.web.tls.certificate.is_some() || config.web.tls.key.is_some() {
+        return Err(StartError::Tls("[web] ssl key, ssl certificate"));
+    }
+    if config.web.bind.iter().any(|item| item.tls == PortTls::Force) {
+        return Err(StartError::Tls("^SSL=force in [web] bind to"));
+    }
+    Ok(())
+}
+
+/// Starts the thread of what talks to the outside: acceptor and watchdog.
+fn services(
+    acceptor: Acceptor,
+    doors: Vec<acceptor::Door>,
+    inboxes: Vec<mpsc::Sender<Message>>,
+    nudges: Vec<Vec<mpsc::Sender<()>>>,
+    telemetry: Arc<Telemetry>,
+    mut stopped: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, std::io::Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("services".into()).spawn(move || {
+        runtime.block_on(async move {
+            let acceptor = Arc::new(acceptor);
+            for door in doors {
+                tokio::spawn(Arc::clone(&acceptor).run(door, stopped.clone()));
+            }
+            for (index, inbox) in inboxes.into_iter().enumerate() {
+                let shard = ShardId(index as u16);
+                tokio::spawn(watchdog::watch(shard, inbox, Arc::clone(&telemetry), stopped.clone()));
+            }
+            for tasks in nudges {
+                tokio::spawn(watchdog::nudge(tasks, stopped.clone()));
+            }
+            // Either told to stop, or nobody is left who could tell.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        });
+    })
+}

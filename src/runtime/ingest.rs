@@ -1,0 +1,282 @@
+//! An ingest shard's executor: the loop between a [`Shard`] and the world.
+//!
+//! ```text
+//! messages -> epoll set, one read each -> Shard::apply -> settle -> actions carried out -> sleep a tick, or not
+//! ```
+//!
+//! The tick is what batches: a child's packets of some milliseconds are read at once. It is short in a rush, long
+//! without children, and a message always ends it early. glommio can park with
+//! runnable tasks (lost wake-up, docs/decisions/0001-runtime.md); the watchdog's nudges from outside bound that to their
+//! period.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::clock::Clock;
+use super::sockets::{Sockets, Turn};
+use crate::catalog::HostSnapshot;
+use crate::config::Limits;
+use crate::shard::Shard;
+use crate::shard::event::{Action, ConnectionId, Event};
+use crate::shard::message::{Arrival, Message};
+use crate::shard::placement::ShardId;
+use crate::telemetry::Telemetry;
+
+/// While children are connected. A turn of the executor costs as much as a hundred samples, so it is to find the bytes
+/// of several children; a sample may wait that long, a message does not.
+const TICK: Duration = Duration::from_millis(40);
+/// While bytes come faster than sockets hold.
+const TICK_RUSH: Duration = Duration::from_millis(1);
+/// Without children.
+const TICK_ALONE: Duration = Duration::from_millis(200);
+/// Bytes of one turn that are a rush.
+const RUSH_BYTES: u64 = 1 << 20;
+/// Below 1 ms glommio's lost wake-up becomes frequent; its default of 100 ms delays everything else.
+const PREEMPT_TIMER: Duration = Duration::from_millis(1);
+/// Messages that one turn takes before the sockets get their chance.
+const MESSAGES_A_TURN: usize = 256;
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+const REPORT_STORAGE_EVERY: Duration = Duration::from_secs(10);
+
+/// What a shard's executor is made of.
+#[derive(Debug)]
+pub(super) struct Ingest {
+    pub(super) id: ShardId,
+    pub(super) limits: Limits,
+    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) clock: Clock,
+    pub(super) inbox: mpsc::Receiver<Message>,
+    pub(super) readers: mpsc::Sender<Arc<HostSnapshot>>,
+    /// A message on any of them wakes the executor, whatever state its main task is in.
+    pub(super) nudges: Vec<mpsc::Receiver<()>>,
+    pub(super) io_memory: usize,
+    /// Pin the executor to this core.
+    pub(super) core: Option<usize>,
+}
+
+impl Ingest {
+    /// Starts the executor and waits until its loop turns, or says why it does not.
+    pub(super) fn start(mut self) -> Result<ExecutorJoinHandle<()>, String> {
+        let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
+        let placement = self.core.map_or(Placement::Unbound, Placement::Fixed);
+        let id = self.id;
+        let handle = LocalExecutorBuilder::new(placement)
+            .name(&format!("shard-{}", id.0))
+            .io_memory(self.io_memory)
+            .preempt_timer(PREEMPT_TIMER)
+            .spawn(move || async move {
+                for mut nudge in std::mem::take(&mut self.nudges) {
+                    glommio::spawn_local(async move { while nudge.recv().await.is_some() {} }).detach();
+                }
+                match Sockets::new(self.limits.pending_bytes_per_child) {
+                    Ok(sockets) => {
+                        // The starter waits for this one message.
+                        let _ = ready.send(Ok(()));
+                        Executor::new(self, sockets).run().await;
+                    }
+                    Err(error) => {
+                        let _ = ready.send(Err(error.to_string()));
+                    }
+                }
+            })
+            .map_err(|error| format!("shard {}: {error}", id.0))?;
+        match is_ready.recv() {
+            Ok(Ok(())) => Ok(handle),
+            Ok(Err(error)) => Err(format!("shard {}: cannot watch sockets: {error}", id.0)),
+            // glommio reports what went wrong inside its thread only to whoever joins it.
+            Err(_) => Err(match handle.join() {
+                Ok(()) => format!("shard {}: its executor ended at once", id.0),
+                Err(error) => format!("shard {}: {error}", id.0),
+            }),
+        }
+    }
+}
+
+/// The running loop.
+struct Executor {
+    id: ShardId,
+    shard: Shard,
+    sockets: Sockets,
+    clock: Clock,
+    inbox: mpsc::Receiver<Message>,
+    readers: mpsc::Sender<Arc<HostSnapshot>>,
+    /// Newest state of hosts that the readers' channel had no room for: at most one a host.
+    unpublished: HashMap<Uuid, Arc<HostSnapshot>>,
+    telemetry: Arc<Telemetry>,
+    actions: Vec<Action>,
+    reported: Option<Instant>,
+    stored_reported: Option<Instant>,
+    stopping: bool,
+}
+
+impl Executor {
+    fn new(ingest: Ingest, sockets: Sockets) -> Self {
+        Self {
+            id: ingest.id,
+            shard: Shard::new(ingest.id, ingest.limits, Arc::clone(&ingest.telemetry)),
+            sockets,
+            clock: ingest.clock,
+            inbox: ingest.inbox,
+            readers: ingest.readers,
+            unpublished: HashMap::new(),
+            telemetry: ingest.telemetry,
+            actions: Vec::new(),
+            reported: None,
+            stored_reported: None,
+            stopping: false,
+        }
+    }
+
+    async fn run(mut self) {
+        loop {
+            let messages = self.take_messages();
+            let turn = match self.turn() {
+                Ok(turn) => turn,
+                Err(error) => {
+                    tracing::error!(shard = self.id.0, %error, "the shard cannot watch its sockets any more; it stops");
+                    self.stopping = true;
+                    Turn::default()
+                }
+            };
+            let now_us = self.clock.now_us();
+            self.shard.settle(now_us, &mut self.actions);
+            if self.stopping {
+                self.shard.stop(now_us, &mut self.actions);
+            }
+            self.carry_out();
+            self.report(turn);
+            if self.stopping {
+                return;
+            }
+            if turn.more || messages == MESSAGES_A_TURN {
+                glommio::executor().yield_if_needed().await;
+            } else {
+                self.sleep(turn).await;
+            }
+        }
+    }
+
+    /// Waits for the next tick; a message ends the wait.
+    async fn sleep(&mut self, turn: Turn) {
+        let tick = if turn.received_bytes >= RUSH_BYTES {
+            TICK_RUSH
+        } else if self.shard.connections() > 0 {
+            TICK
+        } else {
+            TICK_ALONE
+        };
+        let message = tokio::select! {
+            biased;
+            message = self.inbox.recv() => Some(message),
+            () = async { glommio::timer::Timer::new(tick).await; } => None,
+        };
+        match message {
+            Some(Some(message)) => self.hear(message),
+            // Nobody is left who could say anything: the parent is gone.
+            Some(None) => self.stopping = true,
+            None => {}
+        }
+    }
+
+    fn take_messages(&mut self) -> usize {
+        for count in 0..MESSAGES_A_TURN {
+            match self.inbox.try_recv() {
+                Ok(message) => self.hear(message),
+                Err(_) => return count,
+            }
+        }
+        MESSAGES_A_TURN
+    }
+
+    fn hear(&mut self, message: Message) {
+        self.telemetry.shards[self.id.index()].messages.fetch_add(1, Relaxed);
+        let now_us = self.clock.now_us();
+        match message {
+            Message::Arrived { socket, arrival } => self.adopt(socket, arrival),
+            Message::Asked(question) => self.shard.apply(now_us, Event::Asked(question), &mut self.actions),
+            Message::Ping { answer } => {
+                // The watchdog may have given up waiting.
+                let _ = answer.send(());
+            }
+            Message::Stop => self.stopping = true,
+        }
+    }
+
+    fn adopt(&mut self, socket: OwnedFd, arrival: Box<Arrival>) {
+        match self.sockets.add(socket) {
+            Ok(connection) => {
+                let now_us = self.clock.now_us();
+                self.shard.apply(now_us, Event::Arrived { connection, arrival }, &mut self.actions);
+                self.carry_out();
+            }
+            Err(error) => tracing::error!(
+                shard = self.id.0,
+                hostname = arrival.request.hostname,
+                %error,
+                "a child's socket cannot be watched; it is closed and will come back"
+            ),
+        }
+    }
+
+    fn turn(&mut self) -> io::Result<Turn> {
+        let Self { shard, sockets, clock, actions, .. } = self;
+        sockets.turn(|connection, outcome| {
+            // Asked after the bytes were read: a child's first intervals are measured by it.
+            let now_us = clock.now_us();
+            let event = match outcome {
+                Ok(bytes) => Event::Received { connection, bytes },
+                Err(reason) => Event::Ended { connection, reason },
+            };
+            shard.apply(now_us, event, actions);
+        })
+    }
+
+    /// Does what the shard asked for. Sending may end connections, which may ask for more.
+    fn carry_out(&mut self) {
+        while !self.actions.is_empty() {
+            for action in std::mem::take(&mut self.actions) {
+                match action {
+                    Action::Send { connection, bytes } => self.send(connection, bytes),
+                    Action::Close { connection } => self.sockets.close(connection),
+                    Action::Publish(snapshot) => {
+                        self.unpublished.insert(snapshot.info.machine_guid, snapshot);
+                    }
+                }
+            }
+        }
+        if !self.unpublished.is_empty() {
+            self.unpublished.retain(|_, snapshot| self.readers.try_send(Arc::clone(snapshot)).is_err());
+        }
+    }
+
+    fn send(&mut self, connection: ConnectionId, bytes: Vec<u8>) {
+        if let Err(reason) = self.sockets.send(connection, bytes) {
+            let now_us = self.clock.now_us();
+            self.shard.apply(now_us, Event::Ended { connection, reason }, &mut self.actions);
+        }
+    }
+
+    fn report(&mut self, turn: Turn) {
+        let metrics = &self.telemetry.shards[self.id.index()];
+        metrics.turns.fetch_add(1, Relaxed);
+        metrics.receives.fetch_add(turn.receives, Relaxed);
+        metrics.received_bytes.store(self.shard.received_bytes(), Relaxed);
+        if self.stopping || self.reported.is_none_or(|reported| reported.elapsed() >= REPORT_EVERY) {
+            self.reported = Some(Instant::now());
+            metrics.sent_bytes.store(self.sockets.sent_bytes, Relaxed);
+            self.shard.report(metrics);
+        }
+        if self.stored_reported.is_none_or(|reported| reported.elapsed() >= REPORT_STORAGE_EVERY) {
+            self.stored_reported = Some(Instant::now());
+            self.shard.report_storage(metrics);
+        }
+    }
+}

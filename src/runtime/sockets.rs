@@ -1,0 +1,306 @@
+//! The sockets of one shard: an epoll set, and one receive buffer for all of them.
+//!
+//! No task per connection and no readiness event per packet: once a tick the set is asked which sockets have bytes, and
+//! each of them is read once into the shared buffer. Level-triggered, so whatever a turn leaves unread is reported
+//! again. Costs are those of a plain epoll loop, 2 to 4 times less than a stream of the executor's own
+//! (docs/decisions/0001-runtime.md).
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll;
+
+use crate::receiver::DisconnectReason;
+use crate::shard::event::ConnectionId;
+
+/// Room for one read: as much as a busy child sends in a few ticks.
+const RECEIVE_BUFFER: usize = 256 << 10;
+/// Sockets that one turn serves before messages get their chance.
+const EVENTS_A_TURN: usize = 512;
+
+/// A connection and what waits to be sent on it.
+#[derive(Debug)]
+struct Socket {
+    stream: TcpStream,
+    generation: u32,
+    pending: Vec<u8>,
+    /// The set reports when the socket takes bytes again.
+    wants_write: bool,
+}
+
+/// What a turn brought.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Turn {
+    pub(super) receives: u64,
+    pub(super) received_bytes: u64,
+    /// Some socket certainly has more: do not sleep.
+    pub(super) more: bool,
+}
+
+/// The sockets of one shard.
+pub(super) struct Sockets {
+    set: OwnedFd,
+    places: Vec<Option<Socket>>,
+    free: Vec<u32>,
+    generation: u32,
+    buffer: Box<[u8]>,
+    events: Vec<epoll::Event>,
+    pending_limit: usize,
+    pub(super) sent_bytes: u64,
+}
+
+impl std::fmt::Debug for Sockets {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Sockets").field("places", &self.places.len()).finish_non_exhaustive()
+    }
+}
+
+impl Sockets {
+    /// `pending_limit`: bytes that may wait for a child that does not read.
+    pub(super) fn new(pending_limit: usize) -> io::Result<Self> {
+        Ok(Self {
+            set: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            places: Vec::new(),
+            free: Vec::new(),
+            generation: 0,
+            buffer: vec![0; RECEIVE_BUFFER].into(),
+            events: Vec::with_capacity(EVENTS_A_TURN),
+            pending_limit,
+            sent_bytes: 0,
+        })
+    }
+
+    /// Takes over a connected, non-blocking socket.
+    pub(super) fn add(&mut self, socket: OwnedFd) -> io::Result<ConnectionId> {
+        let stream = TcpStream::from(socket);
+        let place = self.free.last().copied().unwrap_or(self.places.len() as u32);
+        self.generation = self.generation.wrapping_add(1);
+        let connection = ConnectionId { place, generation: self.generation };
+        epoll::add(&self.set, &stream, epoll::EventData::new_u64(connection.to_bits()), flags(false))?;
+        let socket = Socket { stream, generation: self.generation, pending: Vec::new(), wants_write: false };
+        if self.free.pop().is_some() {
+            self.places[place as usize] = Some(socket);
+        } else {
+            self.places.push(Some(socket));
+        }
+        Ok(connection)
+    }
+
+    /// Reads every socket that has bytes, once, and hands the bytes to `received`; an error or an end is handed over
+    /// as the reason, and the socket is gone then. Never blocks.
+    pub(super) fn turn(
+        &mut self,
+        mut received: impl FnMut(ConnectionId, Result<&[u8], DisconnectReason>),
+    ) -> io::Result<Turn> {
+        self.events.clear();
+        let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+        match epoll::wait(&self.set, spare_capacity(&mut self.events), Some(&now)) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(Turn::default()),
+            Err(error) => return Err(error.into()),
+        }
+        let mut turn = Turn { more: self.events.len() == EVENTS_A_TURN, ..Turn::default() };
+        for index in 0..self.events.len() {
+            let event = self.events[index];
+            // The kernel packs the struct: its field is copied out before it is looked at.
+            let data = event.data;
+            let connection = ConnectionId::from_bits(data.u64());
+            let Some(socket) = self.places.get_mut(connection.place as usize).and_then(Option::as_mut) else {
+                continue;
+            };
+            if socket.generation != connection.generation {
+                continue;
+            }
+            let happened = event.flags;
+            if happened.contains(epoll::EventFlags::OUT)
+                && let Err(reason) = self.flush(connection)
+            {
+                self.remove(connection);
+                received(connection, Err(reason));
+                continue;
+            }
+            let Some(socket) = self.places[connection.place as usize].as_mut() else { continue };
+            match socket.stream.read(&mut self.buffer) {
+                Ok(0) => {
+                    self.remove(connection);
+                    received(connection, Err(DisconnectReason::ClosedByChild));
+                }
+                Ok(length) => {
+                    turn.receives += 1;
+                    turn.received_bytes += length as u64;
+                    turn.more |= length == self.buffer.len();
+                    received(connection, Ok(&self.buffer[..length]));
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(error) => {
+                    self.remove(connection);
+                    received(connection, Err(error.into()));
+                }
+            }
+        }
+        Ok(turn)
+    }
+
+    /// Sends bytes, at once as far as the socket takes them.
+    pub(super) fn send(&mut self, connection: ConnectionId, bytes: Vec<u8>) -> Result<(), DisconnectReason> {
+        let Some(socket) = self.socket(connection) else { return Ok(()) };
+        if socket.pending.is_empty() {
+            socket.pending = bytes;
+        } else {
+            socket.pending.extend_from_slice(&bytes);
+        }
+        let outcome = self.flush(connection);
+        let limit = self.pending_limit;
+        match (outcome, self.socket(connection)) {
+            (Ok(()), Some(socket)) if socket.pending.len() > limit => {
+                let pending = socket.pending.len();
+                self.remove(connection);
+                Err(DisconnectReason::NotReading { pending })
+            }
+            (Err(reason), _) => {
+                self.remove(connection);
+                Err(reason)
+            }
+            (Ok(()), _) => Ok(()),
+        }
+    }
+
+    /// Closes a connection; what the socket does not take at once is lost.
+    pub(super) fn close(&mut self, connection: ConnectionId) {
+        self.remove(connection);
+    }
+
+    fn socket(&mut self, connection: ConnectionId) -> Option<&mut Socket> {
+        let socket = self.places.get_mut(connection.place as usize)?.as_mut()?;
+        (socket.generation == connection.generation).then_some(socket)
+    }
+
+    /// Sends what waits, and asks the set to tell when there is room for the rest.
+    fn flush(&mut self, connection: ConnectionId) -> Result<(), DisconnectReason> {
+        let mut sent = 0;
+        let set = rustix::fd::AsFd::as_fd(&self.set);
+        let Some(socket) = self.places.get_mut(connection.place as usize).and_then(Option::as_mut) else {
+            return Ok(());
+        };
+        let outcome = loop {
+            if sent == socket.pending.len() {
+                break Ok(());
+            }
+            match socket.stream.write(&socket.pending[sent..]) {
+                Ok(0) => break Err(io::Error::from(ErrorKind::WriteZero)),
+                Ok(length) => sent += length,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        if sent == socket.pending.len() {
+            socket.pending = Vec::new();
+        } else {
+            socket.pending.drain(..sent);
+        }
+        self.sent_bytes += sent as u64;
+        outcome?;
+        let wants_write = !socket.pending.is_empty();
+        if wants_write != socket.wants_write {
+            socket.wants_write = wants_write;
+            let data = epoll::EventData::new_u64(connection.to_bits());
+            epoll::modify(set, &socket.stream, data, flags(wants_write)).map_err(io::Error::from)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets a socket; dropping it closes it and takes it out of the set.
+    fn remove(&mut self, connection: ConnectionId) {
+        if self.socket(connection).is_some() {
+            self.places[connection.place as usize] = None;
+            self.free.push(connection.place);
+        }
+    }
+}
+
+fn flags(wants_write: bool) -> epoll::EventFlags {
+    let read = epoll::EventFlags::IN | epoll::EventFlags::RDHUP;
+    if wants_write { read | epoll::EventFlags::OUT } else { read }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn pair() -> (TcpStream, OwnedFd) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let child = TcpStream::connect(listener.local_addr().expect("its address")).expect("a connection");
+        let (ours, _) = listener.accept().expect("the other end");
+        ours.set_nonblocking(true).expect("non-blocking");
+        (child, ours.into())
+    }
+
+    /// Turns until something came, which loopback takes its time for.
+    fn next(sockets: &mut Sockets) -> (ConnectionId, Result<Vec<u8>, String>) {
+        loop {
+            let mut news = None;
+            sockets
+                .turn(|connection, outcome| {
+                    news =
+                        Some((connection, outcome.map(<[u8]>::to_vec).map_err(|reason| reason.to_string())));
+                })
+                .expect("a turn");
+            if let Some(news) = news {
+                return news;
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_and_the_end_come_in_order_and_a_place_is_used_again_under_a_new_name() {
+        let mut sockets = Sockets::new(1 << 20).expect("an epoll set");
+        let (mut child, ours) = pair();
+        let first = sockets.add(ours).expect("added");
+        child.write_all(b"hello").expect("sent");
+        assert_eq!(next(&mut sockets), (first, Ok(b"hello".to_vec())));
+        drop(child);
+        let (connection, outcome) = next(&mut sockets);
+        assert_eq!((connection, outcome.is_err()), (first, true));
+        let (_child, ours) = pair();
+        let second = sockets.add(ours).expect("added");
+        assert_eq!(second.place, first.place);
+        assert_ne!(second, first);
+        assert!(sockets.send(first, b"late".to_vec()).is_ok(), "news of a closed connection reach nobody");
+    }
+
+    #[test]
+    fn a_child_that_does_not_read_is_given_up_at_the_limit() {
+        let mut sockets = Sockets::new(100_000).expect("an epoll set");
+        let (_child, ours) = pair();
+        let connection = sockets.add(ours).expect("added");
+        let outcome = (0..10_000).find_map(|_| sockets.send(connection, vec![b'x'; 10_000]).err());
+        assert!(matches!(outcome, Some(DisconnectReason::NotReading { pending }) if pending > 100_000));
+    }
+
+    #[test]
+    fn what_waited_is_sent_when_the_child_reads_again() {
+        let mut sockets = Sockets::new(64 << 20).expect("an epoll set");
+        let (mut child, ours) = pair();
+        let connection = sockets.add(ours).expect("added");
+        let total = 8 << 20;
+        sockets.send(connection, vec![b'x'; total]).expect("queued");
+        let reader = std::thread::spawn(move || {
+            let mut read = 0;
+            let mut buffer = vec![0; 1 << 16];
+            while read < total {
+                read += child.read(&mut buffer).expect("readable");
+            }
+            read
+        });
+        while !reader.is_finished() {
+            // Once it has read everything the child closes, which may be seen here before its thread has ended.
+            sockets.turn(|_, _| {}).expect("a turn");
+        }
+        assert_eq!(reader.join().expect("no panic"), total);
+    }
+}

@@ -1,0 +1,396 @@
+//! Our own counters, and where they are read: `/metrics`, the API, log lines.
+//!
+//! A shard counts in plain numbers and copies them to its [`ShardMetrics`] once a turn; readers on other cores load
+//! them without ever making it wait. Rare events with a reason go to a [`ReasonCounter`].
+
+pub mod log;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+
+/// What one child's connection did, in numbers that only grow.
+#[derive(Clone, Debug, Default)]
+pub struct ChildCounters {
+    /// Bytes as they came, before decompression.
+    pub received_bytes: u64,
+    /// Lines of the protocol.
+    pub commands: u64,
+    /// Rows stored.
+    pub rows: u64,
+    /// Samples in the rows stored, gaps included.
+    pub samples: u64,
+    /// Rows that were not newer than what was stored.
+    pub stale_rows: u64,
+    /// Rows stamped impossibly far ahead of our clock, or not at all.
+    pub rows_in_the_future: u64,
+    /// Collected values of v1 data.
+    pub collected_values: u64,
+    /// Lines with a keyword we have never heard of.
+    pub unknown_keywords: u64,
+    /// Lines that are understood and change nothing here.
+    pub commands_without_effect: u64,
+    /// Unix seconds of the newest sample stored.
+    pub newest_sample: i64,
+}
+
+/// One figure of a shard: where it is kept, and how `/metrics` presents it.
+struct Figure {
+    name: &'static str,
+    kind: &'static str,
+    help: &'static str,
+    value: fn(&ShardMetrics) -> u64,
+}
+
+/// The figures of one shard, written by it alone.
+#[derive(Debug, Default)]
+pub struct ShardMetrics {
+    pub connections: AtomicU64,
+    pub hosts: AtomicU64,
+    pub charts: AtomicU64,
+    pub dimensions: AtomicU64,
+    pub accepted: AtomicU64,
+    pub received_bytes: AtomicU64,
+    pub receives: AtomicU64,
+    pub commands: AtomicU64,
+    pub rows: AtomicU64,
+    pub samples: AtomicU64,
+    pub stale_rows: AtomicU64,
+    pub rows_in_the_future: AtomicU64,
+    pub unknown_keywords: AtomicU64,
+    pub commands_without_effect: AtomicU64,
+    pub sent_bytes: AtomicU64,
+    pub messages: AtomicU64,
+    pub turns: AtomicU64,
+    pub stored_samples: AtomicU64,
+    pub hot_bytes: AtomicU64,
+    pub sealed_bytes: AtomicU64,
+    pub sealed_samples: AtomicU64,
+    pub sealed_pages: AtomicU64,
+    pub newest_sample: AtomicI64,
+    /// Whether its last ping was answered in time.
+    pub healthy: AtomicBool,
+    pub ping_us: AtomicU64,
+    pub missed_pings: AtomicU64,
+}
+
+const SHARD_FIGURES: &[Figure] = &[
+    Figure {
+        name: "mainstem_connections",
+        kind: "gauge",
+        help: "Children connected.",
+        value: |shard| shard.connections.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_hosts",
+        kind: "gauge",
+        help: "Hosts mirrored, connected or not.",
+        value: |shard| shard.hosts.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_charts",
+        kind: "gauge",
+        help: "Charts of all hosts.",
+        value: |shard| shard.charts.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_dimensions",
+        kind: "gauge",
+        help: "Dimensions (metrics) of all charts.",
+        value: |shard| shard.dimensions.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_accepted_total",
+        kind: "counter",
+        help: "Streaming connections accepted.",
+        value: |shard| shard.accepted.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_received_bytes_total",
+        kind: "counter",
+        help: "Bytes received from children, as they came.",
+        value: |shard| shard.received_bytes.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_receives_total",
+        kind: "counter",
+        help: "Reads of children's sockets that brought bytes.",
+        value: |shard| shard.receives.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_sent_bytes_total",
+        kind: "counter",
+        help: "Bytes sent to children.",
+        value: |shard| shard.sent_bytes.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_commands_total",
+        kind: "counter",
+        help: "Lines of the streaming protocol.",
+        value: |shard| shard.commands.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_rows_total",
+        kind: "counter",
+        help: "Rows stored: one chart at one time.",
+        value: |shard| shard.rows.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_samples_total",
+        kind: "counter",
+        help: "Samples stored, gaps in stored rows included.",
+        value: |shard| shard.samples.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_stale_rows_total",
+        kind: "counter",
+        help: "Rows ignored because they were not newer than what is stored.",
+        value: |shard| shard.stale_rows.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_future_rows_total",
+        kind: "counter",
+        help: "Rows ignored because of an impossible time stamp.",
+        value: |shard| shard.rows_in_the_future.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_unknown_keywords_total",
+        kind: "counter",
+        help: "Lines skipped because their keyword is not known.",
+        value: |shard| shard.unknown_keywords.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_commands_without_effect_total",
+        kind: "counter",
+        help: "Lines that are understood and change nothing.",
+        value: |shard| shard.commands_without_effect.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_messages_total",
+        kind: "counter",
+        help: "Messages that the shard got from other threads.",
+        value: |shard| shard.messages.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_turns_total",
+        kind: "counter",
+        help: "Turns of the shard's loop.",
+        value: |shard| shard.turns.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_stored_samples",
+        kind: "gauge",
+        help: "Samples held, in hot rows and pages.",
+        value: |shard| shard.stored_samples.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_hot_bytes",
+        kind: "gauge",
+        help: "Memory of rows that no page holds yet.",
+        value: |shard| shard.hot_bytes.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_sealed_bytes",
+        kind: "gauge",
+        help: "Bytes of sealed pages.",
+        value: |shard| shard.sealed_bytes.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_sealed_samples",
+        kind: "gauge",
+        help: "Samples in sealed pages.",
+        value: |shard| shard.sealed_samples.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_sealed_pages",
+        kind: "gauge",
+        help: "Sealed pages.",
+        value: |shard| shard.sealed_pages.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_shard_healthy",
+        kind: "gauge",
+        help: "1 when the shard answered its last ping in time.",
+        value: |shard| u64::from(shard.healthy.load(Relaxed)),
+    },
+    Figure {
+        name: "mainstem_shard_ping_microseconds",
+        kind: "gauge",
+        help: "How long the shard took to answer its last ping.",
+        value: |shard| shard.ping_us.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_shard_missed_pings_total",
+        kind: "counter",
+        help: "Pings that the shard did not answer in time.",
+        value: |shard| shard.missed_pings.load(Relaxed),
+    },
+];
+
+/// Counts rare events by their reason.
+#[derive(Debug, Default)]
+pub struct ReasonCounter(Mutex<BTreeMap<&'static str, u64>>);
+
+impl ReasonCounter {
+    pub fn add(&self, reason: &'static str) {
+        *self.lock().entry(reason).or_default() += 1;
+    }
+
+    pub fn get(&self, reason: &str) -> u64 {
+        self.lock().get(reason).copied().unwrap_or(0)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, u64>> {
+        // Counting cannot leave a map half changed, so a panic elsewhere poisons nothing.
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// All figures of the process.
+#[derive(Debug)]
+pub struct Telemetry {
+    pub shards: Vec<ShardMetrics>,
+    /// Streaming requests refused.
+    pub refusals: ReasonCounter,
+    /// Streaming connections that ended.
+    pub disconnections: ReasonCounter,
+    /// Connections that said nothing intelligible before they ended.
+    pub dropped: ReasonCounter,
+    pub http_requests: ReasonCounter,
+    pub http_sent_bytes: AtomicU64,
+    pub queries: AtomicU64,
+}
+
+impl Telemetry {
+    pub fn new(shards: usize) -> Self {
+        Self {
+            shards: (0..shards).map(|_| ShardMetrics::default()).collect(),
+            refusals: ReasonCounter::default(),
+            disconnections: ReasonCounter::default(),
+            dropped: ReasonCounter::default(),
+            http_requests: ReasonCounter::default(),
+            http_sent_bytes: AtomicU64::new(0),
+            queries: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether every shard answers its pings.
+    pub fn healthy(&self) -> bool {
+        self.shards.iter().all(|shard| shard.healthy.load(Relaxed))
+    }
+
+    /// The sum of one figure over all shards.
+    pub fn total(&self, figure: impl Fn(&ShardMetrics) -> &AtomicU64) -> u64 {
+        self.shards.iter().map(|shard| figure(shard).load(Relaxed)).sum()
+    }
+
+    /// All figures in Prometheus' text format (version 0.0.4).
+    pub fn prometheus(&self) -> String {
+        let mut out = String::with_capacity(8192);
+        head(&mut out, "mainstem_info", "gauge", "The version that runs.");
+        line(&mut out, "mainstem_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+        for figure in SHARD_FIGURES {
+            head(&mut out, figure.name, figure.kind, figure.help);
+            for (index, shard) in self.shards.iter().enumerate() {
+                line(&mut out, figure.name, &[("shard", &index.to_string())], (figure.value)(shard));
+            }
+        }
+        let reasons: [(&str, &str, &str, &ReasonCounter); 4] = [
+            ("mainstem_refusals_total", "reason", "Streaming requests refused.", &self.refusals),
+            (
+                "mainstem_disconnections_total",
+                "reason",
+                "Streaming connections that ended.",
+                &self.disconnections,
+            ),
+            (
+                "mainstem_dropped_connections_total",
+                "reason",
+                "Connections dropped before a request.",
+                &self.dropped,
+            ),
+            ("mainstem_http_requests_total", "code", "HTTP requests answered.", &self.http_requests),
+        ];
+        for (name, label, help, counter) in reasons {
+            head(&mut out, name, "counter", help);
+            for (reason, count) in counter.lock().iter() {
+                line(&mut out, name, &[(label, reason)], *count);
+            }
+        }
+        let totals = [
+            ("mainstem_http_sent_bytes_total", "Bytes of HTTP answers' bodies.", &self.http_sent_bytes),
+            ("mainstem_queries_total", "Data queries answered.", &self.queries),
+        ];
+        for (name, help, value) in totals {
+            head(&mut out, name, "counter", help);
+            line(&mut out, name, &[], value.load(Relaxed));
+        }
+        if let Some(process) = ProcessFigures::read() {
+            head(&mut out, "process_cpu_seconds_total", "counter", "User and system CPU seconds.");
+            let _ = writeln!(out, "process_cpu_seconds_total {}", process.cpu_seconds);
+            head(&mut out, "process_resident_memory_bytes", "gauge", "Resident memory.");
+            let _ = writeln!(out, "process_resident_memory_bytes {}", process.resident_bytes);
+            head(&mut out, "process_open_fds", "gauge", "Open file descriptors.");
+            let _ = writeln!(out, "process_open_fds {}", process.open_files);
+        }
+        out
+    }
+}
+
+/// What the kernel says of this process.
+struct ProcessFigures {
+    cpu_seconds: f64,
+    resident_bytes: u64,
+    open_files: usize,
+}
+
+impl ProcessFigures {
+    fn read() -> Option<Self> {
+        /// `USER_HZ`: the unit of `/proc/self/stat`, 100 on every Linux.
+        const TICKS_PER_SECOND: f64 = 100.0;
+        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+        let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+        let user: f64 = fields.nth(11)?.parse().ok()?;
+        let system: f64 = fields.next()?.parse().ok()?;
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kilobytes: u64 = resident.split_ascii_whitespace().next()?.parse().ok()?;
+        Some(Self {
+            cpu_seconds: (user + system) / TICKS_PER_SECOND,
+            resident_bytes: kilobytes * 1024,
+            open_files: std::fs::read_dir("/proc/self/fd").ok()?.count(),
+        })
+    }
+}
+
+fn head(out: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+fn line(out: &mut String, name: &str, labels: &[(&str, &str)], value: u64) {
+    out.push_str(name);
+    if !labels.is_empty() {
+        let pairs: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
+        let _ = write!(out, "{{{}}}", pairs.join(","));
+    }
+    let _ = writeln!(out, " {value}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_figure_is_announced_once() {
+        let telemetry = Telemetry::new(2);
+        telemetry.refusals.add("key_not_enabled");
+        telemetry.shards[1].samples.store(7, Relaxed);
+        let text = telemetry.prometheus();
+        assert!(text.contains("mainstem_samples_total{shard=\"1\"} 7\n"));
+        assert!(text.contains("mainstem_refusals_total{reason=\"key_not_enabled\"} 1\n"));
+        for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            assert_eq!(text.matches(&format!("# TYPE {name}\n")).count(), 1, "{name}");
+        }
+    }
+}
