@@ -1,0 +1,179 @@
+//! [`Contender`]: a parent that can be started; [`Running`]: one that was, and is ended when dropped.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// How long a parent may take to open its port, and to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Which parent.
+#[derive(Clone, Debug)]
+pub(crate) enum Contender {
+    Mainstem {
+        binary: PathBuf,
+        /// It was built from this tree.
+        ours: bool,
+    },
+    Netdata {
+        binary: PathBuf,
+    },
+}
+
+/// A parent that runs, with a directory and a port of its own.
+#[derive(Debug)]
+pub(crate) struct Running {
+    process: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) key: Uuid,
+    /// Removed with all that the parent wrote.
+    directory: TempDir,
+    ended: bool,
+}
+
+impl Contender {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Contender::Mainstem { .. } => "mainstem",
+            Contender::Netdata { .. } => "netdata",
+        }
+    }
+
+    pub(crate) fn binary(&self) -> &Path {
+        match self {
+            Contender::Mainstem { binary, .. } | Contender::Netdata { binary } => binary,
+        }
+    }
+
+    /// What it says of itself; of a mainstem built from this tree also the commit.
+    pub(crate) fn version(&self) -> Result<String> {
+        match self {
+            Contender::Mainstem { binary, ours: false } => said(binary, "--version"),
+            Contender::Mainstem { binary, ours: true } => {
+                let commit = Command::new("git")
+                    .args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"])
+                    .output();
+                let commit = commit.map(|output| text(&output.stdout)).unwrap_or_default();
+                Ok(format!("{} {commit}", said(binary, "--version")?).trim().to_owned())
+            }
+            Contender::Netdata { binary } => said(binary, "-V"),
+        }
+    }
+
+    /// Starts it and waits until its port is open.
+    pub(crate) fn start(&self) -> Result<Running> {
+        let directory = tempfile::Builder::new().prefix("mainstem-bench-").tempdir()?;
+        let key = Uuid::new_v4();
+        // Asked for and given back: whoever takes it in between makes the start fail, with a message.
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let mut command = match self {
+            Contender::Mainstem { binary, .. } => mainstem(binary, directory.path(), port, key)?,
+            Contender::Netdata { binary } => netdata(binary, directory.path(), port, key),
+        };
+        let output = File::create(directory.path().join("output"))?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let process = command.spawn().with_context(|| format!("cannot start {}", self.name()))?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut running = Running { process, address, key, directory, ended: false };
+        let begun = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if let Some(status) = running.process.try_wait()? {
+                running.ended = true;
+                bail!("{} ended with {status}: {}", self.name(), running.output());
+            }
+            ensure!(
+                begun.elapsed() < PATIENCE,
+                "{} did not open its port: {}",
+                self.name(),
+                running.output()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(running)
+    }
+}
+
+impl Running {
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Ends it, and tells how long that took.
+    pub(crate) fn stop(mut self) -> Result<Duration> {
+        let begun = Instant::now();
+        let status = self.end()?;
+        ensure!(status.success(), "the parent ended with {status}: {}", self.output());
+        Ok(begun.elapsed())
+    }
+
+    fn end(&mut self) -> Result<ExitStatus> {
+        self.ended = true;
+        let pid = self.process.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status().context("kill")?;
+        let begun = Instant::now();
+        while told.success() && begun.elapsed() < PATIENCE {
+            if let Some(status) = self.process.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.process.kill()?;
+        Ok(self.process.wait()?)
+    }
+
+    /// The end of what it printed.
+    fn output(&self) -> String {
+        let text = fs::read_to_string(self.directory.path().join("output")).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(5)..].join("\n")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.ended
+            && let Err(error) = self.end()
+        {
+            eprintln!("the parent with the id {} could not be ended: {error:#}", self.process.id());
+        }
+    }
+}
+
+fn mainstem(binary: &Path, directory: &Path, port: u16, key: Uuid) -> Result<Command> {
+    let config = directory.join("config");
+    fs::create_dir(&config)?;
+    fs::write(config.join("netdata.conf"), format!("[web]\n    bind to = 127.0.0.1:{port}\n"))?;
+    fs::write(config.join("stream.conf"), format!("[{key}]\n    enabled = yes\n"))?;
+    let mut command = Command::new(binary);
+    command.arg("--config").arg(config).arg("--state").arg(directory.join("state"));
+    Ok(command)
+}
+
+/// A bare parent: no collectors, no health, no machine learning, normal priority; see tests/peer/README.md. Without
+/// replication, which the simulated children have no use for.
+fn netdata(binary: &Path, directory: &Path, port: u16, key: Uuid) -> Command {
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/peer/run.sh"));
+    command.arg("parent").arg(directory.join("netdata")).env("NETDATA", binary);
+    command.args([format!("PORT={port}"), format!("KEY={key}")]);
+    command.args(["REPLICATION=no", "TIERS=3", "CACHE=64", "DISK=4096"]);
+    command
+}
+
+/// The first line that a program prints when asked.
+fn said(binary: &Path, argument: &str) -> Result<String> {
+    let output = Command::new(binary)
+        .arg(argument)
+        .output()
+        .with_context(|| format!("cannot run {}", binary.display()))?;
+    Ok(text(&output.stdout).lines().next().unwrap_or_default().to_owned())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim().to_owned()
+}

@@ -1,0 +1,168 @@
+//! [`Results`]: all that was measured, as a table for people and a file for comparisons to come.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::measurement::Measurement;
+use crate::workload::Workload;
+
+/// One comparison.
+#[derive(Debug, Serialize)]
+pub(crate) struct Results {
+    /// As `date +%F` has it.
+    pub(crate) date: String,
+    pub(crate) machine: Machine,
+    pub(crate) workload: Workload,
+    pub(crate) contenders: Vec<Rounds>,
+}
+
+/// The machine that it was measured on.
+#[derive(Debug, Serialize)]
+pub(crate) struct Machine {
+    pub(crate) cpu: String,
+    pub(crate) cores: usize,
+    pub(crate) kernel: String,
+}
+
+/// One parent's rounds.
+#[derive(Debug, Serialize)]
+pub(crate) struct Rounds {
+    pub(crate) name: &'static str,
+    pub(crate) version: String,
+    pub(crate) rounds: Vec<Measurement>,
+}
+
+impl Machine {
+    pub(crate) fn this() -> Machine {
+        let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        Machine {
+            cpu: model.map_or("unknown", |(_, model)| model.trim()).to_owned(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            kernel: kernel.trim().to_owned(),
+        }
+    }
+}
+
+/// A line of the table: a quantity of each round.
+struct Line {
+    name: &'static str,
+    decimals: usize,
+    value: fn(&Measurement) -> Option<f64>,
+}
+
+#[rustfmt::skip]
+const LINES: [Line; 10] = [
+    Line { name: "µs of processor a sample", decimals: 3, value: |round| Some(round.cpu_us_per_sample) },
+    Line { name: "cores", decimals: 3, value: |round| Some(round.cpu_s / round.seconds) },
+    Line { name: "resident bytes a metric", decimals: 0, value: |round| Some(round.resident_bytes_per_metric) },
+    Line { name: "resident MB", decimals: 0, value: |round| Some(round.resident_bytes as f64 / 1e6) },
+    Line { name: "bytes written a sample", decimals: 3, value: |round| Some(round.a_sample(round.written_bytes)) },
+    Line { name: "bytes received a sample", decimals: 2, value: |round| Some(round.a_sample(round.received_bytes)) },
+    Line { name: "samples a receive", decimals: 0, value: |round| Some(round.samples as f64 / round.receives? as f64) },
+    Line { name: "samples a second", decimals: 0, value: |round| Some(round.samples as f64 / round.seconds) },
+    Line { name: "sent late, p99 ms", decimals: 1, value: |round| Some(round.lag.p99_ms) },
+    Line { name: "seconds to stop", decimals: 2, value: |round| Some(round.stop_s) },
+];
+
+impl Results {
+    /// Writes `DIRECTORY/<date>-<workload>.json`.
+    pub(crate) fn save(&self, directory: &Path) -> Result<PathBuf> {
+        let path = directory.join(format!("{}-{}.json", self.date, self.workload.name()));
+        let text = serde_json::to_string_pretty(self)?;
+        fs::create_dir_all(directory)?;
+        fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    }
+}
+
+impl fmt::Display for Results {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.workload.describe())?;
+        let Machine { cpu, cores, kernel } = &self.machine;
+        writeln!(f, "{cpu}, {cores} cores, Linux {kernel}, {}\n", self.date)?;
+        write!(f, "{:<26}", "median")?;
+        for contender in &self.contenders {
+            write!(f, "{:>14}", contender.name)?;
+        }
+        let compared = self.contenders.len() == 2;
+        writeln!(f, "{}", if compared { "     ratio" } else { "" })?;
+        for Line { name, decimals, value } in &LINES {
+            write!(f, "{name:<26}")?;
+            let medians: Vec<Option<f64>> = self
+                .contenders
+                .iter()
+                .map(|contender| median(contender.rounds.iter().filter_map(value)))
+                .collect();
+            for median in &medians {
+                match median {
+                    Some(median) => write!(f, "{median:>14.decimals$}")?,
+                    None => write!(f, "{:>14}", "-")?,
+                }
+            }
+            if let [Some(ours), Some(theirs)] = medians[..]
+                && ours > 0.0
+            {
+                write!(f, "{:>10.2}", theirs / ours)?;
+            }
+            writeln!(f)?;
+        }
+        for contender in &self.contenders {
+            writeln!(f, "\n{}: {}", contender.name, contender.version)?;
+            for verdict in contender.rounds.iter().filter_map(|round| round.verified.as_ref()) {
+                writeln!(f, "  verified {verdict}")?;
+                verdict.examples.iter().take(3).try_for_each(|point| writeln!(f, "    {point}"))?;
+                verdict.unanswered.iter().take(3).try_for_each(|why| writeln!(f, "    {why}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The value in the middle; of an even number, the mean of the two.
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        length if length.is_multiple_of(2) => Some((values[middle - 1] + values[middle]) / 2.0),
+        _ => Some(values[middle]),
+    }
+}
+
+/// The date in this machine's time zone.
+pub(crate) fn today() -> Result<String> {
+    let output = Command::new("date").arg("+%F").output().context("date")?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        let cases: [(&[f64], Option<f64>); 4] = [
+            (&[], None),
+            (&[3.0], Some(3.0)),
+            (&[9.0, 1.0, 2.0], Some(2.0)),
+            (&[4.0, 1.0, 2.0, 9.0], Some(3.0)),
+        ];
+        for (values, expected) in cases {
+            assert_eq!(median(values.iter().copied()), expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn the_machine_has_a_name() {
+        let Machine { cores, kernel, .. } = Machine::this();
+        assert!(cores > 0 && !kernel.is_empty());
+    }
+}

@@ -1,0 +1,195 @@
+//! [`Fleet`]: all children of a load, in the thread that starts them.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use hdrhistogram::Histogram;
+use mainstem::wire::capability::Capabilities;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::child::{self, End};
+use crate::load::Load;
+use crate::report::{Lag, Report, Totals, add, own_cpu_seconds};
+use crate::script::Script;
+
+/// The longest lag that is told from longer ones.
+const LONGEST_LAG_US: u64 = 600_000_000;
+
+/// Whom the children stream to.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    pub address: SocketAddr,
+    pub key: Uuid,
+}
+
+/// A stretch of time in which every sample of a child went out as the formula has it. Both ends are boundaries, and part
+/// of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub first: i64,
+    pub last: i64,
+    /// Finished samples were sent, not collected values.
+    pub samples: bool,
+}
+
+/// Running children. Dropping it ends them all.
+#[derive(Debug)]
+pub struct Fleet {
+    shared: Rc<Shared>,
+    children: JoinSet<()>,
+    begun: Instant,
+    cpu_before: Option<f64>,
+}
+
+/// What all children of the thread use.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) load: Load,
+    pub(crate) target: Target,
+    pub(crate) totals: Arc<Totals>,
+    pub(crate) scratch: RefCell<Scratch>,
+    scripts: RefCell<Vec<(Capabilities, Rc<Script>)>>,
+    lag_us: RefCell<Histogram<u64>>,
+    /// By child; `None` while it is not streaming.
+    spans: RefCell<Vec<Option<Span>>>,
+    ends: RefCell<BTreeMap<&'static str, u64>>,
+}
+
+/// Buffers that are empty between two calls.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub(crate) text: Vec<u8>,
+    pub(crate) packets: Vec<u8>,
+    pub(crate) received: Vec<u8>,
+}
+
+impl Fleet {
+    /// Starts the children, their connections spread over `arrival`. To be called inside a `LocalSet`, as
+    /// `tokio_uring::start` is one.
+    pub fn start(load: Load, target: Target, arrival: Duration) -> Fleet {
+        let lag_us = match Histogram::new_with_bounds(1, LONGEST_LAG_US, 3) {
+            Ok(histogram) => histogram,
+            Err(error) => unreachable!("the bounds are right: {error}"),
+        };
+        let shared = Rc::new(Shared {
+            target,
+            totals: Arc::default(),
+            scratch: RefCell::default(),
+            scripts: RefCell::default(),
+            lag_us: RefCell::new(lag_us),
+            spans: RefCell::new(vec![None; load.children]),
+            ends: RefCell::default(),
+            load,
+        });
+        let mut children = JoinSet::new();
+        let count = shared.load.children;
+        for number in 0..count {
+            let wait = arrival.mul_f64(number as f64 / count as f64);
+            children.spawn_local(child::live(Rc::clone(&shared), number, wait));
+        }
+        Fleet { shared, children, begun: Instant::now(), cpu_before: own_cpu_seconds() }
+    }
+
+    pub fn load(&self) -> &Load {
+        &self.shared.load
+    }
+
+    pub fn totals(&self) -> &Arc<Totals> {
+        &self.shared.totals
+    }
+
+    /// The time in which a child has streamed without a break; `None`: it does not stream now.
+    pub fn span(&self, child: usize) -> Option<Span> {
+        self.shared.spans.borrow().get(child).copied().flatten()
+    }
+
+    pub fn lag(&self) -> Lag {
+        Lag::of(&self.shared.lag_us.borrow())
+    }
+
+    /// Forgets the lags so far, as those of the time in which all children arrive.
+    pub fn reset_lag(&self) {
+        self.shared.lag_us.borrow_mut().reset();
+    }
+
+    /// What came of it so far.
+    pub fn report(&self) -> Report {
+        let shared = &self.shared;
+        let totals = &shared.totals;
+        let accepted = totals.accepted.load(Relaxed);
+        let agreed = shared.scripts.borrow().iter().map(|(agreed, _)| agreed.to_string()).collect();
+        Report {
+            load: shared.load.clone(),
+            agreed,
+            seconds: self.begun.elapsed().as_secs_f64(),
+            connected: totals.connected.load(Relaxed),
+            streaming: totals.streaming.load(Relaxed),
+            accepted,
+            reconnects: totals.reconnects.load(Relaxed),
+            ends: shared.ends.borrow().clone(),
+            samples: totals.samples.load(Relaxed),
+            rows: totals.rows.load(Relaxed),
+            skipped_rows: totals.skipped_rows.load(Relaxed),
+            misplaced_rows: totals.misplaced_rows.load(Relaxed),
+            plain_bytes: totals.plain_bytes.load(Relaxed),
+            wire_bytes: totals.wire_bytes.load(Relaxed),
+            delayed_bytes: totals.delayed_bytes.load(Relaxed),
+            blocked_seconds: totals.blocked_us.load(Relaxed) as f64 / 1e6,
+            lag: self.lag(),
+            cpu_seconds: self.cpu_before.and_then(|before| Some(own_cpu_seconds()? - before)),
+            verified: None,
+        }
+    }
+
+    /// Closes all connections.
+    pub async fn stop(mut self) {
+        self.children.shutdown().await;
+    }
+}
+
+impl Shared {
+    /// The text for what was agreed, made when the first child agrees to it.
+    pub(crate) fn script(&self, agreed: Capabilities) -> Rc<Script> {
+        let mut scripts = self.scripts.borrow_mut();
+        if let Some((_, script)) = scripts.iter().find(|(other, _)| *other == agreed) {
+            return Rc::clone(script);
+        }
+        let script = Rc::new(Script::new(&self.load, agreed));
+        scripts.push((agreed, Rc::clone(&script)));
+        script
+    }
+
+    pub(crate) fn note_lag(&self, microseconds: i64) {
+        self.lag_us.borrow_mut().saturating_record(u64::try_from(microseconds).unwrap_or(0).max(1));
+    }
+
+    pub(crate) fn set_span(&self, child: usize, span: Option<Span>) {
+        self.spans.borrow_mut()[child] = span;
+    }
+
+    /// Counts why a connection ended; the first of each kind is told at once.
+    pub(crate) fn note_end(&self, child: usize, end: &End) {
+        let mut ends = self.ends.borrow_mut();
+        let count = ends.entry(end.kind()).or_default();
+        *count += 1;
+        if *count == 1 {
+            eprintln!("{}: {end}", self.load.hostname(child));
+        }
+    }
+
+    pub(crate) fn count(&self, counter: impl FnOnce(&Totals) -> &std::sync::atomic::AtomicU64, by: u64) {
+        add(counter(&self.totals), by);
+    }
+}
+
+/// Microseconds since 1970.
+pub(crate) fn now_us() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,35 @@
+//! mainstem-child: a simulator of Netdata children. Thousands of hosts in one process and one thread stream to a
+//! parent, in real time; what they collect is a formula, so that every sample the parent answers with can be checked.
+//!
+//! ```text
+//! Load (how many, what) --> Fleet --> a Child each: connect, greet, define, then a row of text every second
+//!                             |          text by Script, of values by value; bytes out through an Outbox
+//!                             +-----> Totals, Report
+//!                             +-----> Verifier: asks the parent, compares with the formula
+//! ```
+//!
+//! The children keep to the protocol. Bad habits are for other tools.
+
+pub mod load;
+
+pub mod value;
+
+pub mod script;
+
+mod outbox;
+
+mod child;
+
+pub mod fleet;
+
+pub mod report;
+
+pub mod verify;
+
+pub use fleet::{Fleet, Target};
+pub use load::Load;
+pub use report::{Report, Totals};
+
+/// Raises the limits of this process to what thousands of sockets need, and asks the kernel for an io_uring: what
+/// is refused is explained; the runtime would panic.
+pub use mainstem::runtime::preflight::check as preflight;

@@ -1,0 +1,141 @@
+//! [`Totals`]: what the children did, counted while they do it; [`Report`]: the same when they are done.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::load::Load;
+use crate::verify::Verdict;
+
+/// Counters of all children; read from anywhere.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// Children that a parent has accepted, now.
+    pub connected: AtomicU64,
+    /// Of these, those whose charts are all sent, now.
+    pub streaming: AtomicU64,
+    /// Connections accepted.
+    pub accepted: AtomicU64,
+    /// Those of children that had been accepted before.
+    pub reconnects: AtomicU64,
+    /// Values sent.
+    pub samples: AtomicU64,
+    /// Seconds of children sent.
+    pub rows: AtomicU64,
+    /// Seconds not sent because the simulator itself was late by more than an interval.
+    pub skipped_rows: AtomicU64,
+    /// Collections of v1 that fell behind the next boundary, so that the parent makes other samples of them.
+    pub misplaced_rows: AtomicU64,
+    /// Bytes of text.
+    pub plain_bytes: AtomicU64,
+    /// Bytes handed to the kernel.
+    pub wire_bytes: AtomicU64,
+    /// Bytes that the socket did not take at once.
+    pub delayed_bytes: AtomicU64,
+    /// How long sockets took nothing, added up over children.
+    pub blocked_us: AtomicU64,
+}
+
+/// One more, or so many more.
+pub(crate) fn add(counter: &AtomicU64, count: u64) {
+    counter.fetch_add(count, Relaxed);
+}
+
+/// How late the data of a second went out.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Lag {
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+    pub max_ms: f64,
+}
+
+impl Lag {
+    pub(crate) fn of(microseconds: &Histogram<u64>) -> Lag {
+        let at = |quantile| microseconds.value_at_quantile(quantile) as f64 / 1000.0;
+        Lag { p50_ms: at(0.5), p99_ms: at(0.99), max_ms: microseconds.max() as f64 / 1000.0 }
+    }
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    pub load: Load,
+    pub agreed: Vec<String>,
+    pub seconds: f64,
+    pub connected: u64,
+    pub streaming: u64,
+    /// Connections that a parent accepted, and how many of them were not a child's first.
+    pub accepted: u64,
+    pub reconnects: u64,
+    /// Why connections ended, or did not begin.
+    pub ends: BTreeMap<&'static str, u64>,
+    pub samples: u64,
+    pub rows: u64,
+    pub skipped_rows: u64,
+    pub misplaced_rows: u64,
+    pub plain_bytes: u64,
+    pub wire_bytes: u64,
+    pub delayed_bytes: u64,
+    pub blocked_seconds: f64,
+    pub lag: Lag,
+    /// What the simulator's thread itself took of a core.
+    pub cpu_seconds: Option<f64>,
+    pub verified: Option<Verdict>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let per_second = |count: u64| count as f64 / self.seconds.max(1e-9);
+        let mut line = |name: &str, value: String| writeln!(f, "{name:<24} {value}");
+        let load = &self.load;
+        line(
+            "children",
+            format!("{} of {} connected, {} streaming", self.connected, load.children, self.streaming),
+        )?;
+        line(
+            "charts x dimensions",
+            format!("{} x {}, every {} s", load.charts, load.dimensions, load.update_every),
+        )?;
+        line("agreed", if self.agreed.is_empty() { "nothing".into() } else { self.agreed.join(", ") })?;
+        line("time", format!("{:.1} s", self.seconds))?;
+        line("samples", format!("{} ({:.0} a second)", self.samples, per_second(self.samples)))?;
+        line("text", format!("{} bytes ({:.0} a second)", self.plain_bytes, per_second(self.plain_bytes)))?;
+        line(
+            "on the wire",
+            format!("{} bytes ({:.0} a second)", self.wire_bytes, per_second(self.wire_bytes)),
+        )?;
+        line(
+            "back-pressure",
+            format!("{} bytes delayed, {:.3} s blocked", self.delayed_bytes, self.blocked_seconds),
+        )?;
+        let Lag { p50_ms, p99_ms, max_ms } = self.lag;
+        line("sent late by", format!("p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms, max {max_ms:.2} ms"))?;
+        line("reconnects", self.reconnects.to_string())?;
+        for (end, count) in &self.ends {
+            line("  ended", format!("{count} times: {end}"))?;
+        }
+        line("seconds skipped", format!("{}, misplaced {}", self.skipped_rows, self.misplaced_rows))?;
+        if let Some(cpu_seconds) = self.cpu_seconds.filter(|_| self.samples > 0) {
+            let share = 100.0 * cpu_seconds / self.seconds.max(1e-9);
+            let each = 1e9 * cpu_seconds / self.samples as f64;
+            line(
+                "own processor time",
+                format!("{cpu_seconds:.2} s: {share:.1} % of a core, {each:.0} ns a sample"),
+            )?;
+        }
+        if let Some(verdict) = &self.verified {
+            line("verified", verdict.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+/// Processor time of the main thread, where the kernel tells.
+pub(crate) fn own_cpu_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanoseconds: u64 = text.split(' ').next()?.parse().ok()?;
+    Some(nanoseconds as f64 / 1e9)
+}

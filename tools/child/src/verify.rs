@@ -1,0 +1,293 @@
+//! [`Question`] and [`Verifier`]: what a parent answers, compared with what was sent, second by second.
+//!
+//! A finished sample (v2) must be answered as it was sent. Of collected values (v1) the parent makes samples itself:
+//!
+//! - absolute: the sample at a boundary is the value collected first after it. Whether that is the boundary's own
+//!   second or the one before depends on when the first collection arrived, so it is found out for each chart and
+//!   window, and must then hold for every point;
+//! - incremental: the rate, which is constant; the times of collection are not, so it is met within a thousandth.
+//!
+//! A point that is missing is wrong. Nothing is said about points outside of the window.
+
+pub mod http;
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::fleet::{Fleet, Span};
+use crate::load::Load;
+use crate::value::{ChildSeries, Kind, MICROSECONDS, mix};
+
+/// Seconds at the end of a span that the parent may not have stored yet, and at its beginning, where rates are not.
+const MARGIN: i64 = 5;
+/// How many wrong points are kept to be shown.
+const SHOWN: usize = 20;
+/// How far a sample may be off: the precision of what parents store and print.
+const PRECISION: f64 = 1e-6;
+/// How far a rate may be off that was made of real times of collection.
+const RATE_PRECISION: f64 = 1e-3;
+
+/// The boundaries in `first..=last`, in seconds; both are boundaries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub first: i64,
+    pub last: i64,
+}
+
+impl Window {
+    /// The part of a span that can be asked for: at most `longest` seconds, somewhere in it.
+    pub fn within(span: Span, update_every: u32, longest: i64, random: u64) -> Option<Window> {
+        let step = i64::from(update_every);
+        let margin = MARGIN.max(2 * step).div_euclid(step) * step + step;
+        let (first, last) = (span.first + margin, span.last - margin);
+        let length = (last - first).min(longest.div_euclid(step) * step);
+        if length < 0 {
+            return None;
+        }
+        let slack = ((last - first - length) / step + 1) as u64;
+        let first = first + (random % slack) as i64 * step;
+        Some(Window { first, last: first + length })
+    }
+
+    fn seconds(self, update_every: u32) -> impl Iterator<Item = i64> {
+        (self.first..=self.last).step_by(update_every as usize)
+    }
+}
+
+/// What the parent is asked: all points of a chart.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    pub load: &'a Load,
+    pub child: usize,
+    pub chart: usize,
+    pub window: Window,
+    /// Finished samples were sent, not collected values.
+    pub samples: bool,
+}
+
+/// A point that is not as it has to be.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WrongPoint {
+    pub host: String,
+    pub chart: String,
+    pub dimension: String,
+    pub second: i64,
+    /// `None`: it is missing.
+    pub found: Option<f64>,
+    pub expected: f64,
+}
+
+impl fmt::Display for WrongPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let WrongPoint { host, chart, dimension, second, found, expected } = self;
+        match found {
+            Some(found) => write!(f, "{host} {chart} {dimension} at {second}: {found}, not {expected}"),
+            None => write!(f, "{host} {chart} {dimension} at {second}: missing, not {expected}"),
+        }
+    }
+}
+
+/// What came of questions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Verdict {
+    /// Charts asked for.
+    pub questions: u64,
+    /// Points that had to be answered.
+    pub points: u64,
+    pub missing: u64,
+    pub wrong: u64,
+    /// The first of the missing and the wrong.
+    pub examples: Vec<WrongPoint>,
+    /// The first questions without an answer that could be read.
+    pub unanswered: Vec<String>,
+}
+
+impl Verdict {
+    /// Whether something was asked, everything was answered, and every point was right.
+    pub fn is_good(&self) -> bool {
+        self.points > 0 && self.missing == 0 && self.wrong == 0 && self.unanswered.is_empty()
+    }
+
+    pub fn merge(&mut self, other: Verdict) {
+        self.questions += other.questions;
+        self.points += other.points;
+        self.missing += other.missing;
+        self.wrong += other.wrong;
+        self.examples.extend(other.examples);
+        self.examples.truncate(SHOWN);
+        self.unanswered.extend(other.unanswered);
+        self.unanswered.truncate(SHOWN);
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Verdict { questions, points, missing, wrong, .. } = self;
+        write!(f, "{points} points of {questions} charts: {missing} missing, {wrong} wrong")?;
+        if !self.unanswered.is_empty() {
+            write!(f, ", some not answered")?;
+        }
+        Ok(())
+    }
+}
+
+/// An answer that cannot be compared.
+#[derive(Debug)]
+pub enum Unreadable {
+    Json(serde_json::Error),
+    /// The first column is not the time, or a row is longer than the header.
+    Shape,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unreadable::Json(error) => write!(f, "the answer is not as format=json has it: {error}"),
+            Unreadable::Shape => f.write_str("the answer's rows do not fit its labels"),
+        }
+    }
+}
+
+/// `format=json`.
+#[derive(Deserialize)]
+struct Answer {
+    labels: Vec<String>,
+    data: Vec<Vec<Option<f64>>>,
+}
+
+impl Question<'_> {
+    /// What is asked, as path and query.
+    pub fn path(&self) -> String {
+        let Window { first, last } = self.window;
+        format!(
+            "/host/{}/api/v1/data?chart={}&after={}&before={last}&format=json&options=natural-points",
+            self.load.machine_guid(self.child),
+            self.load.chart_id(self.chart),
+            // Both edges are inside, but rows are counted from the end: one more keeps the first.
+            first - i64::from(self.load.update_every),
+        )
+    }
+
+    /// Compares an answer with the formula.
+    pub fn judge(&self, body: &[u8]) -> Result<Verdict, Unreadable> {
+        let answer: Answer = serde_json::from_slice(body).map_err(Unreadable::Json)?;
+        let columns = answer.labels.len();
+        if answer.labels.first().is_none_or(|label| label != "time")
+            || answer.data.iter().any(|row| row.len() != columns)
+        {
+            return Err(Unreadable::Shape);
+        }
+        let offset = i64::from(self.load.update_every);
+        let on_time = self.compare(&answer, 0);
+        if self.samples || on_time.is_good() {
+            return Ok(on_time);
+        }
+        let one_late = self.compare(&answer, offset);
+        Ok(if one_late.missing + one_late.wrong < on_time.missing + on_time.wrong {
+            one_late
+        } else {
+            on_time
+        })
+    }
+
+    /// As if absolute values had been collected `late` seconds before the boundary at which they are.
+    fn compare(&self, answer: &Answer, late: i64) -> Verdict {
+        let load = self.load;
+        let mut verdict = Verdict { questions: 1, ..Verdict::default() };
+        let series = ChildSeries::new(load.seed, self.child as u64);
+        let mut rows: Vec<&[Option<f64>]> = answer.data.iter().map(Vec::as_slice).collect();
+        let second_of = |row: &[Option<f64>]| row[0].unwrap_or(0.0) as i64;
+        rows.sort_by_key(|row| second_of(row));
+        for dimension in 0..load.dimensions {
+            let id = load.dimension_id(dimension);
+            let column = answer.labels.iter().skip(1).position(|label| *label == id).map(|place| place + 1);
+            let series = series.at(load.position(self.chart, dimension));
+            for second in self.window.seconds(load.update_every) {
+                let row = rows.binary_search_by_key(&second, |row| second_of(row)).ok();
+                let found = row.zip(column).and_then(|(row, column)| rows[row][column]);
+                let (expected, precision) = match series.kind {
+                    _ if self.samples => (series.stored(second), PRECISION),
+                    Kind::Counter => (series.rate() as f64, RATE_PRECISION),
+                    _ => (series.sample_of(series.collected((second - late) * MICROSECONDS)), PRECISION),
+                };
+                verdict.points += 1;
+                let is_right = found
+                    .is_some_and(|found| (found - expected).abs() <= precision * expected.abs().max(1.0));
+                if is_right {
+                    continue;
+                }
+                match found {
+                    None => verdict.missing += 1,
+                    Some(_) => verdict.wrong += 1,
+                }
+                if verdict.examples.len() < SHOWN {
+                    verdict.examples.push(WrongPoint {
+                        host: load.hostname(self.child),
+                        chart: load.chart_id(self.chart),
+                        dimension: id.clone(),
+                        second,
+                        found,
+                        expected,
+                    });
+                }
+            }
+        }
+        verdict
+    }
+}
+
+/// Asks a parent about running children.
+#[derive(Debug)]
+pub struct Verifier {
+    parent: SocketAddr,
+    /// Charts asked for in a round, all children together; 0: all.
+    charts: usize,
+    /// The longest window, in seconds.
+    longest: i64,
+    random: u64,
+}
+
+impl Verifier {
+    pub fn new(parent: SocketAddr, charts: usize, longest: i64, seed: u64) -> Verifier {
+        Verifier { parent, charts, longest, random: mix(seed) }
+    }
+
+    /// Asks for random charts of children that stream now, one question after the other.
+    pub async fn round(&mut self, fleet: &Fleet) -> Verdict {
+        let load = fleet.load();
+        let all = load.children * load.charts;
+        let count = if self.charts == 0 { all } else { self.charts.min(all) };
+        let mut verdict = Verdict::default();
+        for turn in 0..count {
+            self.random = mix(self.random);
+            let place = if count == all { turn } else { (self.random % all as u64) as usize };
+            let (child, chart) = (place / load.charts, place % load.charts);
+            let Some(span) = fleet.span(child) else { continue };
+            let Some(window) = Window::within(span, load.update_every, self.longest, self.random >> 32)
+            else {
+                continue;
+            };
+            let question = Question { load, child, chart, window, samples: span.samples };
+            verdict.merge(self.ask(&question).await);
+        }
+        verdict
+    }
+
+    async fn ask(&self, question: &Question<'_>) -> Verdict {
+        let path = question.path();
+        let judged = match http::get(self.parent, &path).await {
+            Ok(body) => question.judge(&body).map_err(|unreadable| unreadable.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        judged.unwrap_or_else(|why| Verdict {
+            questions: 1,
+            unanswered: vec![format!("{path}: {why}")],
+            ..Verdict::default()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
