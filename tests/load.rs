@@ -1,0 +1,182 @@
+//! A parent under the load of the child simulator. A test binary of its own, because it wants the machine to itself; one
+//! test after the other.
+//!
+//! The simulator compares what the parent answers with the formula its values come from, second by second, and fails
+//! when a point is missing or wrong.
+
+#[expect(dead_code, reason = "the other test binary uses more of it")]
+mod child;
+
+#[expect(dead_code, reason = "the other test binary uses more of it")]
+mod harness;
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use mainstem::runtime::clock::Clock;
+use serde_json::Value;
+
+use crate::child::{V2, guid_of, request};
+use crate::harness::TestParent;
+
+/// The machine has two cores and one network: a load at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// A running simulator; dropping it ends it.
+struct Simulator {
+    process: Child,
+    report: PathBuf,
+}
+
+impl Simulator {
+    fn start(parent: &TestParent, directory: &tempfile::TempDir, name: &str, arguments: &[&str]) -> Self {
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_mainstem")).with_file_name("mainstem-child");
+        assert!(program.exists(), "{} is missing: cargo build --workspace --bins", program.display());
+        let report = directory.path().join(format!("{name}.json"));
+        let process = Command::new(program)
+            .args(["--parent", &parent.address.to_string(), "--key", &parent.key, "--name", name])
+            .args(["--verify", &format!("http://{}", parent.address), "--progress", "0"])
+            .args(["--report", report.to_str().expect("a path of the test's own")])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("the simulator starts");
+        Self { process, report }
+    }
+
+    /// Waits for its end; it has to be satisfied.
+    fn finish(mut self) -> Value {
+        let status = self.process.wait().expect("it ends");
+        let report = std::fs::read(&self.report).unwrap_or_default();
+        assert!(status.success(), "{status}: {}", String::from_utf8_lossy(&report));
+        serde_json::from_slice(&report).expect("a report")
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        // It has ended by itself unless a test failed.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn number(report: &Value, member: &str) -> u64 {
+    report[member].as_u64().unwrap_or_else(|| panic!("no {member} in {report}"))
+}
+
+#[test]
+fn two_hundred_children_of_a_thousand_dimensions_lose_nothing() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let parent = TestParent::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let load = ["--children", "100", "--charts", "100", "--dimensions", "10", "--duration", "32"];
+    let start = |name: &str, protocol: &str| {
+        let arguments: Vec<&str> = load.iter().copied().chain(["--protocol", protocol]).collect();
+        Simulator::start(&parent, &directory, name, &arguments)
+    };
+    let simulators = [start("old", "v1"), start("new", "v2")];
+    for report in simulators.map(Simulator::finish) {
+        assert_eq!(number(&report, "reconnects"), 0, "{report}");
+        assert!(number(&report, "samples") >= 2_800_000, "{report}");
+    }
+    assert_eq!(parent.telemetry().total(|shard| &shard.dimensions), 200_000);
+    assert_eq!(parent.telemetry().total(|shard| &shard.stale_rows), 0);
+}
+
+#[test]
+fn two_thousand_children_stay_for_a_minute_in_bad_company() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let parent = TestParent::with(Clock::System, |config| config.limits.pending_bytes_per_child = 1 << 20);
+    let directory = tempfile::tempdir().expect("a directory");
+    let simulator = Simulator::start(
+        &parent,
+        &directory,
+        "crowd",
+        &["--children", "2000", "--charts", "10", "--dimensions", "5", "--duration", "66", "--arrival", "5"],
+    );
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| never_read(&parent, &done));
+        scope.spawn(|| send_garbage(&parent, &done));
+        scope.spawn(|| trickle(&parent, &done));
+        scope.spawn(|| come_and_go(&parent));
+        // Also when the simulator is not satisfied: the others wait for it.
+        let _end = SetAtEnd(&done);
+        let report = simulator.finish();
+        assert_eq!(number(&report, "reconnects"), 0, "{report}");
+        assert_eq!(number(&report, "accepted"), 2000, "{report}");
+        // All but the seconds of their arrival.
+        assert!(number(&report, "samples") >= 2000 * 50 * 60, "{report}");
+    });
+    assert!(parent.telemetry().disconnections.get("not_reading") > 0);
+    assert!(parent.telemetry().disconnections.get("parse_error") > 0);
+    assert!(parent.telemetry().healthy());
+}
+
+/// Sets a flag when it goes.
+struct SetAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+fn connect(parent: &TestParent, name: &str) -> TcpStream {
+    child::greet(parent.address, &request(parent, name, guid_of(name), V2)).0
+}
+
+/// Makes the parent say things, and listens to none of them.
+fn never_read(parent: &TestParent, done: &AtomicBool) {
+    let mut number = 0;
+    while !done.load(Relaxed) {
+        number += 1;
+        let mut stream = connect(parent, &format!("deaf-{number}"));
+        let definition = "CHART \"a.b\" \"\" \"\" \"\" \"\" \"\" \"line\" 1 1 \"\" \"\" \"\"\nCHART_DEFINITION_END 0 0 0\n\
+                          RBEGIN \"a.b\"\nREND 1 0 0 true 0 0 0\n"
+            .repeat(100);
+        while stream.write_all(definition.as_bytes()).is_ok() && !done.load(Relaxed) {}
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// Says what nobody can understand, again and again.
+fn send_garbage(parent: &TestParent, done: &AtomicBool) {
+    let mut number = 0;
+    while !done.load(Relaxed) {
+        number += 1;
+        let mut stream = connect(parent, &format!("garbage-{number}"));
+        // Refused in the middle, most likely.
+        let _ = stream
+            .write_all(&[b"SET \"a\" = 1\n".as_slice(), &[0xFA, 0xFF, 0x00, 0x7F].repeat(1000)].concat());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// A byte a second.
+fn trickle(parent: &TestParent, done: &AtomicBool) {
+    let mut stream = connect(parent, "trickle");
+    for byte in b"CHART \"a.b\" \"\" \"title\"".iter().cycle() {
+        if done.load(Relaxed) || stream.write_all(&[*byte]).is_err() {
+            return;
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// Opens and closes a thousand times.
+fn come_and_go(parent: &TestParent) {
+    let request = mainstem::wire::handshake::encode_request(&request(parent, "flap", guid_of("flap"), V2));
+    for _ in 0..1000 {
+        let mut stream = TcpStream::connect(parent.address).expect("the parent listens");
+        stream.write_all(&request).expect("sent");
+        drop(stream);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

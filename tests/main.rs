@@ -1,0 +1,17 @@
+//! A whole parent from outside: through its sockets, against recordings of real children, real peers, and bad company.
+
+mod api;
+
+mod captures;
+
+mod child;
+
+mod command;
+
+mod company;
+
+mod handshake;
+
+mod harness;
+
+mod peer;

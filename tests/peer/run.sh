@@ -1,0 +1,56 @@
+#!/bin/sh
+# Runs a real Netdata in the foreground, everything it writes below one directory. The process started is Netdata itself
+# (exec), so a test can end it by the id it got: SIGTERM, then wait; SIGKILL only after that.
+#
+#   run.sh child  DIR PORT=29101 PARENT=127.0.0.1:29100 KEY=UUID [COMPRESSION=yes] [MODE=ram] [NAME=child] [GUID=UUID]
+#   run.sh parent DIR PORT=29100 KEY=UUID [COMPRESSION=yes] [MODE=dbengine] [NAME=parent] [GUID=UUID]
+#                 [TIERS=3] [CACHE=32] [DISK=256] [REPLICATION=yes] [ACCESS=none]
+#
+# DIR is made if missing; what an earlier run left there (ids, database) is used again. NETDATA in the environment names
+# the binary when it is neither in PATH nor in /usr/sbin. PREPARE_ONLY=yes writes DIR and prints the command instead.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || usage
+role=$1 dir=$2
+shift 2
+case $role in
+child) MODE=ram ;;
+parent) MODE=dbengine ;;
+*) usage ;;
+esac
+PORT='' PARENT='' KEY='' COMPRESSION=yes NAME=$role GUID='' TIERS=3 CACHE=32 DISK=256 REPLICATION=yes ACCESS=none PREPARE_ONLY=no
+for setting; do
+    case ${setting%%=*} in
+    PORT | PARENT | KEY | COMPRESSION | MODE | NAME | GUID | TIERS | CACHE | DISK | REPLICATION | ACCESS | PREPARE_ONLY)
+        export "$setting" ;;
+    *) usage ;;
+    esac
+done
+[ -n "$PORT" ] && [ -n "$KEY" ] || usage
+[ "$role" = parent ] || [ -n "$PARENT" ] || usage
+
+netdata=${NETDATA:-$(PATH="$PATH:/usr/sbin" command -v netdata)} || { echo 'run.sh: there is no netdata' >&2; exit 3; }
+
+mkdir -p "$dir/etc" "$dir/log" "$dir/cache" "$dir/lib/registry" "$dir/plugins"
+dir=$(cd "$dir" && pwd)
+for file in netdata.conf stream.conf; do
+    sed -e "s|@DIR@|$dir|g" -e "s|@PORT@|$PORT|g" -e "s|@PARENT@|$PARENT|g" -e "s|@KEY@|$KEY|g" -e "s|@NAME@|$NAME|g" \
+        -e "s|@COMPRESSION@|$COMPRESSION|g" -e "s|@MODE@|$MODE|g" -e "s|@TIERS@|$TIERS|g" -e "s|@CACHE@|$CACHE|g" \
+        -e "s|@DISK@|$DISK|g" -e "s|@REPLICATION@|$REPLICATION|g" -e "s|@ACCESS@|$ACCESS|g" \
+        "$here/$role-$file" >"$dir/etc/$file"
+done
+: >"$dir/etc/.opt-out-from-anonymous-statistics"
+cp "$here/system-info.sh" "$dir/plugins/"
+[ "$role" != child ] || cp "$here/synth.plugin" "$dir/plugins/"
+chmod +x "$dir"/plugins/*
+[ -z "$GUID" ] || printf %s "$GUID" >"$dir/lib/registry/netdata.public.unique.id"
+
+# -u: as root Netdata would change to the user netdata, who may not be allowed into DIR.
+# NETDATA_* and others of our caller must not reach it or its plugins.
+set -- env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME="$dir" LC_ALL=C TZ=UTC \
+    "$netdata" -D -c "$dir/etc/netdata.conf" -P "$dir/netdata.pid" -u "$(id -un)"
+[ "$PREPARE_ONLY" = no ] || { printf '%s\n' "$@"; exit 0; }
+cd "$dir"
+exec "$@" </dev/null >"$dir/log/output.log" 2>&1
