@@ -1,0 +1,43 @@
+# Every chore by its name. The targets install what is missing: Debian packages when run as root, else they say what.
+
+CARGO ?= cargo
+STATE ?= target/run
+
+# The C compiler and git are for glommio's bundled liburing, curl is what the first steps in the README use.
+BUILD_PACKAGES := gcc libc6-dev git
+# The real peer that the tests compare with, and a C++ compiler for LLVM's fuzzer.
+TEST_PACKAGES := netdata-core g++
+
+.PHONY: run build test check bench clean
+
+run: build
+	tools/run-demo $(STATE)
+
+build: tools/.installed-build
+	$(CARGO) build --release --workspace
+
+# All tests, in the order in which they fail fastest.
+test: tools/.installed-build tools/.installed-test check
+	$(CARGO) build --workspace --bins
+	$(CARGO) test --workspace --no-fail-fast
+	tests/fuzz/run
+
+check: tools/.installed-build
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+
+bench: build tools/.installed-test
+	$(CARGO) run --release -p mainstem-bench -- compare
+
+clean:
+	$(CARGO) clean
+	rm -f tools/.installed-*
+
+tools/.installed-build:
+	tools/install $(BUILD_PACKAGES)
+	@touch $@
+
+tools/.installed-test:
+	tools/install $(TEST_PACKAGES)
+	@touch $@
