@@ -3,14 +3,16 @@
 CARGO ?= cargo
 STATE ?= target/run
 
-# The C compiler and git are for glommio's bundled liburing, curl is what the first steps in the README use.
+# The C compiler and git are for glommio's bundled liburing.
 BUILD_PACKAGES := gcc libc6-dev git
+# What the demonstration asks the parent with.
+RUN_PACKAGES := curl
 # The real peer that the tests compare with, and a C++ compiler for LLVM's fuzzer.
 TEST_PACKAGES := netdata-core g++
 
 .PHONY: run build test check bench clean
 
-run: build
+run: tools/.installed-run build
 	tools/run-demo $(STATE)
 
 build: tools/.installed-build
@@ -36,6 +38,10 @@ clean:
 
 tools/.installed-build:
 	tools/install $(BUILD_PACKAGES)
+	@touch $@
+
+tools/.installed-run:
+	tools/install $(RUN_PACKAGES)
 	@touch $@
 
 tools/.installed-test:
