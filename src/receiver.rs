@@ -223,11 +223,6 @@ impl Receiver {
         }
     }
 
-    /// Charts of this connection that send live data.
-    pub fn live_charts(&self) -> usize {
-        self.charts.iter().filter(|chart| chart.progress == Progress::Live).count()
-    }
-
     /// Does what one line says.
     pub fn apply(
         &mut self,

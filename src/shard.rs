@@ -25,10 +25,9 @@ use crate::config::{Limits, MemoryMode};
 use crate::receiver::{DisconnectReason, Mirror, Receiver, Surroundings};
 use crate::telemetry::{ChildCounters, ShardMetrics, Telemetry};
 use crate::wire::Inbound;
-use crate::wire::capability::Capabilities;
 use crate::wire::handshake::{LogFacts, Refusal, Reply, StreamRequest};
 use event::{Action, ConnectionId, Event};
-use message::{Arrival, ChildStatus, GroupState, LatestRow, Question};
+use message::{Arrival, GroupState, LatestRow, Question};
 use placement::ShardId;
 
 /// Readers see changed definitions at most so often, so that a child that defines a thousand charts is published once.
@@ -49,13 +48,11 @@ struct Child {
     connection: ConnectionId,
     host: HostIndex,
     peer: std::net::SocketAddr,
-    capabilities: Capabilities,
     receiver: Receiver,
     inbound: Inbound,
     /// The start of a line or packet whose end has not come.
     partial: Vec<u8>,
     counters: ChildCounters,
-    connected_us: i64,
     last_received_us: i64,
 }
 
@@ -252,12 +249,10 @@ impl Shard {
             connection,
             host,
             peer,
-            capabilities: arrival.capabilities,
             receiver: Receiver::new(arrival.capabilities),
             inbound: Inbound::new(arrival.capabilities.compression()),
             partial: Vec::new(),
             counters: ChildCounters::default(),
-            connected_us: now_us,
             last_received_us: now_us,
         });
         self.telemetry.shards[self.id.index()].accepted.fetch_add(1, Relaxed);
@@ -425,19 +420,6 @@ impl Shard {
                     }
                 });
                 let _ = answer.send(rows.collect());
-            }
-            Question::Children { answer } => {
-                let status = self.children.iter().flatten().map(|child| ChildStatus {
-                    machine_guid: self.hosts[child.host].info().machine_guid,
-                    peer: child.peer,
-                    capabilities: child.capabilities,
-                    connected_since: child.connected_us / 1_000_000,
-                    received_bytes: child.counters.received_bytes,
-                    samples: child.counters.samples,
-                    charts_live: child.receiver.live_charts(),
-                    newest_sample: child.counters.newest_sample,
-                });
-                let _ = answer.send(status.collect());
             }
         }
     }

@@ -144,7 +144,6 @@ fn mainstem_toml() -> String {
 
 [limits]
 # What a child can make this parent hold. A child that passes one is disconnected.
-# line_bytes = 65536
 # charts_per_host = 100000
 # dimensions_per_host = 1000000
 # slots = 200000

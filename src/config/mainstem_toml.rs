@@ -21,8 +21,6 @@ pub struct Runtime {
 /// What a child, or all of them, can make us hold. Passing one ends that child's connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest line of the protocol.
-    pub line_bytes: usize,
     pub charts_per_host: usize,
     pub dimensions_per_host: usize,
     /// The highest number that a child may give to a chart, or to a dimension of a chart.
@@ -65,7 +63,6 @@ const fn known(table: &'static str, key: &'static str, default: &'static str, mi
 static TABLE: &[Known] = &[
     known("runtime", "shards", "", 1, 1024),
     known("runtime", "pin", "false", 0, 0),
-    known("limits", "line_bytes", "65536", 16_384, 16 << 20),
     known("limits", "charts_per_host", "100000", 1, 10_000_000),
     known("limits", "dimensions_per_host", "1000000", 1, 100_000_000),
     known("limits", "slots", "200000", 1, 10_000_000),
@@ -93,7 +90,6 @@ pub(crate) fn read(text: &str, file: &Path, cores: usize, findings: &mut Finding
             pin: keys.switch("runtime", "pin"),
         },
         limits: Limits {
-            line_bytes: keys.number("limits", "line_bytes", 0),
             charts_per_host: keys.number("limits", "charts_per_host", 0),
             dimensions_per_host: keys.number("limits", "dimensions_per_host", 0),
             slots: keys.number("limits", "slots", 0),

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use dbengine::{Engine, GroupId, Keep, UnixSeconds};
+use dbengine::{Engine, GroupId, Keep};
 
 use super::DisconnectReason;
 use super::ids::{Expected, Ids, Record};
@@ -439,12 +439,6 @@ impl Mirror {
     pub(super) fn change_chart(&mut self, chart: ChartIndex, change: impl FnOnce(&mut Chart)) {
         change(Arc::make_mut(&mut self.charts[chart.index()].chart));
         self.changed = true;
-    }
-
-    /// Oldest and newest row of all charts.
-    pub fn span(&self, engine: &Engine) -> Option<(UnixSeconds, UnixSeconds)> {
-        let spans = self.charts.iter().filter_map(|mirrored| engine.span(mirrored.chart.group));
-        spans.map(|span| (span.first, span.last)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 }
 

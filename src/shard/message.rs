@@ -35,8 +35,6 @@ pub enum Question {
     Rows { groups: Vec<GroupId>, window: TimeRange, answer: oneshot::Sender<Vec<GroupSnapshot>> },
     /// The newest row and the last collected values of every chart of a host.
     Latest { host: Uuid, answer: oneshot::Sender<Vec<LatestRow>> },
-    /// How each connected child is doing.
-    Children { answer: oneshot::Sender<Vec<ChildStatus>> },
 }
 
 /// What is known of a group without reading it.
@@ -57,21 +55,6 @@ pub struct LatestRow {
     pub values: Vec<f32>,
     /// Last collected value of a dimension and when it was collected (unix microseconds).
     pub collected: Vec<Option<(i64, i64)>>,
-}
-
-/// A connected child as operators ask about it.
-#[derive(Clone, Debug)]
-pub struct ChildStatus {
-    pub machine_guid: Uuid,
-    pub peer: SocketAddr,
-    pub capabilities: Capabilities,
-    /// Unix seconds.
-    pub connected_since: i64,
-    pub received_bytes: u64,
-    pub samples: u64,
-    pub charts_live: usize,
-    /// Unix seconds of the newest sample stored; 0 when there is none.
-    pub newest_sample: i64,
 }
 
 /// All that another thread can say to a shard.

@@ -2,7 +2,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::config::Config;
-use crate::wire::capability::negotiate;
+use crate::wire::capability::{Capabilities, negotiate};
 
 const SECOND: i64 = 1_000_000;
 const START: i64 = 1_795_342_200 * SECOND;
