@@ -18,6 +18,8 @@
 
 pub mod algorithm;
 
+use dbengine::prefetch_slice;
+
 use crate::wire::command::Algorithm;
 use algorithm::{Difference, counter_difference};
 
@@ -42,19 +44,20 @@ impl Reading {
     }
 }
 
-/// One dimension between two collections.
+/// One dimension between two collections. All of a parent's are fetched from memory each second, so they are small.
 #[derive(Clone, Debug)]
 struct Dimension {
-    reading: Reading,
     /// The newest collected value.
     last: i64,
-    /// Greatest absolute value ever collected: tells 32 bit counters from 64 bit ones.
-    max: u64,
     /// Incremental: what came after the last boundary. Others: the last calculated value.
     carry: f64,
+    /// Its place among the chart's readings.
+    reading: u32,
     /// How often it was collected, as far as it matters: 2 means often enough to store.
     collections: u8,
     reset: bool,
+    /// A value beyond 32 bits was collected once: tells 64 bit counters from 32 bit ones.
+    is_wide: bool,
 }
 
 /// A row ready to be stored.
@@ -86,7 +89,12 @@ pub struct Collector {
     /// Some dimension's value is a share of the whole row's.
     has_percentages: bool,
     dimensions: Vec<Dimension>,
+    /// Those of the dimensions: one or two that all share, as a rule.
+    readings: Vec<Reading>,
 }
+
+/// A reading is shared with dimensions that came not long before: nobody can make us search for long.
+const READINGS_SEARCHED: usize = 8;
 
 /// What is collected between `BEGIN` and `END`, and the rows that come of it. One serves all charts of a connection: it
 /// stays in the cache, while a chart's own state is looked at once a second, from front to back, at `END`.
@@ -124,28 +132,34 @@ impl Collector {
             store_first,
             has_percentages: false,
             dimensions: Vec::new(),
+            readings: Vec::new(),
         }
     }
 
     /// Adds a dimension; its index is the number of dimensions before it. The clock is asked at the next `BEGIN`.
     pub fn add_dimension(&mut self, reading: Reading) {
         self.has_percentages |= reading.is_percentage();
+        let reading = share(&mut self.readings, reading);
         self.dimensions.push(Dimension {
-            reading,
             last: 0,
-            max: 0,
             carry: 0.0,
+            reading,
             collections: u8::from(self.store_first),
             reset: false,
+            is_wide: false,
         });
         self.sync_clock = true;
     }
 
     /// Changes how a dimension's values are read.
     pub fn redefine_dimension(&mut self, index: usize, reading: Reading) {
-        self.dimensions[index].reading = reading;
+        let before = std::mem::take(&mut self.readings);
+        for (at, dimension) in self.dimensions.iter_mut().enumerate() {
+            let own = if at == index { reading } else { before[dimension.reading as usize] };
+            dimension.reading = share(&mut self.readings, own);
+        }
         self.dimensions[index].reset = false;
-        self.has_percentages = self.dimensions.iter().any(|dimension| dimension.reading.is_percentage());
+        self.has_percentages = self.readings.iter().any(Reading::is_percentage);
     }
 
     /// The chart was defined again, maybe with another `update_every` (seconds).
@@ -158,6 +172,8 @@ impl Collector {
     /// `BEGIN`: a collection starts. `microseconds` since the previous one as the child says, 0 or less for unknown;
     /// `longest_us` is the chart's whole retention: after a longer pause it starts from scratch.
     pub fn begin(&mut self, microseconds: i64, now_us: i64, longest_us: i64, collection: &mut Collection) {
+        prefetch_slice(&self.dimensions);
+        prefetch_slice(&self.readings);
         collection.collected.clear();
         collection.collected.resize(self.dimensions.len(), None);
         let Some(last_collected_us) = self.last_collected_us.filter(|_| self.done) else {
@@ -277,7 +293,7 @@ impl Collector {
         self.done = false;
         for dimension in &mut self.dimensions {
             dimension.carry = 0.0;
-            dimension.max = 0;
+            dimension.is_wide = false;
             dimension.collections = u8::from(self.store_first);
         }
     }
@@ -287,13 +303,14 @@ impl Collector {
         let (mut row_total, mut row_last_total) = (0i64, 0i64);
         for (dimension, collected) in self.dimensions.iter_mut().zip(&collection.collected) {
             let Some(collected) = *collected else { continue };
-            if dimension.reading.algorithm == Algorithm::PercentageOfIncrementalRow {
+            let reading = &self.readings[dimension.reading as usize];
+            if reading.algorithm == Algorithm::PercentageOfIncrementalRow {
                 dimension.reset = false;
                 if dimension.collections == 0 {
                     dimension.last = collected;
                 }
                 if collected < dimension.last {
-                    dimension.reset = !dimension.reading.no_reset_flag;
+                    dimension.reset = !reading.no_reset_flag;
                     dimension.last = collected;
                 }
             }
@@ -313,8 +330,8 @@ impl Collector {
                 continue;
             };
             dimension.collections = (dimension.collections + 1).min(2);
-            dimension.max = dimension.max.max(collected.unsigned_abs());
-            let reading = &dimension.reading;
+            dimension.is_wide |= collected.unsigned_abs() > u64::from(u32::MAX);
+            let reading = &self.readings[dimension.reading as usize];
             let scale = |value: f64| value * reading.multiplier as f64 / reading.divisor as f64;
             collection.calculated.push(match reading.algorithm {
                 Algorithm::Absolute => scale(collected as f64),
@@ -326,7 +343,7 @@ impl Collector {
                     0.0
                 }
                 Algorithm::Incremental => {
-                    let difference = counter_difference(dimension.last, collected, dimension.max);
+                    let difference = counter_difference(dimension.last, collected, dimension.is_wide);
                     dimension.reset = !matches!(difference, Difference::Forward(_)) && !reading.no_reset_flag;
                     scale(difference.amount() as f64)
                 }
@@ -352,7 +369,7 @@ impl Collector {
     ) {
         let left = (collected_us - boundary_us) as f64 / (collected_us - previous_us) as f64;
         for (dimension, calculated) in self.dimensions.iter_mut().zip(&mut collection.calculated) {
-            if dimension.reading.algorithm == Algorithm::Incremental {
+            if self.readings[dimension.reading as usize].algorithm == Algorithm::Incremental {
                 *calculated *= left;
                 dimension.carry = 0.0;
             }
@@ -375,7 +392,7 @@ impl Collector {
         let (mut any, mut any_reset) = (false, false);
         for ((dimension, collected), calculated) in self.dimensions.iter_mut().zip(collected).zip(calculated)
         {
-            let value = if dimension.reading.algorithm == Algorithm::Incremental {
+            let value = if self.readings[dimension.reading as usize].algorithm == Algorithm::Incremental {
                 let part = *calculated * share;
                 *calculated -= part;
                 let value = part + dimension.carry;
@@ -404,7 +421,7 @@ impl Collector {
         for (dimension, (collected, calculated)) in self.dimensions.iter_mut().zip(collected) {
             if let Some(collected) = *collected {
                 dimension.last = collected;
-                if dimension.reading.algorithm != Algorithm::Incremental {
+                if self.readings[dimension.reading as usize].algorithm != Algorithm::Incremental {
                     dimension.carry = *calculated;
                 } else if !first {
                     dimension.carry += calculated;
@@ -412,6 +429,17 @@ impl Collector {
             }
         }
     }
+}
+
+/// The place of this reading, which is added unless it is among the last ones.
+fn share(readings: &mut Vec<Reading>, reading: Reading) -> u32 {
+    let searched = readings.len().saturating_sub(READINGS_SEARCHED);
+    let known = readings[searched..].iter().position(|known| *known == reading);
+    let place = known.map_or(readings.len(), |found| searched + found);
+    if known.is_none() {
+        readings.push(reading);
+    }
+    place as u32
 }
 
 #[cfg(test)]

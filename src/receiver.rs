@@ -223,7 +223,8 @@ impl Receiver {
         }
     }
 
-    /// Does what one line says.
+    /// Does what one line says. Inlined into the parser's loop, where a `SET` then is never made a [`Command`].
+    #[inline(always)]
     pub fn apply(
         &mut self,
         command: Command<'_>,
@@ -246,6 +247,7 @@ impl Receiver {
 
     // v1 data
 
+    #[inline(never)]
     fn begin(
         &mut self,
         id: &[u8],
@@ -260,11 +262,14 @@ impl Receiver {
             longest,
             &mut self.collection,
         );
+        around.engine.expect_row(around.mirror.chart(chart).group);
+        around.mirror.expect_follower(chart);
         self.open(chart);
         self.collecting = true;
         Ok(())
     }
 
+    #[inline(always)]
     fn set(
         &mut self,
         id: &[u8],
@@ -285,6 +290,7 @@ impl Receiver {
         Ok(())
     }
 
+    #[inline(never)]
     fn end(&mut self, around: &mut Surroundings<'_>) -> Result<(), DisconnectReason> {
         let (Some(chart), true) = (self.scope.take(), self.collecting) else {
             return Err(DisconnectReason::OutOfPlace { keyword: "END" });
@@ -293,6 +299,7 @@ impl Receiver {
         let Surroundings { mirror, engine, counters, now_us, .. } = around;
         let mirrored = mirror.chart(chart);
         let group = mirrored.group;
+        engine.expect_row_now(group);
         let newest_allowed = now_seconds(*now_us) + FURTHEST_FUTURE_S;
         let flags = &mut self.flags;
         mirrored.collector().end(*now_us, &mut self.collection, |row: CollectedRow<'_>| {
@@ -312,6 +319,7 @@ impl Receiver {
 
     // v2 data
 
+    #[inline(never)]
     fn begin2(
         &mut self,
         reference: Reference<'_>,
@@ -357,6 +365,7 @@ impl Receiver {
         Ok(())
     }
 
+    #[inline(never)]
     fn end2(&mut self, around: &mut Surroundings<'_>) -> Result<(), DisconnectReason> {
         let (Some(chart), Some(time)) = (self.scope.take(), self.row_time.take()) else {
             return Err(DisconnectReason::OutOfPlace { keyword: "END2" });
@@ -474,6 +483,7 @@ impl Receiver {
     // everything that is not live data
 
     #[cold]
+    #[inline(never)]
     fn apply_rare(
         &mut self,
         command: Command<'_>,

@@ -6,6 +6,7 @@
 use crate::{
     group::{Group, GroupId, Keep, Sealer},
     page::PageEncoder,
+    prefetch::prefetch,
     sample::Row,
     snapshot::GroupSnapshot,
     statistics::{SealedTotals, Statistics},
@@ -82,6 +83,20 @@ impl Engine {
         let group = self.groups.get_mut(id.index()).and_then(Option::take).expect("a group is removed once");
         group.forget(&mut self.sealer.totals);
         self.free.push(id);
+    }
+
+    /// A row of this group is on its way: [`append`](Self::append) will look at it soon.
+    #[inline]
+    pub fn expect_row(&self, id: GroupId) {
+        if let Some(group) = self.groups.get(id.index()) {
+            prefetch(group);
+        }
+    }
+
+    /// Its row is nearly there: where it will be written is looked up already.
+    #[inline]
+    pub fn expect_row_now(&self, id: GroupId) {
+        self.group(id).hot.expect_row();
     }
 
     /// Stores a row: a value for each column, and newer than all before.

@@ -10,6 +10,7 @@ use std::mem;
 
 use crate::{
     page::RowBlock,
+    prefetch::prefetch,
     run::{Run, RunStart},
     sample::{Row, SampleFlags, Samples},
     time::{TimeRange, UnixSeconds},
@@ -85,6 +86,13 @@ impl HotRows {
         self.newest = time;
         self.rows += 1;
         true
+    }
+
+    #[inline]
+    pub(crate) fn expect_row(&self) {
+        if let Some(end) = self.chunk.last() {
+            prefetch(end);
+        }
     }
 
     /// Whether `time` is a step after the newest row.

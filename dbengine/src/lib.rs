@@ -40,9 +40,12 @@ mod page;
 
 mod bitmap;
 
+mod prefetch;
+
 pub use engine::{Appended, Engine, EngineOptions};
 pub use group::{GroupId, Keep};
 pub use page::{Encoding, Page, PageError};
+pub use prefetch::{prefetch, prefetch_slice};
 pub use sample::{Row, SampleFlags, Samples};
 pub use snapshot::GroupSnapshot;
 pub use statistics::{EncodingTotals, SealedTotals, Statistics};

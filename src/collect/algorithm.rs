@@ -20,17 +20,17 @@ impl Difference {
     }
 }
 
-/// Compares two collected values of a counter as unsigned 64 bit numbers. `max` is the greatest absolute value ever
-/// seen of it: one that never passed 32 bits is taken for a 32 bit counter.
+/// Compares two collected values of a counter as unsigned 64 bit numbers. `is_wide`: a value beyond 32
+/// bits was seen of it once; else it is taken for a 32 bit counter.
 ///
 /// An overflow is one short of the truth (the cap is subtracted, not the cap plus one), and so it is in Netdata, whose
 /// values ours have to equal.
-pub fn counter_difference(last: i64, collected: i64, max: u64) -> Difference {
+pub fn counter_difference(last: i64, collected: i64, is_wide: bool) -> Difference {
     let (last, collected) = (last as u64, collected as u64);
     if collected >= last {
         return Difference::Forward(collected.wrapping_sub(last) as i64);
     }
-    let cap = if max > u64::from(u32::MAX) { u64::MAX } else { u64::from(u32::MAX) };
+    let cap = if is_wide { u64::MAX } else { u64::from(u32::MAX) };
     let around = cap.wrapping_sub(last).wrapping_add(collected);
     if around < cap / 100 * 10 { Difference::Overflow(around as i64) } else { Difference::Reset }
 }
@@ -42,17 +42,17 @@ mod tests {
     #[test]
     fn a_counter_that_goes_back_overflowed_near_its_end_and_was_reset_elsewhere() {
         let cases = [
-            ((100, 250, 250), Difference::Forward(150)),
-            ((7, 7, 7), Difference::Forward(0)),
-            ((4_294_967_290, 30, 4_294_967_290), Difference::Overflow(35)),
-            ((450, 50, 450), Difference::Reset),
-            ((4_294_967_296, 30, 4_294_967_296), Difference::Reset),
-            ((-5, 3, 5), Difference::Reset),
-            ((-5, 3, u64::MAX), Difference::Overflow(7)),
-            ((3, -5, 5), Difference::Forward(-8)),
+            ((100, 250, false), Difference::Forward(150)),
+            ((7, 7, false), Difference::Forward(0)),
+            ((4_294_967_290, 30, false), Difference::Overflow(35)),
+            ((450, 50, false), Difference::Reset),
+            ((4_294_967_296, 30, true), Difference::Reset),
+            ((-5, 3, false), Difference::Reset),
+            ((-5, 3, true), Difference::Overflow(7)),
+            ((3, -5, false), Difference::Forward(-8)),
         ];
-        for ((last, collected, max), expected) in cases {
-            assert_eq!(counter_difference(last, collected, max), expected, "{last} -> {collected}");
+        for ((last, collected, is_wide), expected) in cases {
+            assert_eq!(counter_difference(last, collected, is_wide), expected, "{last} -> {collected}");
         }
     }
 }

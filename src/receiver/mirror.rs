@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use dbengine::{Engine, GroupId, Keep};
+use dbengine::{Engine, GroupId, Keep, prefetch};
 
 use super::DisconnectReason;
 use super::ids::{Expected, Ids, Record};
@@ -166,6 +166,17 @@ impl Mirror {
             Keep::Rows(rows) => i64::from(rows).max(5),
         };
         rows * i64::from(self.charts[chart.index()].update_every) * 1_000_000
+    }
+
+    /// The chart that follows on this one is looked at soon.
+    #[inline]
+    pub(super) fn expect_follower(&self, chart: ChartIndex) {
+        let follower = self.charts[chart.index()].follower;
+        if let Some(mirrored) = self.charts.get(follower.index())
+            && let Some(collector) = &mirrored.collector
+        {
+            prefetch(&**collector);
+        }
     }
 
     /// The same host introduced itself again: facts are replaced; labels and variables stay until new ones come.

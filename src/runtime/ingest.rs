@@ -30,9 +30,12 @@ use crate::shard::message::{Arrival, Message};
 use crate::shard::placement::ShardId;
 use crate::telemetry::Telemetry;
 
-/// While children are connected. A turn of the executor costs as much as a hundred samples, so it is to find the bytes
-/// of several children; a sample may wait that long, a message does not.
-const TICK: Duration = Duration::from_millis(40);
+/// While children send what they collect. A turn of the executor costs as much as some hundred samples, and it finds
+/// the processor's caches cold, so it is to find the bytes of many children; a sample may wait that long, a message
+/// does not.
+const TICK: Duration = Duration::from_millis(100);
+/// While children are talked to: their answers are on the way.
+const TICK_TALK: Duration = Duration::from_millis(5);
 /// While bytes come faster than sockets hold.
 const TICK_RUSH: Duration = Duration::from_millis(1);
 /// Without children.
@@ -114,6 +117,8 @@ struct Executor {
     actions: Vec<Action>,
     reported: Option<Instant>,
     stored_reported: Option<Instant>,
+    /// Something was sent to a child since the last sleep.
+    talked: bool,
     stopping: bool,
 }
 
@@ -131,6 +136,7 @@ impl Executor {
             actions: Vec::new(),
             reported: None,
             stored_reported: None,
+            talked: false,
             stopping: false,
         }
     }
@@ -168,6 +174,8 @@ impl Executor {
     async fn sleep(&mut self, turn: Turn) {
         let tick = if turn.received_bytes >= RUSH_BYTES {
             TICK_RUSH
+        } else if std::mem::take(&mut self.talked) {
+            TICK_TALK
         } else if self.shard.connections() > 0 {
             TICK
         } else {
@@ -258,6 +266,7 @@ impl Executor {
     }
 
     fn send(&mut self, connection: ConnectionId, bytes: Vec<u8>) {
+        self.talked = true;
         if let Err(reason) = self.sockets.send(connection, bytes) {
             let now_us = self.clock.now_us();
             self.shard.apply(now_us, Event::Ended { connection, reason }, &mut self.actions);
