@@ -1,15 +1,23 @@
 //! All groups of one owner: rows in, snapshots out. No clock, no thread, no lock; times come with the rows.
 //!
-//! Pages are held in memory. A disk enters where a page is sealed (`Group::append`): from there pages are handed on as
-//! disk operations that the owner polls for, carries out and reports back; nothing else here would ask for any.
+//! An engine without a disk holds pages in memory. One with a disk asks its owner for [`DiskOp`]s, who polls for them,
+//! carries them out and reports back:
+//!
+//! ```text
+//! append, note ---> commit (every second or so) ---> poll_disk … disk_done     poll_sealed … published
+//! ```
 
 use crate::{
+    disk::{DiskDone, DiskError, DiskOp, FileId},
     group::{Group, GroupId, Keep, Sealer},
+    hot::NEVER_JOURNALLED,
+    key::GroupKey,
     page::PageEncoder,
     prefetch::prefetch,
     sample::Row,
     snapshot::GroupSnapshot,
     statistics::{SealedTotals, Statistics},
+    store::{NoteNumber, Store, StoreOptions, StoreTotals},
     time::{TimeRange, UnixSeconds},
 };
 
@@ -44,6 +52,7 @@ pub struct Engine {
     /// Ids of removed groups, the last to be used first.
     free: Vec<GroupId>,
     sealer: Sealer,
+    store: Option<Box<Store>>,
 }
 
 impl Engine {
@@ -51,18 +60,29 @@ impl Engine {
         let EngineOptions { page_rows } = options;
         assert!(page_rows >= 1, "a page has rows");
         let sealer = Sealer { page_rows, encoder: PageEncoder::default(), totals: SealedTotals::default() };
-        Engine { groups: Vec::new(), free: Vec::new(), sealer }
+        Engine { groups: Vec::new(), free: Vec::new(), sealer, store: None }
+    }
+
+    /// An engine that writes to a disk.
+    pub fn with_store(options: EngineOptions, store: StoreOptions, now: UnixSeconds) -> Engine {
+        Engine { store: Some(Box::new(Store::new(store, now))), ..Engine::new(options) }
+    }
+
+    /// Whether groups may be kept [`Keep::OnDisk`].
+    pub fn has_store(&self) -> bool {
+        self.store.is_some()
     }
 
     /// A group with rows of `columns` values, `step` seconds apart unless they jump.
-    pub fn create_group(&mut self, step: u32, columns: usize, keep: Keep) -> GroupId {
+    pub fn create_group(&mut self, key: GroupKey, step: u32, columns: usize, keep: Keep) -> GroupId {
         assert!(step >= 1, "rows are at least a second apart");
+        assert!(keep != Keep::OnDisk || self.has_store(), "a group on disk needs an engine with a disk");
         let columns = column_count(columns);
         let id = self.free.pop().unwrap_or_else(|| {
             self.groups.push(None);
             GroupId(u32::try_from(self.groups.len() - 1).expect("memory ends before ids do"))
         });
-        self.groups[id.index()] = Some(Group::new(id, step, columns, keep, self.sealer.page_rows));
+        self.groups[id.index()] = Some(Group::new(id, key, step, columns, keep, self.sealer.page_rows));
         id
     }
 
@@ -76,6 +96,11 @@ impl Engine {
     pub fn set_step(&mut self, id: GroupId, step: u32) {
         assert!(step >= 1, "rows are at least a second apart");
         self.group_mut(id).set_step(step);
+    }
+
+    /// Rows of the group up to this time are on disk already: they are refused as stale. For a group without rows.
+    pub fn resume_after(&mut self, id: GroupId, newest: UnixSeconds) {
+        self.group_mut(id).hot.resume_after(newest);
     }
 
     /// Forgets a group and its rows; snapshots keep theirs. The next group may get the same id.
@@ -102,22 +127,140 @@ impl Engine {
     /// Stores a row: a value for each column, and newer than all before.
     #[inline]
     pub fn append(&mut self, id: GroupId, time: UnixSeconds, row: Row<'_>) -> Appended {
-        if self.group_mut(id).hot.push_next(time, row) {
-            return Appended::Stored;
+        let group = self.groups[id.index()].as_mut().expect("a group is there until it is removed");
+        if !group.hot.push_next(time, row) {
+            return self.append_elsewhere(id, time, row);
         }
-        self.append_elsewhere(id, time, row)
+        if group.hot.is_journalled()
+            && let Some(store) = &mut self.store
+        {
+            if group.hot.segment() == store.segment() {
+                let (last, values) = group.hot.last_step();
+                store.journal.next_row(id, last, values);
+            } else {
+                store.journal_row(id, group);
+            }
+        }
+        Appended::Stored
     }
 
     /// A row that does not just continue the last one, or finds no room beside it.
     #[cold]
     fn append_elsewhere(&mut self, id: GroupId, time: UnixSeconds, row: Row<'_>) -> Appended {
         let group = self.groups[id.index()].as_mut().expect("a group is there until it is removed");
-        group.append(id, time, row, &mut self.sealer)
+        let appended = group.append(id, time, row, &mut self.sealer, self.store.as_deref_mut());
+        if appended == Appended::Stored
+            && group.hot.is_journalled()
+            && let Some(store) = &mut self.store
+        {
+            store.journal_row(id, group);
+        }
+        appended
     }
 
-    /// The oldest and the newest row held.
+    /// Puts something into the journal that the owner wants to find after a crash, before all rows that come later.
+    ///
+    /// # Panics
+    /// If the engine has no disk.
+    pub fn note(&mut self, note: &[u8]) -> NoteNumber {
+        self.store.as_mut().expect("notes need a disk").note(note)
+    }
+
+    /// All notes up to this one have another place now; the journal may forget them.
+    pub fn notes_stored(&mut self, up_to: NoteNumber) {
+        if let Some(store) = &mut self.store {
+            store.notes_stored(up_to);
+        }
+    }
+
+    /// Hands everything that was appended and noted to the disk. Without a disk nothing happens. `now` is the clock.
+    pub fn commit(&mut self, now: UnixSeconds) {
+        let Engine { groups, sealer, store: Some(store), .. } = self else { return };
+        store.commit(now, groups, &mut |store, id, group| group.rest(id, sealer, store));
+    }
+
+    /// The next thing to do for whoever runs the engine.
+    pub fn poll_disk(&mut self) -> Option<DiskOp> {
+        self.store.as_mut()?.next_op()
+    }
+
+    /// What became of an operation.
+    pub fn disk_done(&mut self, done: &DiskDone) {
+        if let Some(store) = &mut self.store {
+            store.disk_done(done, &mut self.groups);
+        }
+    }
+
+    /// A datafile that is complete, with its index on disk. Readers are to open it, and then [`published`](Self::published)
+    /// is to be called.
+    pub fn poll_sealed(&mut self) -> Option<FileId> {
+        self.store.as_mut()?.datafiles.poll_sealed()
+    }
+
+    /// Readers know this file: the engine does not speak for it any longer.
+    pub fn published(&mut self, file: FileId) {
+        if let Some(store) = &mut self.store {
+            store.datafiles.published(file);
+        }
+    }
+
+    /// A group whose rows go to the disk without a journal: they are in one already.
+    pub(crate) fn create_recovered_group(&mut self, key: GroupKey, step: u32, columns: usize) -> GroupId {
+        let id = self.create_group(key, step, columns, Keep::OnDisk);
+        self.group_mut(id).hot.set_segment(NEVER_JOURNALLED);
+        id
+    }
+
+    /// Asks for what there is to do with pages, without a commit.
+    pub(crate) fn pump(&mut self) {
+        if let Some(store) = &mut self.store {
+            store.pump(&mut self.groups);
+        }
+    }
+
+    /// Columns of the group's rows to come.
+    pub(crate) fn columns(&self, id: GroupId) -> usize {
+        self.group(id).columns()
+    }
+
+    /// Makes pages of all rows, to be written without delay. Then [`stop_further`](Self::stop_further) says when it is done.
+    pub fn stop(&mut self) {
+        let Engine { groups, sealer, store: Some(store), .. } = self else { return };
+        for (index, group) in groups.iter_mut().enumerate() {
+            if let Some(group) = group.as_mut().filter(|group| group.is_for_disk()) {
+                group.rest(GroupId(index as u32), sealer, store);
+            }
+        }
+        store.stop(groups);
+    }
+
+    /// To be called after [`stop`](Self::stop) when operations were carried out. Says whether all rows are in complete
+    /// files; what [`poll_disk`](Self::poll_disk) gives then is only cleaning up.
+    pub fn stop_further(&mut self) -> bool {
+        let Engine { groups, store: Some(store), .. } = self else { return true };
+        store.stop_further(groups)
+    }
+
+    /// The last error of the disk that was not asked for yet.
+    pub fn take_disk_error(&mut self) -> Option<DiskError> {
+        self.store.as_mut()?.last_error()
+    }
+
+    /// What became of rows on their way to the disk; `None` without one.
+    pub fn store_totals(&self) -> Option<StoreTotals> {
+        self.store.as_ref().map(|store| store.totals())
+    }
+
+    /// The oldest and the newest row held, in memory and in files that readers do not know yet.
     pub fn span(&self, id: GroupId) -> Option<TimeRange> {
-        self.group(id).span()
+        let group = self.group(id);
+        let on_disk = self.store.as_ref().and_then(|store| store.datafiles.span(group.past.key));
+        match (on_disk, group.span()) {
+            (Some(disk), Some(memory)) => {
+                Some(TimeRange { first: disk.first.min(memory.first), last: memory.last })
+            }
+            (disk, memory) => disk.or(memory),
+        }
     }
 
     /// The newest row: its time, and its values, which are as many as there were columns when it came.
@@ -127,7 +270,7 @@ impl Engine {
 
     /// The rows that lie in `window`, to be decoded elsewhere. Costs a reference a page, and a copy of hot rows.
     pub fn read(&self, id: GroupId, window: TimeRange) -> GroupSnapshot {
-        self.group(id).read(window)
+        self.group(id).read(window, self.store.as_deref())
     }
 
     /// Looks at every group, but at no page.

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 
 use crate::{
     engine::Appended,
-    hot::HotRows,
+    hot::{HotRows, NEVER_JOURNALLED, NOT_YET_JOURNALLED},
+    key::GroupKey,
     page::{Page, PageEncoder},
     sample::Row,
     snapshot::GroupSnapshot,
     statistics::SealedTotals,
+    store::Store,
     time::{TimeRange, UnixSeconds},
 };
 
@@ -42,7 +44,14 @@ pub enum Keep {
     Nothing,
     /// At least so many rows, in memory. Whole pages go, the oldest first.
     Rows(u32),
+    /// All rows, in memory until they are on the disk. Only in an engine that has one.
+    OnDisk,
 }
+
+/// Rows of a group that go to the disk do not wait for their page for longer than this, in seconds; at least
+/// [`SHORTEST_PAGE`] of them are waited for.
+const LONGEST_WAIT: u32 = 3600;
+const SHORTEST_PAGE: u16 = 16;
 
 /// What groups share to seal their rows.
 #[derive(Debug)]
@@ -55,27 +64,41 @@ pub(crate) struct Sealer {
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) hot: HotRows,
-    past: Box<Past>,
+    pub(crate) past: Box<Past>,
 }
 
 /// What storing a row does not touch.
 #[derive(Debug)]
-struct Past {
+pub(crate) struct Past {
+    pub(crate) key: GroupKey,
     /// Of rows to come.
     step: u32,
     /// Of rows to come.
     columns: u32,
     keep: Keep,
-    /// The oldest first.
+    /// The oldest first. Of a group that goes to the disk, those that are not there yet.
     pages: VecDeque<Page>,
     /// In all pages.
     rows: u64,
 }
 
 impl Group {
-    pub(crate) fn new(id: GroupId, step: u32, columns: u32, keep: Keep, page_rows: u16) -> Group {
-        let past = Past { step, columns, keep, pages: VecDeque::new(), rows: 0 };
-        Group { hot: HotRows::new(step, columns, past.first_limit(id, page_rows)), past: Box::new(past) }
+    pub(crate) fn new(
+        id: GroupId,
+        key: GroupKey,
+        step: u32,
+        columns: u32,
+        keep: Keep,
+        page_rows: u16,
+    ) -> Group {
+        let past = Past { key, step, columns, keep, pages: VecDeque::new(), rows: 0 };
+        let segment = if keep == Keep::OnDisk { NOT_YET_JOURNALLED } else { NEVER_JOURNALLED };
+        let hot = HotRows::new(step, columns, past.first_limit(id, page_rows), segment);
+        Group { hot, past: Box::new(past) }
+    }
+
+    pub(crate) fn is_for_disk(&self) -> bool {
+        self.past.keep == Keep::OnDisk
     }
 
     pub(crate) fn widen(&mut self, columns: u32) {
@@ -99,13 +122,17 @@ impl Group {
         time: UnixSeconds,
         row: Row<'_>,
         sealer: &mut Sealer,
+        store: Option<&mut Store>,
     ) -> Appended {
         if self.hot.is_continued_by(time) && !self.hot.is_full() {
             // Only its chunk is full, or it has flags. All others are not this cheap: they visit the past.
             self.hot.push(time, row);
             return Appended::Stored;
         }
-        let Past { step, columns, .. } = *self.past;
+        let Past { step, columns, keep, .. } = *self.past;
+        if keep == Keep::OnDisk && (time <= self.hot.newest_time() || time.0 > i64::from(u32::MAX)) {
+            return Appended::Stale;
+        }
         if let Some(first) = self.hot.first() {
             let newest = self.hot.newest_time();
             if time <= newest {
@@ -116,9 +143,9 @@ impl Group {
             let is_far = time.since(newest) > i64::from(sealer.page_rows) * i64::from(step)
                 || time.since(first) > i64::from(u32::MAX);
             if changed || is_far || self.hot.is_full() {
-                self.seal(sealer);
-                let limit = match self.past.keep {
-                    Keep::Rows(_) if !changed && !is_far => sealer.page_rows,
+                self.seal(id, sealer, store);
+                let limit = match keep {
+                    Keep::Rows(_) | Keep::OnDisk if !changed && !is_far => self.past.limit(sealer.page_rows),
                     _ => self.past.first_limit(id, sealer.page_rows),
                 };
                 self.hot.restart(step, columns, limit);
@@ -130,21 +157,46 @@ impl Group {
         Appended::Stored
     }
 
-    fn seal(&mut self, sealer: &mut Sealer) {
+    /// Makes a page of the hot rows, which are as they were afterwards.
+    fn seal(&mut self, id: GroupId, sealer: &mut Sealer, store: Option<&mut Store>) {
         let past = &mut *self.past;
-        let Keep::Rows(least) = past.keep else { return };
+        if past.keep == Keep::Nothing || self.hot.is_empty() {
+            return;
+        }
         let page = sealer.encoder.encode(&self.hot.block());
         sealer.totals.add(&page);
         past.rows += page.rows() as u64;
-        past.pages.push_back(page);
-        while let Some(oldest) = past.pages.front() {
-            let others = past.rows - oldest.rows() as u64;
-            if others < u64::from(least) {
-                break;
+        past.pages.push_back(page.clone());
+        match past.keep {
+            Keep::Nothing => {}
+            Keep::OnDisk => {
+                let store = store.expect("groups on disk live in engines with a disk");
+                store.datafiles.add(id, past.key, page);
             }
-            past.rows = others;
-            sealer.totals.remove(oldest);
-            past.pages.pop_front();
+            Keep::Rows(least) => {
+                while let Some(oldest) = past.pages.front() {
+                    let others = past.rows - oldest.rows() as u64;
+                    if others < u64::from(least) {
+                        break;
+                    }
+                    past.rows = others;
+                    sealer.totals.remove(oldest);
+                    past.pages.pop_front();
+                }
+            }
+        }
+    }
+
+    /// Makes a page of the hot rows of a group that goes to the disk, and gives their memory back.
+    pub(crate) fn rest(&mut self, id: GroupId, sealer: &mut Sealer, store: &mut Store) {
+        self.seal(id, sealer, Some(store));
+        self.hot.empty();
+    }
+
+    /// The oldest page is on disk, or lost.
+    pub(crate) fn forget_oldest_page(&mut self) {
+        if let Some(page) = self.past.pages.pop_front() {
+            self.past.rows -= page.rows() as u64;
         }
     }
 
@@ -161,7 +213,7 @@ impl Group {
     pub(crate) fn rows(&self) -> u64 {
         match self.past.keep {
             Keep::Nothing => 0,
-            Keep::Rows(_) => self.past.rows + u64::from(self.hot.rows()),
+            _ => self.past.rows + u64::from(self.hot.rows()),
         }
     }
 
@@ -169,27 +221,39 @@ impl Group {
     pub(crate) fn hot_samples(&self) -> u64 {
         match self.past.keep {
             Keep::Nothing => 0,
-            Keep::Rows(_) => u64::from(self.hot.rows()) * u64::from(self.hot.columns()),
+            _ => u64::from(self.hot.rows()) * u64::from(self.hot.columns()),
         }
     }
 
+    /// The oldest and the newest row in memory.
     pub(crate) fn span(&self) -> Option<TimeRange> {
-        let Keep::Rows(_) = self.past.keep else { return None };
-        let hot_first = self.hot.first()?;
-        let first = self.past.pages.front().map_or(hot_first, |page| page.span().first);
-        Some(TimeRange { first, last: self.hot.newest_time() })
+        if self.past.keep == Keep::Nothing {
+            return None;
+        }
+        let hot = self.hot.first().map(|first| TimeRange { first, last: self.hot.newest_time() });
+        let pages = self.past.pages.front().zip(self.past.pages.back());
+        let pages =
+            pages.map(|(oldest, newest)| TimeRange { first: oldest.span().first, last: newest.span().last });
+        match (pages, hot) {
+            (Some(pages), Some(hot)) => Some(TimeRange { first: pages.first, last: hot.last }),
+            (pages, hot) => pages.or(hot),
+        }
     }
 
-    pub(crate) fn read(&self, window: TimeRange) -> GroupSnapshot {
-        let Past { step, columns, keep, ref pages, .. } = *self.past;
+    pub(crate) fn read(&self, window: TimeRange, store: Option<&Store>) -> GroupSnapshot {
+        let Past { key, step, columns, keep, ref pages, .. } = *self.past;
         let columns = columns as usize;
         if keep == Keep::Nothing || window.is_empty() {
-            return GroupSnapshot::new(step, columns, window, vec![], None);
+            return GroupSnapshot::new(key, step, columns, window, vec![], None);
         }
         let start = pages.partition_point(|page| page.span().last < window.first);
         let pages =
             pages.range(start..).take_while(|page| page.span().first <= window.last).cloned().collect();
-        GroupSnapshot::new(step, columns, window, pages, self.hot.copy(window))
+        let snapshot = GroupSnapshot::new(key, step, columns, window, pages, self.hot.copy(window));
+        match store.filter(|_| keep == Keep::OnDisk) {
+            Some(store) => snapshot.with_disk(store.datafiles.pages(key, window), store.datafiles.files()),
+            None => snapshot,
+        }
     }
 }
 
@@ -198,8 +262,17 @@ impl Past {
     fn first_limit(&self, id: GroupId, page_rows: u16) -> u16 {
         match self.keep {
             Keep::Nothing => FORGOTTEN_AT_ONCE,
-            Keep::Rows(_) => id.spread(page_rows),
+            Keep::Rows(_) | Keep::OnDisk => id.spread(self.limit(page_rows)),
         }
+    }
+
+    /// Rows until the hot rows are full.
+    fn limit(&self, page_rows: u16) -> u16 {
+        if self.keep != Keep::OnDisk {
+            return page_rows;
+        }
+        let waited = u16::try_from(LONGEST_WAIT / self.step).unwrap_or(u16::MAX);
+        page_rows.min(waited.max(SHORTEST_PAGE))
     }
 }
 

@@ -32,11 +32,20 @@ pub(crate) struct HotRows {
     rows: u16,
     /// With this many rows they are full.
     limit: u16,
+    /// The journal's segment in which the group was last introduced; [`NEVER_JOURNALLED`] if it has no place there.
+    segment: u16,
     rest: Box<Rest>,
 }
 
+/// For a group whose rows are not for the disk.
+pub(crate) const NEVER_JOURNALLED: u16 = 0;
+/// For a group that no segment has seen.
+pub(crate) const NOT_YET_JOURNALLED: u16 = u16::MAX;
+
 #[derive(Debug, Default)]
 struct Rest {
+    /// The journal's segment that has the first of the rows.
+    since: u16,
     /// The chunks before the newest.
     full: Vec<Vec<f32>>,
     runs: Vec<RunStart>,
@@ -45,7 +54,7 @@ struct Rest {
 }
 
 impl HotRows {
-    pub(crate) fn new(step: u32, columns: u32, limit: u16) -> HotRows {
+    pub(crate) fn new(step: u32, columns: u32, limit: u16, segment: u16) -> HotRows {
         HotRows {
             chunk: Vec::new(),
             newest: UnixSeconds::default(),
@@ -53,6 +62,7 @@ impl HotRows {
             columns,
             rows: 0,
             limit,
+            segment,
             rest: Box::default(),
         }
     }
@@ -67,6 +77,20 @@ impl HotRows {
         self.rest.runs.clear();
         self.rest.flags = Vec::new();
         (self.step, self.columns, self.rows, self.limit) = (step, columns, 0, limit);
+    }
+
+    /// Forgets all rows and gives their memory back; the time of the newest stays.
+    pub(crate) fn empty(&mut self) {
+        self.chunk = Vec::new();
+        let since = self.rest.since;
+        *self.rest = Rest { since, ..Rest::default() };
+        self.rows = 0;
+    }
+
+    /// Rows up to this time are stored elsewhere.
+    pub(crate) fn resume_after(&mut self, newest: UnixSeconds) {
+        debug_assert!(self.is_empty());
+        self.newest = newest;
     }
 
     /// Takes no more rows: the next one begins anew.
@@ -86,6 +110,75 @@ impl HotRows {
         self.newest = time;
         self.rows += 1;
         true
+    }
+
+    #[inline]
+    pub(crate) fn segment(&self) -> u16 {
+        self.segment
+    }
+
+    pub(crate) fn set_segment(&mut self, segment: u16) {
+        self.segment = segment;
+    }
+
+    pub(crate) fn is_journalled(&self) -> bool {
+        self.segment != NEVER_JOURNALLED
+    }
+
+    pub(crate) fn since(&self) -> u16 {
+        self.rest.since
+    }
+
+    pub(crate) fn set_since(&mut self, segment: u16) {
+        self.rest.since = segment;
+    }
+
+    /// The last row but one, and the last, of rows that [`push_next`](Self::push_next) took.
+    #[inline]
+    pub(crate) fn last_step(&self) -> (&[f32], &[f32]) {
+        let columns = self.columns as usize;
+        let end = self.chunk.len();
+        (&self.chunk[end - 2 * columns..end - columns], &self.chunk[end - columns..])
+    }
+
+    /// The newest row, and the one before it.
+    pub(crate) fn two_newest(&self) -> (UnixSeconds, Row<'_>, Option<(UnixSeconds, &[f32])>) {
+        let columns = self.columns as usize;
+        let newest = &self.chunk[self.chunk.len() - columns..];
+        let before = &self.chunk[..self.chunk.len() - columns];
+        let before =
+            if before.is_empty() { self.rest.full.last().map_or(&[][..], Vec::as_slice) } else { before };
+        let previous = (self.rows > 1).then(|| (self.time(self.rows - 2), &before[before.len() - columns..]));
+        (self.newest, Row { values: newest, flags: self.flags_of(self.rows - 1) }, previous)
+    }
+
+    /// Calls `visit` with every row from row `first` on, in order of time.
+    pub(crate) fn each_row(&self, first: u16, mut visit: impl FnMut(UnixSeconds, Row<'_>)) {
+        let chunks = self.rest.full.iter().chain([&self.chunk]);
+        let every_row = chunks.flat_map(|chunk| chunk.chunks_exact((self.columns as usize).max(1)));
+        let mut runs = Run::all(self.rest.runs.iter().copied(), self.rows).peekable();
+        for (row, values) in (0..self.rows).zip(every_row) {
+            while runs.peek().is_some_and(|run| run.row + run.rows <= row) {
+                runs.next();
+            }
+            let Some(run) = runs.peek() else { return };
+            if row >= first {
+                let time = run.first.plus(i64::from(row - run.row) * i64::from(self.step));
+                visit(time, Row { values, flags: self.flags_of(row) });
+            }
+        }
+    }
+
+    /// The time of a row.
+    fn time(&self, row: u16) -> UnixSeconds {
+        let run = self.rest.runs.iter().rev().find(|run| run.row <= row).expect("the first row begins a run");
+        run.first.plus(i64::from(row - run.row) * i64::from(self.step))
+    }
+
+    fn flags_of(&self, row: u16) -> Option<&[SampleFlags]> {
+        let columns = self.columns as usize;
+        let start = usize::from(row) * columns;
+        self.rest.flags.get(start..start + columns)
     }
 
     #[inline]

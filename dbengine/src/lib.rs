@@ -42,11 +42,46 @@ mod bitmap;
 
 mod prefetch;
 
+mod key;
+
+mod disk;
+
+mod journal;
+
+mod extent;
+
+mod datafile;
+
+mod index;
+
+mod store;
+
+mod varint;
+
+mod files;
+
+mod directory;
+
+mod recovery;
+
+#[cfg(feature = "simulation")]
+pub mod simulated_disk;
+
+pub use datafile::{DatafileOptions, DatafileTotals, DiskPage};
+pub use directory::Directory;
+pub use disk::{BLOCK, DiskDone, DiskError, DiskOp, DiskOpKind, FileId, FileName, OpId};
 pub use engine::{Appended, Engine, EngineOptions};
+pub use extent::{BrokenPage, PageRef, read_page};
+pub use files::{Disk, FileSet, ReadAt, ReadError, SealedFile, read_from};
 pub use group::{GroupId, Keep};
+pub use index::{Index, IndexError};
+pub use journal::{Record, SegmentDamage, SegmentEnd, read_segment};
+pub use key::{GroupKey, WriterId};
 pub use page::{Encoding, Page, PageError};
 pub use prefetch::{prefetch, prefetch_slice};
+pub use recovery::{Finding, Recovered, RecoveryError, inspect, recover};
 pub use sample::{Row, SampleFlags, Samples};
 pub use snapshot::GroupSnapshot;
 pub use statistics::{EncodingTotals, SealedTotals, Statistics};
+pub use store::{NoteNumber, StoreOptions, StoreTotals};
 pub use time::{TimeRange, UnixSeconds};

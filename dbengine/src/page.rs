@@ -100,6 +100,11 @@ impl Page {
         usize::from(self.row_count())
     }
 
+    /// Values in all rows, gaps among them.
+    pub fn samples(&self) -> u64 {
+        self.rows() as u64 * self.columns() as u64
+    }
+
     /// From the first row to the last.
     pub fn span(&self) -> TimeRange {
         let newest = match self.jumps() {

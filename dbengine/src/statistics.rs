@@ -43,7 +43,7 @@ impl SealedTotals {
     pub(crate) fn add(&mut self, page: &Page) {
         self.pages += 1;
         self.bytes += page.as_bytes().len() as u64;
-        self.samples += samples(page);
+        self.samples += page.samples();
         for (encoding, bytes) in (0..page.columns()).map(|column| page.encoding(column)) {
             let totals = &mut self.encodings[encoding as usize];
             totals.columns += 1;
@@ -54,15 +54,11 @@ impl SealedTotals {
     pub(crate) fn remove(&mut self, page: &Page) {
         self.pages -= 1;
         self.bytes -= page.as_bytes().len() as u64;
-        self.samples -= samples(page);
+        self.samples -= page.samples();
         for (encoding, bytes) in (0..page.columns()).map(|column| page.encoding(column)) {
             let totals = &mut self.encodings[encoding as usize];
             totals.columns -= 1;
             totals.bytes -= bytes as u64;
         }
     }
-}
-
-fn samples(page: &Page) -> u64 {
-    page.rows() as u64 * page.columns() as u64
 }

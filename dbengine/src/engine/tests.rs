@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{SampleFlags, Samples};
+use crate::{GroupKey, SampleFlags, Samples};
 
 const GAP: f32 = f32::NAN;
 
@@ -49,7 +49,7 @@ fn a_group_is_within_a_cache_line() {
 #[test]
 fn a_row_that_is_not_newer_is_stale() {
     let mut engine = engine(4);
-    let id = engine.create_group(1, 1, Keep::Rows(100));
+    let id = engine.create_group(GroupKey(1), 1, 1, Keep::Rows(100));
     for time in [10, 11, 20] {
         assert_eq!(append(&mut engine, id, time, &[1.0]), Appended::Stored);
         assert_eq!(append(&mut engine, id, time, &[2.0]), Appended::Stale);
@@ -63,7 +63,7 @@ fn a_row_that_is_not_newer_is_stale() {
 #[test]
 fn the_newest_row_is_known_whatever_was_sealed() {
     let mut engine = engine(2);
-    let id = engine.create_group(1, 2, Keep::Rows(1));
+    let id = engine.create_group(GroupKey(1), 1, 2, Keep::Rows(1));
     assert_eq!(engine.newest(id), None);
     for time in 0..10 {
         let values = [time as f32, -1.0];
@@ -77,7 +77,7 @@ fn the_newest_row_is_known_whatever_was_sealed() {
 #[test]
 fn a_group_that_keeps_nothing_only_knows_its_newest_row() {
     let mut engine = engine(256);
-    let id = engine.create_group(1, 1, Keep::Nothing);
+    let id = engine.create_group(GroupKey(1), 1, 1, Keep::Nothing);
     for time in 0..1000 {
         assert_eq!(append(&mut engine, id, time, &[3.0]), Appended::Stored);
     }
@@ -94,7 +94,7 @@ fn a_group_that_keeps_nothing_only_knows_its_newest_row() {
 #[test]
 fn columns_and_step_may_change_before_and_between_rows() {
     let mut engine = engine(256);
-    let id = engine.create_group(1, 0, Keep::Rows(1000));
+    let id = engine.create_group(GroupKey(1), 1, 0, Keep::Rows(1000));
     engine.widen(id, 1);
     let _ = append(&mut engine, id, 1, &[1.0]);
     engine.widen(id, 2);
@@ -118,7 +118,7 @@ fn columns_and_step_may_change_before_and_between_rows() {
 #[test]
 fn rows_at_the_ends_of_time_are_rows() {
     let mut engine = engine(256);
-    let id = engine.create_group(1, 1, Keep::Rows(1000));
+    let id = engine.create_group(GroupKey(1), 1, 1, Keep::Rows(1000));
     for time in [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX] {
         assert_eq!(append(&mut engine, id, time, &[time as f32]), Appended::Stored);
     }
@@ -131,7 +131,7 @@ fn rows_at_the_ends_of_time_are_rows() {
 #[test]
 fn groups_that_begin_together_are_not_sealed_together() {
     let mut engine = engine(64);
-    let ids: Vec<_> = (0..640).map(|_| engine.create_group(1, 1, Keep::Rows(10_000))).collect();
+    let ids: Vec<_> = (0..640).map(|_| engine.create_group(GroupKey(1), 1, 1, Keep::Rows(10_000))).collect();
     let mut pages = 0;
     for time in 0..640 {
         for &id in &ids {
@@ -147,14 +147,14 @@ fn groups_that_begin_together_are_not_sealed_together() {
 #[test]
 fn a_removed_group_leaves_nothing_but_its_snapshots() {
     let mut engine = engine(8);
-    let id = engine.create_group(1, 1, Keep::Rows(1000));
+    let id = engine.create_group(GroupKey(1), 1, 1, Keep::Rows(1000));
     for time in 0..100 {
         let _ = append(&mut engine, id, time, &[time as f32]);
     }
     let snapshot = engine.read(id, range(10, 90));
     engine.remove_group(id);
     assert_eq!(engine.statistics(), Statistics::default());
-    assert_eq!(engine.create_group(5, 2, Keep::Rows(1)), id);
+    assert_eq!(engine.create_group(GroupKey(1), 5, 2, Keep::Rows(1)), id);
     assert_eq!(engine.span(id), None);
     assert_eq!(engine.newest(id), None);
     assert_eq!(snapshot.span(), Some(range(10, 90)));
@@ -166,7 +166,7 @@ fn a_removed_group_leaves_nothing_but_its_snapshots() {
 #[test]
 fn flags_come_back_with_their_samples() {
     let mut engine = engine(4);
-    let id = engine.create_group(1, 2, Keep::Rows(1000));
+    let id = engine.create_group(GroupKey(1), 1, 2, Keep::Rows(1000));
     for time in 0..20 {
         let flags =
             [SampleFlags::NONE, if time % 7 == 3 { SampleFlags::ANOMALOUS } else { SampleFlags::NONE }];
@@ -305,8 +305,8 @@ proptest! {
         operations in prop::collection::vec(operation(), 1..60),
     ) {
         let mut engine = engine(page_rows);
-        let bystander = engine.create_group(1, 1, Keep::Rows(10));
-        let mut id = engine.create_group(1, 3, Keep::Rows(50));
+        let bystander = engine.create_group(GroupKey(1), 1, 1, Keep::Rows(10));
+        let mut id = engine.create_group(GroupKey(1), 1, 3, Keep::Rows(50));
         let mut model = Model { rows: BTreeMap::new(), step: 1, columns: 3, keep: 50 };
         for operation in operations {
             match operation {
@@ -330,7 +330,7 @@ proptest! {
                 }
                 Operation::Replace { step, columns, keep } => {
                     engine.remove_group(id);
-                    id = engine.create_group(step, columns, Keep::Rows(keep));
+                    id = engine.create_group(GroupKey(1), step, columns, Keep::Rows(keep));
                     model = Model { rows: BTreeMap::new(), step, columns, keep };
                 }
                 Operation::Read { column, first, length } => {

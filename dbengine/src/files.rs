@@ -1,0 +1,167 @@
+//! Complete datafiles, as readers see them.
+//!
+//! A [`FileSet`] never changes: when a file is added or removed there is a new one, and who reads goes on with what it has.
+//! A file that was removed meanwhile can still be read by those who hold it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use crate::{
+    disk::{DiskDone, DiskOp, FileId, FileName},
+    extent::{BrokenPage, PageRef, read_page},
+    index::Index,
+    key::GroupKey,
+    page::Page,
+    time::{TimeRange, UnixSeconds},
+};
+
+/// An open file that several may read at once.
+pub trait ReadAt: Send + Sync + fmt::Debug {
+    /// Fills `bytes` from `offset` on; a shorter file is an error.
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
+}
+
+/// A database's directory, for those who can wait: recovery, and the keeper.
+pub trait Disk {
+    /// All files that are of the database.
+    fn list(&self) -> io::Result<Vec<FileName>>;
+
+    /// Opens a file to read. Says how long it is.
+    fn open(&self, file: FileName) -> io::Result<(Arc<dyn ReadAt>, u64)>;
+
+    /// Opens and checks the index of a datafile.
+    fn index(&self, tier: u8, id: FileId) -> io::Result<Index>;
+
+    /// Carries out an operation.
+    fn carry_out(&mut self, op: DiskOp) -> DiskDone;
+}
+
+/// A datafile with its index.
+#[derive(Debug)]
+pub struct SealedFile {
+    pub tier: u8,
+    pub id: FileId,
+    pub index: Index,
+    data: Arc<dyn ReadAt>,
+    /// Bytes of datafile and index.
+    pub bytes: u64,
+}
+
+/// Why a page cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("{file} at {offset}: {error}")]
+    Io { file: FileName, offset: u64, error: io::Error },
+    #[error("{file} at {offset}: a broken page: {error}")]
+    Broken { file: FileName, offset: u64, error: BrokenPage },
+}
+
+impl SealedFile {
+    pub fn new(tier: u8, id: FileId, index: Index, data: Arc<dyn ReadAt>) -> SealedFile {
+        let bytes = index.data_len() + index.file_len();
+        SealedFile { tier, id, index, data, bytes }
+    }
+
+    pub fn name(&self) -> FileName {
+        FileName::Data { tier: self.tier, id: self.id }
+    }
+
+    /// Reads a page and checks it.
+    pub fn read(&self, place: PageRef) -> Result<Page, ReadError> {
+        read_from(self.name(), &*self.data, place)
+    }
+}
+
+/// Reads a page of a file and checks it.
+pub fn read_from(file: FileName, data: &dyn ReadAt, place: PageRef) -> Result<Page, ReadError> {
+    let offset = place.offset.into();
+    let mut bytes = vec![0; place.len as usize];
+    data.read_at(offset, &mut bytes).map_err(|error| ReadError::Io { file, offset, error })?;
+    read_page(&bytes).map_err(|error| ReadError::Broken { file, offset, error })
+}
+
+/// All complete datafiles of a database.
+#[derive(Clone, Debug, Default)]
+pub struct FileSet {
+    /// By tier, then in the order in which they were completed.
+    tiers: Vec<Vec<Arc<SealedFile>>>,
+}
+
+impl FileSet {
+    pub fn tier(&self, tier: u8) -> &[Arc<SealedFile>] {
+        self.tiers.get(usize::from(tier)).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn tiers(&self) -> impl Iterator<Item = &[Arc<SealedFile>]> {
+        self.tiers.iter().map(Vec::as_slice)
+    }
+
+    pub fn files(&self) -> impl Iterator<Item = &Arc<SealedFile>> {
+        self.tiers.iter().flatten()
+    }
+
+    #[must_use]
+    pub fn with(&self, file: Arc<SealedFile>) -> FileSet {
+        let mut set = self.clone();
+        set.add(file);
+        set
+    }
+
+    pub fn add(&mut self, file: Arc<SealedFile>) {
+        let tier = usize::from(file.tier);
+        if self.tiers.len() <= tier {
+            self.tiers.resize(tier + 1, Vec::new());
+        }
+        let files = &mut self.tiers[tier];
+        let at = files.partition_point(|other| other.id < file.id);
+        files.insert(at, file);
+    }
+
+    #[must_use]
+    pub fn without(&self, tier: u8, id: FileId) -> FileSet {
+        let mut set = self.clone();
+        if let Some(files) = set.tiers.get_mut(usize::from(tier)) {
+            files.retain(|file| file.id != id);
+        }
+        set
+    }
+
+    /// Where a group's pages are that may have rows in `window`, but for those in files of `except`; file by file.
+    pub fn pages<'a>(
+        &'a self,
+        tier: u8,
+        key: GroupKey,
+        window: TimeRange,
+        except: &'a [FileId],
+    ) -> impl Iterator<Item = (&'a Arc<SealedFile>, PageRef)> + 'a {
+        let files = self
+            .tier(tier)
+            .iter()
+            .filter(move |file| file.index.span().overlaps(window) && !except.contains(&file.id));
+        files.flat_map(move |file| file.index.pages(key, window).map(move |page| (file, page)))
+    }
+
+    /// The first and the last row of a group in a tier.
+    pub fn span(&self, tier: u8, key: GroupKey) -> Option<TimeRange> {
+        self.tier(tier).iter().filter_map(|file| file.index.group_span(key)).reduce(union)
+    }
+
+    /// The newest row of every group in tier 0.
+    pub fn newest(&self) -> HashMap<GroupKey, UnixSeconds, foldhash::fast::FixedState> {
+        let mut newest = HashMap::default();
+        for file in self.tier(0) {
+            for (key, span) in file.index.groups() {
+                let last = newest.entry(key).or_insert(span.last);
+                *last = span.last.max(*last);
+            }
+            file.index.release();
+        }
+        newest
+    }
+}
+
+pub(crate) fn union(a: TimeRange, b: TimeRange) -> TimeRange {
+    TimeRange { first: a.first.min(b.first), last: a.last.max(b.last) }
+}

@@ -1,0 +1,7 @@
+//! The whole engine with its disk: crashes, faults, and random operations against a plain map.
+
+mod crash;
+
+mod database;
+
+mod oracle;
