@@ -38,8 +38,6 @@ mod snapshot;
 
 mod page;
 
-mod bitmap;
-
 mod prefetch;
 
 pub use engine::{Appended, Engine, EngineOptions};
