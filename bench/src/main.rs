@@ -15,6 +15,10 @@
 
 mod contender;
 
+mod corpus;
+
+mod encodings;
+
 mod measurement;
 
 mod process;
@@ -48,6 +52,8 @@ struct Arguments {
 enum Command {
     /// mainstem and Netdata, one after the other: processor time, memory and disk for the same samples.
     Compare(Compare),
+    /// What samples of real children cost in pages of the storage engine, by encoding.
+    Encodings(encodings::Encodings),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -144,8 +150,11 @@ impl Compare {
 }
 
 fn main() -> ExitCode {
-    let Arguments { command: Command::Compare(arguments) } = Arguments::parse();
-    match run(&arguments) {
+    let outcome = match Arguments::parse().command {
+        Command::Compare(arguments) => run(&arguments),
+        Command::Encodings(arguments) => encodings::run(&arguments).map(|()| ExitCode::SUCCESS),
+    };
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("mainstem-bench: {error:#}");

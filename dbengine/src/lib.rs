@@ -38,8 +38,6 @@ mod snapshot;
 
 mod page;
 
-mod bitmap;
-
 mod prefetch;
 
 mod key;

@@ -1,29 +1,29 @@
 //! One column of a page: which rows have which flags, which are gaps, and the values of the others.
 //!
-//! | size      | field     |                                                                               |
-//! |-----------|-----------|-------------------------------------------------------------------------------|
-//! | 1         | tag       | [`Encoding`] in the low 3 bits, and which bitmaps follow, in this order:      |
-//! | ⌈rows/8⌉  | gaps      | bit 4: these rows have no value                                               |
-//! | ⌈rows/8⌉  | resets    | bit 5: [`SampleFlags::RESET`]                                                 |
-//! | ⌈rows/8⌉  | anomalies | bit 6: [`SampleFlags::ANOMALOUS`]                                             |
-//! | ⌈v/8⌉     | changes   | bit 3: of the v values, these differ from the one before; only they are stored |
-//! |           | payload   | the stored values, see the module of the encoding                             |
+//! | size | field     |                                                                                    |
+//! |------|-----------|------------------------------------------------------------------------------------|
+//! | 1    | tag       | [`Encoding`] in the low 3 bits, and which of the sets that follow are there        |
+//! |      | resets    | bit 4: [`SampleFlags::RESET`]                                                      |
+//! |      | anomalies | bit 5: [`SampleFlags::ANOMALOUS`]                                                  |
+//! |      | gaps      | bit 6: these rows have no value                                                    |
+//! |      | stored    | bit 3: of the rows with a value, these differ from the one before; only they are   |
+//! |      |           | stored. Or bit 7: these are not 0.0; or both bits: these are not -0.0              |
+//! |      | payload   | the stored values, see the module of the encoding                                  |
 //!
-//! Taking repeats out makes a column that sits still but for a peak now and then cost what its peaks cost.
+//! Sets are written as in `page/row_set.rs`. Taking repeats out makes a column that sits still but for a peak now and
+//! then cost what its peaks cost. No bytes at all are a column of zeros.
 
-use super::{constant, floats, integers};
-use crate::{
-    bitmap::{self, Bitmap},
-    sample::SampleFlags,
-};
+use super::{constant, few, floats, integers, packing, row_set::RowSet, varint};
+use crate::sample::SampleFlags;
 
 const ENCODING: u8 = 0b0000_0111;
 const CHANGES: u8 = 0b0000_1000;
-const GAPS: u8 = 0b0001_0000;
-const RESETS: u8 = 0b0010_0000;
-const ANOMALIES: u8 = 0b0100_0000;
-const UNUSED: u8 = 0b1000_0000;
+const RESETS: u8 = 0b0001_0000;
+const ANOMALIES: u8 = 0b0010_0000;
+const GAPS: u8 = 0b0100_0000;
+const NOT_ZERO: u8 = 0b1000_0000;
 const RAW_LEN: usize = size_of::<f32>();
+const SIGN: u32 = 1 << 31;
 
 /// How the values of a column are written; the number is the one in the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,115 +33,185 @@ pub enum Encoding {
     Gaps = 0,
     /// All are the same.
     Constant = 1,
-    /// Decimals, as packed integers.
+    /// Decimals or parts of a power of two, as packed integers.
     Integers = 2,
     /// Floats, their bits packed as integers.
     Floats = 3,
     /// Floats that do not pack: four bytes each, little endian.
     Raw = 4,
+    /// A list of values, and each value's place in it.
+    Few = 5,
+    /// Those of a column further in front, or their negatives; gaps too.
+    Copy = 6,
 }
 
 impl Encoding {
-    pub const ALL: [Encoding; 5] =
-        [Encoding::Gaps, Encoding::Constant, Encoding::Integers, Encoding::Floats, Encoding::Raw];
+    pub const ALL: [Encoding; 7] = [
+        Encoding::Gaps,
+        Encoding::Constant,
+        Encoding::Integers,
+        Encoding::Floats,
+        Encoding::Raw,
+        Encoding::Few,
+        Encoding::Copy,
+    ];
 
     fn from_tag(tag: u8) -> Option<Encoding> {
         Encoding::ALL.get(usize::from(tag & ENCODING)).copied()
     }
 }
 
+/// Which of the rows with a value are stored, and what the others are.
+#[derive(Debug)]
+enum Stored {
+    All,
+    /// These; the others are as the one before.
+    Changes(RowSet),
+    /// These; the others are this zero.
+    NotZero(RowSet, f32),
+}
+
+/// Where a column is that has the values of this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Original {
+    /// So many columns in front of this one, at least one.
+    pub(super) back: usize,
+    pub(super) negated: bool,
+}
+
+impl Original {
+    fn write(self, out: &mut Vec<u8>) {
+        varint::write((self.back as u64) << 1 | u64::from(self.negated), out);
+    }
+
+    fn take(bytes: &mut &[u8]) -> Option<Original> {
+        let number = varint::take(bytes)?;
+        let back = usize::try_from(number >> 1).ok().filter(|back| *back > 0)?;
+        Some(Original { back, negated: number & 1 != 0 })
+    }
+}
+
 /// The column's bytes, taken apart.
+#[derive(Debug)]
 pub(super) struct Column<'a> {
     rows: usize,
     encoding: Encoding,
-    gaps: Option<Bitmap<'a>>,
-    resets: Option<Bitmap<'a>>,
-    anomalies: Option<Bitmap<'a>>,
-    changes: Option<Bitmap<'a>>,
+    resets: Option<RowSet>,
+    anomalies: Option<RowSet>,
+    gaps: Option<RowSet>,
+    stored: Stored,
     /// Values in the payload.
-    stored: usize,
+    count: usize,
     payload: &'a [u8],
 }
 
 /// The encoding of a column that has been checked.
 pub(super) fn encoding(body: &[u8]) -> Encoding {
-    Encoding::from_tag(body[0]).expect("a page is checked before it is read")
+    body.first().map_or(Encoding::Constant, |tag| {
+        Encoding::from_tag(*tag).expect("a page is checked before it is read")
+    })
 }
 
 impl<'a> Column<'a> {
     /// Takes a column of `rows` rows apart; all but the payload is checked.
     pub(super) fn parse(body: &'a [u8], rows: usize) -> Option<Column<'a>> {
-        let (&tag, mut rest) = body.split_first()?;
+        let (tag, mut rest) = match body.split_first() {
+            Some((&tag, rest)) => (tag, rest),
+            None => (Encoding::Constant as u8, body),
+        };
         let encoding = Encoding::from_tag(tag)?;
-        if tag & UNUSED != 0 {
-            return None;
-        }
-        let mut bitmap = |bit: u8, len: usize| match tag & bit {
+        let mut set = |bit: u8, rows: usize| match tag & bit {
             0 => Some(None),
-            _ => Bitmap::take(&mut rest, len).map(Some),
+            _ => RowSet::take(&mut rest, rows).map(Some),
         };
-        let gaps = bitmap(GAPS, rows)?;
-        let resets = bitmap(RESETS, rows)?;
-        let anomalies = bitmap(ANOMALIES, rows)?;
-        let values = match encoding {
-            Encoding::Gaps => 0,
-            _ => rows - gaps.map_or(0, Bitmap::ones),
+        let resets = set(RESETS, rows)?;
+        let anomalies = set(ANOMALIES, rows)?;
+        let gaps = set(GAPS, rows)?;
+        let values = rows - gaps.as_ref().map_or(0, RowSet::count);
+        let rows_stored = set(CHANGES | NOT_ZERO, values)?;
+        let count = rows_stored.as_ref().map_or(values, RowSet::count);
+        let stored = match (rows_stored, tag & NOT_ZERO != 0, tag & CHANGES != 0) {
+            (None, ..) => Stored::All,
+            (Some(set), false, _) => Stored::Changes(set),
+            (Some(set), true, negative) => Stored::NotZero(set, if negative { -0.0 } else { 0.0 }),
         };
-        let changes = bitmap(CHANGES, values)?;
-        if values == 0 && encoding != Encoding::Gaps
-            || changes.is_some_and(|changes| values == 0 || !changes.get(0))
-        {
-            return None;
-        }
-        let stored = changes.map_or(values, Bitmap::ones);
-        Some(Column { rows, encoding, gaps, resets, anomalies, changes, stored, payload: rest })
+        Some(Column { rows, encoding, resets, anomalies, gaps, stored, count, payload: rest })
     }
 
-    /// Whether the payload is what the encoding asks for.
-    pub(super) fn payload_is_valid(&self) -> bool {
-        match self.encoding {
-            Encoding::Gaps => self.payload.is_empty() && self.gaps.is_none(),
-            Encoding::Constant => self.payload.len() <= constant::MOST_LEN && self.changes.is_none(),
-            Encoding::Integers => integers::is_valid(self.payload, self.stored),
-            Encoding::Floats => floats::is_valid(self.payload, self.stored),
-            Encoding::Raw => self.payload.len() == self.stored * RAW_LEN,
-        }
+    /// Whether the payload, and which sets there are, is what the encoding asks for.
+    pub(super) fn is_valid(&self) -> bool {
+        let starts_anew = match &self.stored {
+            Stored::Changes(changes) => changes.rows() > 0 && changes.contains(0),
+            Stored::NotZero(..) | Stored::All => true,
+        };
+        let all_stored = matches!(self.stored, Stored::All);
+        let payload = match self.encoding {
+            Encoding::Gaps => self.payload.is_empty() && self.gaps.is_none() && all_stored,
+            Encoding::Constant => self.payload.len() <= constant::MOST_LEN && all_stored,
+            Encoding::Integers => integers::is_valid(self.payload, self.count),
+            Encoding::Floats => floats::is_valid(self.payload, self.count),
+            Encoding::Raw => self.payload.len() == self.count * RAW_LEN,
+            Encoding::Few => few::is_valid(self.payload, self.count),
+            Encoding::Copy => {
+                let mut rest = self.payload;
+                Original::take(&mut rest).is_some() && rest.is_empty() && self.gaps.is_none() && all_stored
+            }
+        };
+        payload && starts_anew
     }
 
-    /// Adds a value for every row.
+    /// The column that has its values, if another has.
+    pub(super) fn original(&self) -> Option<Original> {
+        let mut payload = self.payload;
+        (self.encoding == Encoding::Copy)
+            .then(|| Original::take(&mut payload).expect("a page is checked before it is read"))
+    }
+
+    /// Adds a value for every row. The column has values of its own.
     pub(super) fn decode(&self, values: &mut Vec<f32>) {
         let start = values.len();
         match self.encoding {
-            Encoding::Gaps => values.resize(start + self.rows, f32::NAN),
-            Encoding::Constant => values.resize(start + self.stored, constant::decode(self.payload)),
-            Encoding::Integers => integers::decode(self.payload, self.stored, values),
-            Encoding::Floats => floats::decode(self.payload, self.stored, values),
+            Encoding::Gaps | Encoding::Copy => {
+                values.resize(start + self.rows, f32::NAN);
+                return;
+            }
+            Encoding::Constant => values.resize(start + self.count, constant::decode(self.payload)),
+            Encoding::Integers => integers::decode(self.payload, self.count, values),
+            Encoding::Floats => floats::decode(self.payload, self.count, values),
             Encoding::Raw => values.extend(
                 self.payload
                     .chunks_exact(RAW_LEN)
                     .map(|bytes| f32::from_le_bytes(bytes.try_into().expect("chunks of four"))),
             ),
+            Encoding::Few => few::decode(self.payload, self.count, values),
         }
-        if let Some(changes) = self.changes {
-            values.resize(start + changes.len(), f32::NAN);
-            repeat(&mut values[start..], self.stored, changes);
+        match &self.stored {
+            Stored::All => {}
+            Stored::Changes(changes) => {
+                values.resize(start + changes.rows(), f32::NAN);
+                repeat(&mut values[start..], self.count, changes);
+            }
+            Stored::NotZero(set, zero) => {
+                values.resize(start + set.rows(), f32::NAN);
+                spread(&mut values[start..], self.count, |row| set.contains(row), *zero);
+            }
         }
-        if let Some(gaps) = self.gaps {
+        if let Some(gaps) = &self.gaps {
             let present = values.len() - start;
             values.resize(start + self.rows, f32::NAN);
-            spread(&mut values[start..], present, gaps);
+            spread(&mut values[start..], present, |row| !gaps.contains(row), f32::NAN);
         }
     }
 
     /// The flags of each row, or `None` if none are set.
     pub(super) fn flags(&self) -> Option<impl Fn(usize) -> SampleFlags> {
-        let (resets, anomalies) = (self.resets, self.anomalies);
+        let (resets, anomalies) = (&self.resets, &self.anomalies);
         let of_row = move |row| {
             let mut flags = SampleFlags::NONE;
-            if resets.is_some_and(|resets| resets.get(row)) {
+            if resets.as_ref().is_some_and(|resets| resets.contains(row)) {
                 flags |= SampleFlags::RESET;
             }
-            if anomalies.is_some_and(|anomalies| anomalies.get(row)) {
+            if anomalies.as_ref().is_some_and(|anomalies| anomalies.contains(row)) {
                 flags |= SampleFlags::ANOMALOUS;
             }
             flags
@@ -152,22 +222,29 @@ impl<'a> Column<'a> {
 
 /// Of `values`, the first `stored` are there; puts each where it belongs, and again until the next change. From the
 /// end, so that none is overwritten before it has moved.
-fn repeat(values: &mut [f32], mut stored: usize, changes: Bitmap<'_>) {
+fn repeat(values: &mut [f32], mut stored: usize, changes: &RowSet) {
     for index in (0..values.len()).rev() {
         values[index] = values[stored - 1];
-        stored -= usize::from(changes.get(index));
+        stored -= usize::from(changes.contains(index));
     }
 }
 
-/// Of `values`, the first `present` are there; moves each to its row. From the end, as above.
-fn spread(values: &mut [f32], mut present: usize, gaps: Bitmap<'_>) {
+/// Of `values`, the first `stored` are there; moves each to its row, and fills the others. From the end, as above.
+fn spread(values: &mut [f32], mut stored: usize, is_stored: impl Fn(usize) -> bool, other: f32) {
     for row in (0..values.len()).rev() {
-        if gaps.get(row) {
-            values[row] = f32::NAN;
+        values[row] = if is_stored(row) {
+            stored -= 1;
+            values[stored]
         } else {
-            present -= 1;
-            values[row] = values[present];
-        }
+            other
+        };
+    }
+}
+
+/// Changes the sign of all.
+pub(super) fn negate(values: &mut [f32]) {
+    for value in values {
+        *value = f32::from_bits(value.to_bits() ^ SIGN);
     }
 }
 
@@ -175,17 +252,30 @@ fn spread(values: &mut [f32], mut present: usize, gaps: Bitmap<'_>) {
 #[derive(Debug, Default)]
 pub(super) struct ColumnEncoder {
     present: Vec<f32>,
-    changed: Vec<f32>,
-    numbers: Vec<i32>,
-    payload: Vec<u8>,
+    stored: Vec<f32>,
+    trial: Vec<u8>,
+    values: ValuesEncoder,
 }
 
 impl ColumnEncoder {
-    /// Adds a column of `values` to `out`. `flags` has one for each, or is empty when none is set.
-    pub(super) fn encode(&mut self, values: &[f32], flags: &[SampleFlags], out: &mut Vec<u8>) {
+    /// Adds a column of `values` to `out`. `flags` has one for each, or is empty when none is set. `earlier` are the
+    /// columns in front that may be copied, the nearest first.
+    pub(super) fn encode<'a>(
+        &mut self,
+        values: &[f32],
+        flags: &[SampleFlags],
+        earlier: impl Iterator<Item = (usize, &'a [f32])>,
+        out: &mut Vec<u8>,
+    ) -> Encoding {
         let tag_at = out.len();
         out.push(0);
         let mut tag = 0;
+        for (bit, flag) in [(RESETS, SampleFlags::RESET), (ANOMALIES, SampleFlags::ANOMALOUS)] {
+            if flags.iter().any(|flags| flags.contains(flag)) {
+                tag |= bit;
+                RowSet::new(flags.iter().map(|flags| flags.contains(flag))).write(out);
+            }
+        }
 
         let gaps = values.iter().filter(|value| value.is_nan()).count();
         let present = if gaps == 0 {
@@ -195,18 +285,18 @@ impl ColumnEncoder {
             self.present.extend(values.iter().filter(|value| !value.is_nan()));
             &self.present
         };
+        let changes = changes(present).skip(1).map(usize::from).sum::<usize>();
+        if changes > 0
+            && let Some(original) = original(values, earlier)
+        {
+            original.write(out);
+            out[tag_at] = tag | Encoding::Copy as u8;
+            return Encoding::Copy;
+        }
         if gaps > 0 && !present.is_empty() {
             tag |= GAPS;
-            bitmap::write(out, values.iter().map(|value| value.is_nan()));
+            RowSet::new(values.iter().map(|value| value.is_nan())).write(out);
         }
-        for (bit, flag) in [(RESETS, SampleFlags::RESET), (ANOMALIES, SampleFlags::ANOMALOUS)] {
-            if flags.iter().any(|flags| flags.contains(flag)) {
-                tag |= bit;
-                bitmap::write(out, flags.iter().map(|flags| flags.contains(flag)));
-            }
-        }
-
-        let changes = changes(present).skip(1).map(usize::from).sum::<usize>();
         let encoding = match present.first() {
             None => Encoding::Gaps,
             Some(value) if changes == 0 => {
@@ -214,28 +304,59 @@ impl ColumnEncoder {
                 Encoding::Constant
             }
             Some(_) => {
-                let payload_at = out.len();
-                let mut encoding = encode_values(present, &mut self.numbers, out);
-                // With fewer repeats than this, the bitmap costs what they save, or nearly.
-                if changes < present.len() - present.len() / 4 {
-                    self.changed.clear();
-                    let changed = present.iter().zip(self::changes(present)).filter(|(_, changed)| *changed);
-                    self.changed.extend(changed.map(|(value, _)| *value));
-                    self.payload.clear();
-                    let encoding_of_changed =
-                        encode_values(&self.changed, &mut self.numbers, &mut self.payload);
-                    if bitmap::bytes_for(present.len()) + self.payload.len() < out.len() - payload_at {
-                        tag |= CHANGES;
-                        encoding = encoding_of_changed;
-                        out.truncate(payload_at);
-                        bitmap::write(out, self::changes(present));
-                        out.extend_from_slice(&self.payload);
-                    }
-                }
+                let (sets, encoding) = self.encode_present(gaps > 0, values, changes + 1, out);
+                tag |= sets;
                 encoding
             }
         };
         out[tag_at] = tag | encoding as u8;
+        if out[tag_at..] == [Encoding::Constant as u8] {
+            out.truncate(tag_at);
+        }
+        encoding
+    }
+
+    /// Adds values that are not all the same, with the set of those that are stored if it is not all.
+    fn encode_present(
+        &mut self,
+        has_gaps: bool,
+        values: &[f32],
+        changes: usize,
+        out: &mut Vec<u8>,
+    ) -> (u8, Encoding) {
+        let present = if has_gaps { &self.present[..] } else { values };
+        let zeros = |zero: f32| present.iter().filter(|value| value.to_bits() == zero.to_bits()).count();
+        let (zeros, negative_zeros) = (zeros(0.0), zeros(-0.0));
+        let (zero, zeros) = if negative_zeros > zeros { (-0.0_f32, negative_zeros) } else { (0.0, zeros) };
+        let not_zero = present.len() - zeros;
+        let stored = changes.min(not_zero);
+        let start = out.len();
+        // With so few stored, storing all is out of the question.
+        let few = stored < present.len() / 8;
+        let encoding = if few { Encoding::Raw } else { self.values.encode(present, out) };
+        if stored > present.len() - present.len() / 8 {
+            return (0, encoding);
+        }
+        self.trial.clear();
+        self.stored.clear();
+        let sets = if not_zero <= changes {
+            let is_stored = |value: &f32| value.to_bits() != zero.to_bits();
+            RowSet::new(present.iter().map(is_stored)).write(&mut self.trial);
+            self.stored.extend(present.iter().filter(|value| is_stored(value)));
+            if zero.is_sign_negative() { NOT_ZERO | CHANGES } else { NOT_ZERO }
+        } else {
+            RowSet::new(self::changes(present)).write(&mut self.trial);
+            let changed = present.iter().zip(self::changes(present)).filter(|(_, changed)| *changed);
+            self.stored.extend(changed.map(|(value, _)| *value));
+            CHANGES
+        };
+        let encoding_of_stored = self.values.encode(&self.stored, &mut self.trial);
+        if !few && out.len() - start <= self.trial.len() {
+            return (0, encoding);
+        }
+        out.truncate(start);
+        out.extend_from_slice(&self.trial);
+        (sets, encoding_of_stored)
     }
 }
 
@@ -244,21 +365,67 @@ fn changes(values: &[f32]) -> impl ExactSizeIterator<Item = bool> + '_ {
     (0..values.len()).map(|index| index == 0 || values[index].to_bits() != values[index - 1].to_bits())
 }
 
-fn encode_values(values: &[f32], numbers: &mut Vec<i32>, out: &mut Vec<u8>) -> Encoding {
-    let start = out.len();
-    let raw_len = values.len() * RAW_LEN;
-    let encoding = if integers::encode(values, numbers, out) {
-        Encoding::Integers
-    } else {
-        floats::encode(values, numbers, out);
-        Encoding::Floats
+/// The first of the `earlier` columns that has the same values, or their negatives.
+fn original<'a>(values: &[f32], earlier: impl Iterator<Item = (usize, &'a [f32])>) -> Option<Original> {
+    let is_copy = |column: &[f32], sign: u32| {
+        let mut pairs = values.iter().zip(column);
+        pairs.all(|(value, of)| value.to_bits() ^ of.to_bits() == sign || value.is_nan() && of.is_nan())
     };
-    if out.len() - start < raw_len {
-        return encoding;
+    earlier.into_iter().find_map(|(back, column)| {
+        let negated =
+            [false, true].into_iter().find(|negated| is_copy(column, if *negated { SIGN } else { 0 }))?;
+        Some(Original { back, negated })
+    })
+}
+
+/// Writes values in the form that is the shortest of those that are likely to be.
+#[derive(Debug, Default)]
+struct ValuesEncoder {
+    numbers: Vec<i32>,
+    trial: Vec<u8>,
+}
+
+impl ValuesEncoder {
+    fn encode(&mut self, values: &[f32], out: &mut Vec<u8>) -> Encoding {
+        let start = out.len();
+        let mut encoding = Encoding::Raw;
+        let mut len = values.len() * RAW_LEN;
+        if integers::find(values, &mut self.numbers, out) {
+            packing::pack(&self.numbers, out);
+            if out.len() - start < len {
+                (encoding, len) = (Encoding::Integers, out.len() - start);
+            } else {
+                out.truncate(start);
+            }
+        }
+        // Floats have 24 bits that say something, their order a few more.
+        if encoding == Encoding::Raw || len > values.len() * 5 / 2 {
+            self.trial.clear();
+            floats::encode(values, &mut self.numbers, &mut self.trial);
+            if self.trial.len() < len {
+                out.truncate(start);
+                out.extend_from_slice(&self.trial);
+                (encoding, len) = (Encoding::Floats, self.trial.len());
+            }
+        }
+        // So many would take as much for the list alone.
+        let most = few::MOST.min(len / RAW_LEN / 2);
+        if most > 2 {
+            self.trial.clear();
+            if few::find(values, most, &mut self.numbers, &mut self.trial) {
+                packing::pack(&self.numbers, &mut self.trial);
+                if self.trial.len() < len {
+                    out.truncate(start);
+                    out.extend_from_slice(&self.trial);
+                    encoding = Encoding::Few;
+                }
+            }
+        }
+        if encoding == Encoding::Raw {
+            out.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        }
+        encoding
     }
-    out.truncate(start);
-    out.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-    Encoding::Raw
 }
 
 #[cfg(test)]
@@ -269,9 +436,10 @@ mod tests {
 
     fn check(values: &[f32], flags: &[SampleFlags], expected: Encoding) -> usize {
         let mut body = vec![];
-        ColumnEncoder::default().encode(values, flags, &mut body);
+        let written = ColumnEncoder::default().encode(values, flags, std::iter::empty(), &mut body);
+        assert_eq!(written, expected, "{values:?}");
         let column = Column::parse(&body, values.len()).expect("as encoded");
-        assert!(column.payload_is_valid());
+        assert!(column.is_valid());
         assert_eq!(column.encoding, expected, "{values:?}");
         assert_eq!(encoding(&body), expected);
         let mut found = vec![];
@@ -294,19 +462,21 @@ mod tests {
     #[test]
     fn each_kind_of_values_finds_its_encoding() {
         check(&[GAP; 20], &[], Encoding::Gaps);
-        assert_eq!(check(&[0.0; 256], &[], Encoding::Constant), 1);
+        assert_eq!(check(&[0.0; 256], &[], Encoding::Constant), 0);
         check(&[2.5, GAP, 2.5, 2.5], &[], Encoding::Constant);
         check(&[1.0, 2.0, 5.0, -3.0], &[], Encoding::Integers);
         check(&[GAP, 1.1, 2.0, GAP, 5.0, -3.0], &[], Encoding::Integers);
-        check(&[1.000_01, 1.000_02, 1.000_04, 1.000_03, 1.000_01, 1.0], &[], Encoding::Floats);
+        let thirds: Vec<f32> = (1..100_u8).map(|number| f32::from(number) / 3.0).collect();
+        check(&thirds, &[], Encoding::Floats);
+        check(&[1.0 / 3.0, 1.0 / 7.0].repeat(64), &[], Encoding::Few);
         check(&[f32::MAX, f32::MIN, 1.0e-30, -1.000_001e-30], &[], Encoding::Raw);
     }
 
     #[test]
-    fn a_peak_costs_no_more_than_the_bitmap_and_itself() {
+    fn a_peak_costs_no_more_than_its_place_and_itself() {
         let mut values = [0.0; 256];
         values[100] = 1234.567;
-        assert!(check(&values, &[], Encoding::Integers) <= 1 + 32 + 3 * 4);
+        assert!(check(&values, &[], Encoding::Raw) <= 1 + 2 + 4);
     }
 
     #[test]

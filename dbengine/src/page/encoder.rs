@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{HEADER_LEN, JUMP_LEN, Page, column::ColumnEncoder};
+use super::{EndLen, JUMPS, Page, column::ColumnEncoder, column::Encoding, varint};
 use crate::{run::RunStart, sample::SampleFlags};
 
 const TURNED_AT_ONCE: usize = 16;
@@ -29,6 +29,9 @@ pub(crate) struct PageEncoder {
     /// Sixteen columns, one after the other.
     turned: Vec<f32>,
     flags: Vec<SampleFlags>,
+    bodies: Vec<u8>,
+    /// Where each column's body ends.
+    ends: Vec<u32>,
     bytes: Vec<u8>,
 }
 
@@ -38,38 +41,48 @@ impl PageEncoder {
         let (origin, jumps) = block.runs.split_first().expect("the first row begins a run");
         debug_assert_eq!(origin.row, 0);
 
+        self.bodies.clear();
+        self.ends.clear();
+        for first in (0..block.columns).step_by(TURNED_AT_ONCE) {
+            let width = TURNED_AT_ONCE.min(block.columns - first);
+            self.turned.resize(width * rows, 0.0);
+            turn(block, first, width, &mut self.turned);
+            // Those of these columns that are worth a copy.
+            let mut originals = [false; TURNED_AT_ONCE];
+            for (offset, values) in self.turned.chunks_exact(rows).enumerate() {
+                let column = first + offset;
+                self.flags.clear();
+                self.flags.extend(block.flags.iter().skip(column).step_by(block.columns).take(rows));
+                let earlier = self.turned.chunks_exact(rows).enumerate().take(offset).rev();
+                let earlier = earlier.filter(|(other, _)| originals[*other]);
+                let earlier = earlier.map(|(other, values)| (offset - other, values));
+                let encoding = self.columns.encode(values, &self.flags, earlier, &mut self.bodies);
+                originals[offset] = !matches!(encoding, Encoding::Gaps | Encoding::Constant | Encoding::Copy);
+                self.ends.push(u32::try_from(self.bodies.len()).expect("a page is far below 4 GiB"));
+            }
+        }
+
         let bytes = &mut self.bytes;
         bytes.clear();
-        bytes.extend_from_slice(&origin.first.0.to_le_bytes());
-        bytes.extend_from_slice(&block.step.to_le_bytes());
-        bytes.extend_from_slice(&(block.columns as u32).to_le_bytes());
-        bytes.extend_from_slice(&block.rows.to_le_bytes());
-        bytes.extend_from_slice(&(jumps.len() as u16).to_le_bytes());
-        debug_assert_eq!(bytes.len(), HEADER_LEN);
+        let end_len = EndLen::of(self.ends.last().copied().unwrap_or_default());
+        bytes.push(end_len.code() | if jumps.is_empty() { 0 } else { JUMPS });
+        varint::write(varint::zigzag(origin.first.0), bytes);
+        varint::write(block.step.into(), bytes);
+        varint::write(u64::from(block.rows) - 1, bytes);
+        varint::write(block.columns as u64, bytes);
+        if !jumps.is_empty() {
+            varint::write(jumps.len() as u64, bytes);
+        }
         for jump in jumps {
             bytes.extend_from_slice(&jump.row.to_le_bytes());
             let later =
                 u32::try_from(jump.first.since(origin.first)).expect("hot rows span no more than a u32");
             bytes.extend_from_slice(&later.to_le_bytes());
         }
-        let table_at = HEADER_LEN + jumps.len() * JUMP_LEN;
-        let bodies_at = table_at + block.columns * size_of::<u32>();
-        bytes.resize(bodies_at, 0);
-
-        for first in (0..block.columns).step_by(TURNED_AT_ONCE) {
-            let width = TURNED_AT_ONCE.min(block.columns - first);
-            self.turned.resize(width * rows, 0.0);
-            turn(block, first, width, &mut self.turned);
-            for (offset, values) in self.turned.chunks_exact(rows).enumerate() {
-                let column = first + offset;
-                self.flags.clear();
-                self.flags.extend(block.flags.iter().skip(column).step_by(block.columns).take(rows));
-                self.columns.encode(values, &self.flags, bytes);
-                let end = u32::try_from(bytes.len() - bodies_at).expect("a page is far below 4 GiB");
-                let entry = table_at + column * size_of::<u32>();
-                bytes[entry..entry + 4].copy_from_slice(&end.to_le_bytes());
-            }
+        for end in &self.ends[..block.columns.saturating_sub(1)] {
+            bytes.extend_from_slice(&end.to_le_bytes()[..end_len.bytes()]);
         }
+        bytes.extend_from_slice(&self.bodies);
         Page { bytes: Arc::from(&bytes[..]) }
     }
 }

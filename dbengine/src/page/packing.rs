@@ -1,23 +1,32 @@
-//! Lists of numbers, 128 at a time, as wide as the widest needs. Decimals and floats both become such lists.
+//! Lists of numbers, 128 at a time, as wide as most of them need. Decimals and floats both become such lists.
 //!
-//! A block is the narrower of two forms: each number's distance from the smallest (its *frame*), or each step from
+//! A block is the shorter of two forms: each number's distance from the smallest (its *frame*), or each step from
 //! one number to the next, again as its distance from the smallest such step. Zig-zag coding the steps was the
 //! alternative; the frame is never wider, and a steady climb costs no bits at all. All arithmetic wraps, so that
 //! every list of `i32` has both forms.
 //!
+//! A few distances that are much wider than the others are cut: their low bits are in their place, the others follow.
+//!
 //! | size    | field      |                                                                              |
 //! |---------|------------|------------------------------------------------------------------------------|
-//! | 1       | width, form | bits per number, `0..=32`, plus 128 if the numbers are steps                 |
+//! | 1       | form       | bits per distance, `0..=32`; plus 64 if some were cut, 128 if they are steps |
 //! | 1..=5   | base       | zig-zag varint: the smallest number, or the first one                        |
 //! | 1..=5   | step base  | zig-zag varint: the smallest step; only if the numbers are steps             |
-//! | 16 w    | numbers    | a whole block: four lanes, number i in lane i mod 4; a lane is numbers one   |
+//! | 16 w    | distances  | a whole block: four lanes, number i in lane i mod 4; a lane is numbers one   |
 //! |         |            | after the other, lowest bits first, in `u32`s; these take turns              |
-//! | ⌈l w/8⌉ | numbers    | the last block, of l < 128 numbers: one after the other, lowest bits first   |
+//! | ⌈l w/8⌉ | distances  | the last block, of l < 128 numbers: one after the other, lowest bits first   |
+//! | 1       | cut        | how many were cut, c, at least 1; this and the rest only if some were        |
+//! | 1       | width      | bits that each of them lacks, h, at least 1, and at most 32 with the others  |
+//! | c       | places     | of the ones that were cut, in order                                          |
+//! | ⌈c h/8⌉ | high bits  | what they lack, one after the other, lowest bits first                       |
 
 use bitpacking::{BitPacker, BitPacker4x};
 
+use super::varint;
+
 const BLOCK_LEN: usize = BitPacker4x::BLOCK_LEN;
 const STEPS: u8 = 0x80;
+const CUT: u8 = 0x40;
 const MOST_WIDTH: u8 = 32;
 
 /// What is in a block, its numbers still packed.
@@ -27,6 +36,14 @@ struct Block<'a> {
     /// The smallest step, if the numbers are steps.
     step_base: Option<i32>,
     len: usize,
+    packed: &'a [u8],
+    cut: Option<Cut<'a>>,
+}
+
+/// The distances of a block that do not fit its width.
+struct Cut<'a> {
+    width: u8,
+    places: &'a [u8],
     packed: &'a [u8],
 }
 
@@ -64,44 +81,102 @@ fn width_of(largest: u32) -> u8 {
     (u32::BITS - largest.leading_zeros()) as u8
 }
 
+/// How wide the distances of a block are stored, and in how many bytes all of them.
+#[derive(Clone, Copy)]
+struct Fit {
+    width: u8,
+    /// Bits that the widest lacks.
+    lacks: u8,
+    cut: usize,
+    len: usize,
+}
+
+impl Fit {
+    /// The width that takes the fewest bytes.
+    fn best(distances: &[u32]) -> Fit {
+        let all = distances.iter().fold(0, |all, distance| all | distance);
+        let widest = width_of(all);
+        let whole = Fit { width: widest, lacks: 0, cut: 0, len: packed_len(distances.len(), widest) };
+        // Cutting one saves nothing here.
+        if widest < 2 {
+            return whole;
+        }
+        let mut of_width = [0_u8; MOST_WIDTH as usize + 1];
+        for &distance in distances {
+            of_width[usize::from(width_of(distance))] += 1;
+        }
+        let (mut best, mut cut) = (whole, 0);
+        for width in (0..widest).rev() {
+            cut += usize::from(of_width[usize::from(width) + 1]);
+            // So many places alone take what a bit of each takes.
+            if cut > distances.len() / 3 {
+                break;
+            }
+            let lacks = widest - width;
+            let len = packed_len(distances.len(), width) + 2 + cut + packed_len(cut, lacks);
+            if len < best.len {
+                best = Fit { width, lacks, cut, len };
+            }
+        }
+        best
+    }
+}
+
 fn pack_block(block: &[i32], out: &mut Vec<u8>) {
-    let (mut low, mut high) = (block[0], block[0]);
+    let (mut low, mut step_low) = (block[0], i32::MAX);
     for &number in block {
         low = low.min(number);
-        high = high.max(number);
     }
-    let (mut step_low, mut step_high) = (i32::MAX, i32::MIN);
     for (&previous, &number) in block.iter().zip(&block[1..]) {
-        let step = number.wrapping_sub(previous);
-        step_low = step_low.min(step);
-        step_high = step_high.max(step);
+        step_low = step_low.min(number.wrapping_sub(previous));
     }
     if block.len() == 1 {
-        (step_low, step_high) = (0, 0);
+        step_low = 0;
     }
-
-    let width = width_of(high.wrapping_sub(low) as u32);
-    let step_width = width_of(step_high.wrapping_sub(step_low) as u32);
-    let len = packed_len(block.len(), width) + varint_len(low);
-    let steps_len = packed_len(block.len(), step_width) + varint_len(block[0]) + varint_len(step_low);
     let mut distances = [0_u32; BLOCK_LEN];
-    if steps_len < len {
-        out.push(step_width | STEPS);
-        write_varint(block[0], out);
-        write_varint(step_low, out);
-        // The first number is the base; it has no step, and its place stays zero.
-        for ((&previous, &number), distance) in block.iter().zip(&block[1..]).zip(&mut distances[1..]) {
-            *distance = number.wrapping_sub(previous).wrapping_sub(step_low) as u32;
-        }
-        pack_distances(&distances[..block.len()], step_width, out);
-    } else {
-        out.push(width);
-        write_varint(low, out);
-        for (&number, distance) in block.iter().zip(&mut distances) {
-            *distance = number.wrapping_sub(low) as u32;
-        }
-        pack_distances(&distances[..block.len()], width, out);
+    for (&number, distance) in block.iter().zip(&mut distances) {
+        *distance = number.wrapping_sub(low) as u32;
     }
+    // The first number is the base; it has no step, and its place stays zero.
+    let mut steps = [0_u32; BLOCK_LEN];
+    for ((&previous, &number), step) in block.iter().zip(&block[1..]).zip(&mut steps[1..]) {
+        *step = number.wrapping_sub(previous).wrapping_sub(step_low) as u32;
+    }
+    let fit = Fit::best(&distances[..block.len()]);
+    let steps_fit = Fit::best(&steps[..block.len()]);
+    let steps_len = steps_fit.len + base_len(block[0]) + base_len(step_low);
+    if steps_len < fit.len + base_len(low) {
+        out.push(steps_fit.width | STEPS | if steps_fit.cut > 0 { CUT } else { 0 });
+        write_base(block[0], out);
+        write_base(step_low, out);
+        pack_fitted(&mut steps[..block.len()], steps_fit, out);
+    } else {
+        out.push(fit.width | if fit.cut > 0 { CUT } else { 0 });
+        write_base(low, out);
+        pack_fitted(&mut distances[..block.len()], fit, out);
+    }
+}
+
+/// Adds distances, and behind them the high bits of those that are wider than the others.
+fn pack_fitted(distances: &mut [u32], fit: Fit, out: &mut Vec<u8>) {
+    if fit.cut == 0 {
+        pack_distances(distances, fit.width, out);
+        return;
+    }
+    let (mut places, mut high) = ([0_u8; BLOCK_LEN], [0_u32; BLOCK_LEN]);
+    let mut cut = 0;
+    for (place, distance) in distances.iter_mut().enumerate() {
+        if *distance >> fit.width != 0 {
+            (places[cut], high[cut]) = (place as u8, *distance >> fit.width);
+            *distance &= (1 << fit.width) - 1;
+            cut += 1;
+        }
+    }
+    debug_assert_eq!(cut, fit.cut);
+    pack_distances(distances, fit.width, out);
+    out.extend_from_slice(&[cut as u8, fit.lacks]);
+    out.extend_from_slice(&places[..cut]);
+    pack_distances(&high[..cut], fit.lacks, out);
 }
 
 fn pack_distances(distances: &[u32], width: u8, out: &mut Vec<u8>) {
@@ -129,6 +204,10 @@ fn pack_distances(distances: &[u32], width: u8, out: &mut Vec<u8>) {
 }
 
 fn unpack_distances(packed: &[u8], width: u8, distances: &mut [u32]) {
+    if distances.len() == BLOCK_LEN {
+        BitPacker4x::new().decompress(packed, distances, width);
+        return;
+    }
     // Copied to where eight bytes can be loaded from any of them.
     let mut bytes = [0_u8; packed_len(BLOCK_LEN, MOST_WIDTH) + 8];
     bytes[..packed.len()].copy_from_slice(packed);
@@ -144,23 +223,27 @@ impl<'a> Block<'a> {
     /// Takes a block of `len` numbers off the front of `bytes`, if there is one.
     fn take(bytes: &mut &'a [u8], len: usize) -> Option<Block<'a>> {
         let (&form, mut rest) = bytes.split_first()?;
-        let width = form & !STEPS;
+        let width = form & !(STEPS | CUT);
         if width > MOST_WIDTH {
             return None;
         }
-        let base = take_varint(&mut rest)?;
-        let step_base = if form & STEPS != 0 { Some(take_varint(&mut rest)?) } else { None };
-        let (packed, rest) = rest.split_at_checked(packed_len(len, width))?;
+        let base = take_base(&mut rest)?;
+        let step_base = if form & STEPS != 0 { Some(take_base(&mut rest)?) } else { None };
+        let (packed, mut rest) = rest.split_at_checked(packed_len(len, width))?;
+        let cut = if form & CUT != 0 { Some(Cut::take(&mut rest, width, len)?) } else { None };
         *bytes = rest;
-        Some(Block { width, base, step_base, len, packed })
+        Some(Block { width, base, step_base, len, packed, cut })
     }
 
     fn unpack(&self, numbers: &mut [i32; BLOCK_LEN]) {
         let mut distances = [0_u32; BLOCK_LEN];
-        if self.len == BLOCK_LEN {
-            BitPacker4x::new().decompress(self.packed, &mut distances, self.width);
-        } else {
-            unpack_distances(self.packed, self.width, &mut distances[..self.len]);
+        unpack_distances(self.packed, self.width, &mut distances[..self.len]);
+        if let Some(cut) = &self.cut {
+            let mut high = [0_u32; BLOCK_LEN];
+            unpack_distances(cut.packed, cut.width, &mut high[..cut.places.len()]);
+            for (place, high) in cut.places.iter().zip(high) {
+                distances[usize::from(*place)] |= high << self.width;
+            }
         }
         match self.step_base {
             None => {
@@ -180,33 +263,31 @@ impl<'a> Block<'a> {
     }
 }
 
-fn zigzag(number: i32) -> u32 {
-    ((number << 1) ^ (number >> 31)) as u32
-}
-
-fn varint_len(number: i32) -> usize {
-    usize::from(width_of(zigzag(number) | 1)).div_ceil(7)
-}
-
-fn write_varint(number: i32, out: &mut Vec<u8>) {
-    let mut left = zigzag(number);
-    while left >= 0x80 {
-        out.push(left as u8 | 0x80);
-        left >>= 7;
-    }
-    out.push(left as u8);
-}
-
-fn take_varint(bytes: &mut &[u8]) -> Option<i32> {
-    let mut zigzag = 0_u32;
-    for (index, &byte) in bytes.iter().enumerate().take(5) {
-        zigzag |= u32::from(byte & 0x7f) << (7 * index);
-        if byte < 0x80 {
-            *bytes = &bytes[index + 1..];
-            return Some((zigzag >> 1) as i32 ^ -((zigzag & 1) as i32));
+impl<'a> Cut<'a> {
+    /// Takes what a block of `len` distances of `width` bits lacks off the front of `bytes`.
+    fn take(bytes: &mut &'a [u8], width: u8, len: usize) -> Option<Cut<'a>> {
+        let (&[count, lacks], rest) = bytes.split_first_chunk()?;
+        let (places, rest) = rest.split_at_checked(count.into())?;
+        let in_order = places.windows(2).all(|pair| pair[0] < pair[1]);
+        if !in_order || usize::from(*places.last()?) >= len || lacks == 0 || lacks > MOST_WIDTH - width {
+            return None;
         }
+        let (packed, rest) = rest.split_at_checked(packed_len(places.len(), lacks))?;
+        *bytes = rest;
+        Some(Cut { width: lacks, places, packed })
     }
-    None
+}
+
+fn base_len(number: i32) -> usize {
+    varint::len(varint::zigzag(number.into()))
+}
+
+fn write_base(number: i32, out: &mut Vec<u8>) {
+    varint::write(varint::zigzag(number.into()), out);
+}
+
+fn take_base(bytes: &mut &[u8]) -> Option<i32> {
+    i32::try_from(varint::unzigzag(varint::take(bytes)?)).ok()
 }
 
 #[cfg(test)]
@@ -238,6 +319,8 @@ mod tests {
         // A tail of ten numbers, three bits each.
         check((0..10).map(|index| index * 5 % 8).collect(), 2 + 4);
         check(vec![i32::MIN, i32::MAX, 0, -1, i32::MIN], 1 + 5 + 20);
+        // Two bits each, and 18 more for one of them.
+        check((0..128).map(|index| if index == 77 { 1 << 19 } else { index % 4 }).collect(), 34 + 2 + 1 + 3);
     }
 
     /// [`BitPacker4x`] has an implementation for each kind of machine, and another for debug builds; a page must be
@@ -270,9 +353,11 @@ mod tests {
         #[test]
         fn numbers_come_back_as_they_were(
             shift in 0_u32..32,
-            numbers in prop::collection::vec(any::<i32>(), 0..400),
+            peaks in 1_u8..=255,
+            numbers in prop::collection::vec((any::<i32>(), any::<u8>()), 0..400),
         ) {
-            round_trip(&numbers.iter().map(|number| number >> shift).collect::<Vec<_>>());
+            let number = |(number, die): &(i32, u8)| if *die < peaks { number >> shift } else { *number };
+            round_trip(&numbers.iter().map(number).collect::<Vec<_>>());
         }
 
         #[test]

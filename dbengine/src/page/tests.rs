@@ -32,6 +32,28 @@ fn values(rows: usize) -> impl Strategy<Value = Vec<f32>> {
         vec(0.0..100.0_f32, rows),
         vec(any::<u32>().prop_map(f32::from_bits), rows),
         vec(special, rows),
+        // A core's shares.
+        (vec((0..200_u8, 1..3_u8), rows))
+            .prop_map(|values| values.into_iter().map(|(n, d)| f32::from(n) / f32::from(d) / 3.0).collect()),
+        // Pages, and values that few decimals say.
+        vec((0..100_000_i32).prop_map(|value| value as f32 / 256.0), rows),
+        vec((0..90_000_000_i32).prop_map(|value| (f64::from(value) / 10_000.0) as f32), rows),
+        // Mostly nothing.
+        vec((0..5_u8, any::<bool>(), 0.0..10.0_f32), rows).prop_map(|values| {
+            let value = |(die, negative, value): (u8, bool, f32)| {
+                if die > 0 {
+                    0.0
+                } else if negative {
+                    -value
+                } else {
+                    value
+                }
+            };
+            values.into_iter().map(value).collect()
+        }),
+        vec((0..5_u8, 0..1000_u16), rows).prop_map(|values| {
+            values.into_iter().map(|(die, value)| if die == 0 { -f32::from(value) } else { -0.0 }).collect()
+        }),
         // Mostly still.
         vec((0..10_u8, any::<f32>()), rows).prop_map(|values| {
             values.into_iter().map(|(die, value)| if die == 0 { value } else { 7.5 }).collect()
@@ -71,7 +93,16 @@ fn input() -> impl Strategy<Value = Input> {
             (values, flags)
         });
         let jumps = vec(prop_oneof![30 => Just(0_u32), 1 => 1..1000_u32], rows);
-        (vec(column, columns), jumps, -1000..2_000_000_000_i64).prop_map(move |(columns, jumps, first)| {
+        let copies = vec((any::<Index>(), any::<bool>(), 0..4_u8), 0..4);
+        let input = (vec(column, columns), copies, jumps, -1000..2_000_000_000_i64);
+        input.prop_map(move |(mut columns, copies, jumps, first)| {
+            let copies = if columns.is_empty() { vec![] } else { copies };
+            for (of, negated, die) in copies {
+                let (mut values, flags) = columns[of.index(columns.len())].clone();
+                values.iter_mut().filter(|_| negated).for_each(|value| *value = -*value);
+                values.iter_mut().take(1).filter(|_| die == 0).for_each(|value| *value += 1.0);
+                columns.push((values, flags));
+            }
             let times = jumps.into_iter().scan(first, |time, jump| {
                 *time += i64::from(step) + i64::from(jump);
                 Some(*time)
@@ -140,30 +171,66 @@ fn a_column_younger_than_the_page_is_all_gaps() {
 
 #[test]
 fn what_is_wrong_is_named() {
-    let good = seal(&Input { times: vec![10, 11, 50], ..one_column(vec![1.0, 2.0, 3.0]) });
+    let two = |values: Vec<f32>| (values, vec![SampleFlags::NONE; 3]);
+    let columns = vec![two(vec![1.0, 2.0, 3.0]), two(vec![7.0, 9.0, 2.0])];
+    let good = seal(&Input { step: 1, columns, times: vec![10, 11, 50] });
+    const FORM: usize = 0;
+    const FIRST: usize = 1;
+    const STEP: usize = 2;
+    const ROWS: usize = 3;
+    const COLUMNS: usize = 4;
+    const JUMP: usize = 6;
+    const END: usize = JUMP + JUMP_LEN;
+    let len = good.as_bytes().len();
+    let bodies = len - END - 1;
     let check = |at: usize, bytes: &[u8], expected: PageError| {
         let mut damaged = good.as_bytes().to_vec();
         damaged[at..at + bytes.len()].copy_from_slice(bytes);
         assert_eq!(Page::from_bytes(&damaged), Err(expected));
     };
-    let len = good.as_bytes().len();
-    let jumps_end = HEADER_LEN + JUMP_LEN;
+    assert_eq!(good.as_bytes()[..END], [4, 20, 1, 2, 2, 1, 2, 0, 40, 0, 0, 0]);
     assert_eq!(Page::from_bytes(good.as_bytes()).as_ref(), Ok(&good));
-    assert_eq!(Page::from_bytes(&[]), Err(PageError::Short { needed: HEADER_LEN, found: 0 }));
-    check(0, &i64::MAX.to_le_bytes(), PageError::Endless { first: UnixSeconds(i64::MAX) });
-    check(STEP_AT, &[0; 4], PageError::NoStep);
-    check(COLUMNS_AT, &[200], PageError::Short { needed: jumps_end + 200 * END_LEN, found: len });
-    check(COLUMNS_AT, &[0], PageError::Length { expected: 0, found: len - jumps_end });
-    check(ROWS_AT, &[0, 0], PageError::NoRows);
-    check(HEADER_LEN, &[0], PageError::Jump { index: 0 });
-    check(HEADER_LEN, &[3], PageError::Jump { index: 0 });
-    check(HEADER_LEN + 2, &[1], PageError::Jump { index: 0 });
-    check(
-        jumps_end,
-        &[200],
-        PageError::Table { column: 0, previous: 0, end: 200, all: len - jumps_end - END_LEN },
-    );
-    check(jumps_end + END_LEN, &[0xff], PageError::Column { column: 0 });
+    assert_eq!(Page::from_bytes(&[]), Err(PageError::Short { needed: LEAST_LEN, found: 0 }));
+    assert_eq!(Page::from_bytes(&good.as_bytes()[..COLUMNS]), Err(PageError::Header));
+    check(FORM, &[7], PageError::Header);
+    check(FIRST, &[0x80, 0], PageError::Header);
+    check(STEP, &[0], PageError::NoStep);
+    check(ROWS, &[0xff, 0xff, 0x03], PageError::Header);
+    check(COLUMNS, &[100], PageError::Short { needed: JUMP + JUMP_LEN + 99, found: len });
+    check(JUMP, &[0], PageError::Jump { index: 0 });
+    check(JUMP, &[3], PageError::Jump { index: 0 });
+    check(JUMP + 2, &[1], PageError::Jump { index: 0 });
+    check(END, &[200], PageError::Table { column: 0, previous: 0, end: 200, all: bodies });
+    check(END + 1, &[0xff], PageError::Column { column: 0 });
+    let endless =
+        [&[0][..], &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01], &[1, 1, 1]].concat();
+    assert_eq!(Page::from_bytes(&endless), Err(PageError::Endless { first: UnixSeconds(i64::MAX) }));
+    assert_eq!(Page::from_bytes(&[0, 0, 1, 0, 0, 9]), Err(PageError::NoColumns { found: 1 }));
+}
+
+#[test]
+fn a_column_like_another_is_a_copy_of_it() {
+    let received: Vec<f32> = (0..200_u16).map(|row| f32::from(row) / 7.0).collect();
+    let none = vec![SampleFlags::NONE; 200];
+    let mut resets = none.clone();
+    resets[7] = SampleFlags::RESET;
+    let mut gaps = received.clone();
+    gaps[3] = f32::NAN;
+    let columns = vec![
+        (received.clone(), none.clone()),
+        (received.iter().map(|value| -value).collect(), resets),
+        (gaps.clone(), none.clone()),
+        (received, none.clone()),
+        (gaps, none),
+    ];
+    let input = Input { step: 1, columns, times: (0..200).collect() };
+    let page = seal(&input);
+    let encodings: Vec<_> = (0..5).map(|column| page.encoding(column).0).collect();
+    let (own, copy) = (Encoding::Floats, Encoding::Copy);
+    assert_eq!(encodings, [own, copy, own, copy, copy]);
+    for column in 0..5 {
+        assert_eq!(read(&page, column, TimeRange::ALL), expected(&input, column, TimeRange::ALL));
+    }
 }
 
 proptest! {
