@@ -3,6 +3,9 @@
 //! Descriptions are immutable and shared: the shard that owns a host changes its own copy and publishes a
 //! [`HostSnapshot`] of it; readers on other cores keep whatever snapshot they hold. Nothing here says what was
 //! measured; that is in the engine, under the [`GroupId`](dbengine::GroupId) that a chart carries.
+//!
+//! What is to survive a restart goes to the [`CatalogStore`] as [`CatalogChange`]s, in batches, and comes back as records
+//! when the parent starts.
 
 pub mod chart;
 
@@ -12,7 +15,12 @@ pub mod host;
 
 pub mod label;
 
+pub mod store;
+
 pub use chart::Chart;
 pub use dimension::Dimension;
 pub use host::{HostInfo, HostSnapshot, HostState};
 pub use label::{Label, Labels};
+pub use store::change::CatalogChange;
+pub use store::record::{ChartRecord, HostRecord};
+pub use store::{CatalogStore, StoreError};

@@ -329,11 +329,10 @@ impl Receiver {
         around: &mut Surroundings<'_>,
     ) -> Result<(), DisconnectReason> {
         let chart = self.find(reference, "BEGIN2", around)?;
-        let mirrored = around.mirror.chart(chart);
-        if update_every != 0 && update_every != mirrored.update_every {
-            mirrored.set_update_every(update_every, around.engine);
+        let MirroredChart { update_every: known, columns, .. } = *around.mirror.chart(chart);
+        if update_every != 0 && update_every != known {
+            around.mirror.set_update_every(chart, update_every, around.engine);
         }
-        let columns = mirrored.columns;
         self.open(chart);
         self.start_row(columns);
         self.row_time = Some(end_time);
@@ -491,7 +490,8 @@ impl Receiver {
     ) -> Result<(), DisconnectReason> {
         match command {
             Command::Chart(definition) => {
-                let chart = around.mirror.define_chart(&definition, around.limits, around.engine)?;
+                let chart =
+                    around.mirror.define_chart(&definition, around.limits, around.engine, around.now_us)?;
                 if self.charts.len() <= chart.index() {
                     self.charts.resize_with(chart.index() + 1, ConnectedChart::default);
                 }
@@ -525,10 +525,7 @@ impl Receiver {
             }
             Command::ChartLabelCommit => {
                 let chart = self.scope.ok_or(DisconnectReason::OutOfPlace { keyword: "CLABEL_COMMIT" })?;
-                let labels = std::mem::take(&mut self.chart_labels);
-                if around.mirror.chart(chart).chart.labels != labels {
-                    around.mirror.change_chart(chart, |chart| chart.labels = labels);
-                }
+                around.mirror.label_chart(chart, std::mem::take(&mut self.chart_labels));
             }
             Command::ChartDefinitionEnd { .. } => {
                 let chart =
@@ -603,14 +600,7 @@ impl Receiver {
         if known >= limit {
             return Err(DisconnectReason::TooManyLabels { limit });
         }
-        match chart {
-            Some(chart) => around.mirror.change_chart(chart, |chart| {
-                chart.variables.insert(text(name), value);
-            }),
-            None => around.mirror.change_info(|info| {
-                info.variables.insert(text(name), value);
-            }),
-        }
+        around.mirror.set_variable(chart, text(name), value);
         Ok(())
     }
 
@@ -632,8 +622,8 @@ impl Receiver {
                 let named = if chart.id.is_empty() { None } else { Some(self.find_replayed(chart, around)?) };
                 let replay = self.replay.as_mut().ok_or(OUTSIDE)?;
                 replay.chart = named.unwrap_or(replay.chart);
-                let mirrored = around.mirror.chart(replay.chart);
-                let update_every = i64::from(mirrored.chart.update_every);
+                let MirroredChart { update_every, columns, .. } = *around.mirror.chart(replay.chart);
+                let update_every = i64::from(update_every);
                 let end_limit = match point.wall_clock {
                     0 => now_seconds(around.now_us) + update_every + REPLAY_AHEAD_S,
                     wall_clock => wall_clock + update_every + 1,
@@ -643,12 +633,12 @@ impl Receiver {
                     && point.start < end_limit
                     && point.end < end_limit;
                 replay.point = acceptable.then_some(point);
+                let chart = replay.chart;
                 let step = point.end - point.start;
                 if acceptable && step != update_every {
-                    mirrored.set_update_every(u32::try_from(step).unwrap_or(u32::MAX), around.engine);
+                    let step = u32::try_from(step).unwrap_or(u32::MAX);
+                    around.mirror.set_update_every(chart, step, around.engine);
                 }
-                let columns = mirrored.columns;
-                let chart = replay.chart;
                 self.start_row(columns);
                 self.expected = around.mirror.expect_first(chart);
             }

@@ -6,18 +6,24 @@
 //!    |  Arrived, Ping, Stop            |  Visit
 //!    v                                 v
 //! shard-0 .. shard-n (glommio)  --->  query (tokio-uring)
-//!            ^      HostSnapshot        |
-//!            +-------- Asked -----------+
+//!    |       ^      HostSnapshot        |
+//!    |       +-------- Asked -----------+
+//!    |  CatalogChange
+//!    v
+//! catalog (a plain thread)
 //! ```
 //!
 //! Every arrow is a bounded channel of values. Stopping goes along the arrows: no new connections, then the shards let
-//! their children go, then the query shard ends.
+//! their children go, then the catalog is written and the query shard ends. Starting goes the other way round: the
+//! shards are told of every host that the catalog remembers before the first child can arrive.
 
 pub mod acceptor;
 
 pub mod clock;
 
 pub mod preflight;
+
+mod catalog;
 
 mod ingest;
 
@@ -36,9 +42,10 @@ use glommio::ExecutorJoinHandle;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
+use crate::catalog::{CatalogStore, StoreError};
 use crate::config::{Config, PortTls};
 use crate::shard::message::Message;
-use crate::shard::placement::ShardId;
+use crate::shard::placement::{self, ShardId};
 use crate::telemetry::Telemetry;
 use crate::web::Api;
 use acceptor::Acceptor;
@@ -47,6 +54,8 @@ use ingest::Ingest;
 use query_shard::QueryShard;
 pub(crate) use query_shard::breathe;
 
+/// The catalog's file, in the directory of the databases.
+const CATALOG_FILE: &str = "catalog.redb";
 /// Messages that may wait for a shard, which takes them every few milliseconds.
 const INBOX: usize = 4096;
 /// Browsers' connections that may wait for the query shard.
@@ -68,6 +77,8 @@ pub enum StartError {
     Listen(String),
     #[error("{0}")]
     Shard(String),
+    #[error(transparent)]
+    Catalog(#[from] StoreError),
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
 }
@@ -79,6 +90,7 @@ pub struct Parent {
     stop: watch::Sender<bool>,
     inboxes: Vec<mpsc::Sender<Message>>,
     shards: Vec<ExecutorJoinHandle<()>>,
+    catalog: JoinHandle<()>,
     query: JoinHandle<()>,
     services: JoinHandle<()>,
 }
@@ -102,6 +114,8 @@ impl Parent {
         let config = Arc::new(config);
         let count = config.runtime.shards;
         let telemetry = Arc::new(Telemetry::new(count));
+        let store = CatalogStore::open(&config.directories.cache.join(CATALOG_FILE))?;
+        let (mut keeper, senders) = catalog::Keeper::new(store, count, Arc::clone(&telemetry));
         let (stop, stopped) = watch::channel(false);
         let (readers, published) = mpsc::channel(PUBLISHED);
         let (visit, visits) = mpsc::channel(VISITS);
@@ -109,7 +123,7 @@ impl Parent {
         let mut inboxes = Vec::new();
         let mut nudges = Vec::new();
         let mut shards = Vec::new();
-        for index in 0..count {
+        for (index, catalog) in senders.into_iter().enumerate() {
             let (sender, inbox) = mpsc::channel(INBOX);
             let (nudge, nudged) = (0..watchdog::NUDGED_TASKS).map(|_| mpsc::channel(1)).unzip();
             nudges.push(nudge);
@@ -120,6 +134,7 @@ impl Parent {
                 clock: clock.clone(),
                 inbox,
                 readers: readers.clone(),
+                catalog,
                 nudges: nudged,
                 io_memory: preflight::io_memory(count),
                 core: config.runtime.pin.then_some(index),
@@ -127,6 +142,12 @@ impl Parent {
             shards.push(ingest.start().map_err(StartError::Shard)?);
             inboxes.push(sender);
         }
+        keeper.restore(|host, charts| {
+            let inbox = &inboxes[placement::owner(&host.info.machine_guid, count).index()];
+            // A shard that ended will be found by those who join it.
+            let _ = inbox.blocking_send(Message::Restored { host: Box::new(host), charts });
+        })?;
+        let catalog = keeper.start()?;
 
         let query = QueryShard {
             visits,
@@ -149,7 +170,7 @@ impl Parent {
             clock,
         );
         let services = services(acceptor, doors, inboxes.clone(), nudges, Arc::clone(&telemetry), stopped)?;
-        Ok(Self { addresses, telemetry, stop, inboxes, shards, query, services })
+        Ok(Self { addresses, telemetry, stop, inboxes, shards, catalog, query, services })
     }
 
     /// Where it listens.
@@ -175,7 +196,8 @@ impl Parent {
             }
         }
         drop(self.inboxes);
-        for (name, thread) in [("services", self.services), ("query", self.query)] {
+        for (name, thread) in [("catalog", self.catalog), ("services", self.services), ("query", self.query)]
+        {
             if thread.join().is_err() {
                 tracing::error!(thread = name, "the thread panicked");
             }

@@ -13,14 +13,14 @@ pub mod message;
 
 pub mod placement;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use dbengine::{Engine, EngineOptions, Keep, UnixSeconds};
 use uuid::Uuid;
 
-use crate::catalog::{HostInfo, HostState, Labels};
+use crate::catalog::{ChartRecord, HostInfo, HostRecord, HostState, Labels};
 use crate::config::{Limits, MemoryMode};
 use crate::receiver::{DisconnectReason, Mirror, Receiver, Surroundings};
 use crate::telemetry::{ChildCounters, ShardMetrics, Telemetry};
@@ -39,6 +39,12 @@ const IDLE_AFTER_US: i64 = 600_000_000;
 /// When a child is told to come back that there was no room for.
 const HOSTS_FULL_RETRY_S: u64 = 60;
 const IDLE_CHECK_EVERY_US: i64 = 1_000_000;
+/// Changes of the catalog that one turn hands out: 1 to 2 ms of copying, however many children define their charts.
+const CHANGES_A_TURN: usize = 1024;
+/// Changes that may be on their way to the store, about 1 KB each. The rest waits as a mark at its chart.
+const CHANGES_UNDER_WAY: u64 = 32 * CHANGES_A_TURN as u64;
+/// How often the store learns that connected hosts are still there, for the day when the parent ends without a word.
+const SEEN_EVERY_US: i64 = 600_000_000;
 
 type HostIndex = usize;
 
@@ -71,8 +77,15 @@ pub struct Shard {
     received_bytes: u64,
     /// Hosts whose readers do not know the newest.
     changed: Vec<HostIndex>,
+    /// Hosts of which the store does not know the newest.
+    unsaved: VecDeque<HostIndex>,
+    /// Changes that were ever handed out to the store.
+    handed_out: u64,
+    /// How many of them it has on disk.
+    stored: u64,
     published_us: i64,
     idle_checked_us: i64,
+    seen_us: i64,
     /// Lines for the child whose bytes are being read.
     out: Vec<u8>,
     telemetry: Arc<Telemetry>,
@@ -90,8 +103,12 @@ impl Shard {
             past: ChildCounters::default(),
             received_bytes: 0,
             changed: Vec::new(),
+            unsaved: VecDeque::new(),
+            handed_out: 0,
+            stored: 0,
             published_us: 0,
             idle_checked_us: 0,
+            seen_us: 0,
             out: Vec::new(),
             telemetry,
         }
@@ -104,10 +121,12 @@ impl Shard {
             Event::Arrived { connection, arrival } => self.arrived(now_us, connection, *arrival, actions),
             Event::Ended { connection, reason } => self.ended(now_us, connection, reason),
             Event::Asked(question) => self.answer(question),
+            Event::Restored { host, charts } => self.restored(*host, charts),
+            Event::CatalogStored { until } => self.stored = until,
         }
     }
 
-    /// What holds after every turn: changed hosts are published, silent children are let go.
+    /// What holds after every turn: changed hosts are published and on their way to the store, silent children are let go.
     pub fn settle(&mut self, now_us: i64, actions: &mut Vec<Action>) {
         if now_us - self.published_us >= PUBLISH_EVERY_US && !self.changed.is_empty() {
             self.published_us = now_us;
@@ -127,15 +146,44 @@ impl Shard {
                 self.disconnect(now_us, connection, DisconnectReason::Idle { seconds }, actions);
             }
         }
+        if now_us - self.seen_us >= SEEN_EVERY_US {
+            self.seen_us = now_us;
+            for host in self.children.iter().flatten().map(|child| child.host).collect::<Vec<_>>() {
+                self.hosts[host].mark_seen();
+                self.mark_changed(host);
+            }
+        }
+        if self.handed_out - self.stored < CHANGES_UNDER_WAY {
+            self.hand_out(now_us, CHANGES_A_TURN, actions);
+        }
     }
 
-    /// The shard stops: every child is let go.
+    /// Hands out changes for the store, as many as `most`.
+    fn hand_out(&mut self, now_us: i64, most: usize, actions: &mut Vec<Action>) {
+        let now = UnixSeconds(now_us.div_euclid(1_000_000));
+        let mut changes = Vec::new();
+        while changes.len() < most
+            && let Some(host) = self.unsaved.pop_front()
+        {
+            self.hosts[host].take_unsaved(now, most, &mut changes);
+            if self.hosts[host].is_unsaved() {
+                self.unsaved.push_front(host);
+            }
+        }
+        if !changes.is_empty() {
+            self.handed_out += changes.len() as u64;
+            actions.push(Action::Store { until: self.handed_out, changes });
+        }
+    }
+
+    /// The shard stops: every child is let go, and the store is to know everything.
     pub fn stop(&mut self, now_us: i64, actions: &mut Vec<Action>) {
         let connections: Vec<ConnectionId> =
             self.children.iter().flatten().map(|child| child.connection).collect();
         for connection in connections {
             self.disconnect(now_us, connection, DisconnectReason::Shutdown, actions);
         }
+        self.hand_out(now_us, usize::MAX, actions);
     }
 
     /// Children connected now.
@@ -232,13 +280,8 @@ impl Shard {
                 host
             }
             None => {
-                let keep = match info.memory_mode {
-                    MemoryMode::None => Keep::Nothing,
-                    _ => Keep::Rows(info.history),
-                };
-                self.hosts.push(Mirror::new(info, state, keep));
-                self.by_guid.insert(arrival.machine_guid, self.hosts.len() - 1);
-                self.hosts.len() - 1
+                let keep = keep(&info);
+                self.add_host(Mirror::new(info, state, keep))
             }
         };
         let place = connection.place as usize;
@@ -268,6 +311,24 @@ impl Shard {
         if !arrival.early.is_empty() {
             self.received(now_us, connection, &arrival.early, actions);
         }
+    }
+
+    /// A host of another day. Its child will find its charts as it left them.
+    fn restored(&mut self, host: HostRecord, charts: Vec<ChartRecord>) {
+        if self.by_guid.contains_key(&host.info.machine_guid) {
+            return;
+        }
+        let keep = keep(&host.info);
+        let mirror = Mirror::restore(host, charts, keep, &mut self.engine);
+        let host = self.add_host(mirror);
+        self.mark_changed(host);
+    }
+
+    fn add_host(&mut self, mirror: Mirror) -> HostIndex {
+        let host = self.hosts.len();
+        self.by_guid.insert(mirror.info().machine_guid, host);
+        self.hosts.push(mirror);
+        host
     }
 
     fn refuse(
@@ -343,10 +404,13 @@ impl Shard {
         }
     }
 
-    /// Remembers to publish a host if there is anything new to see.
+    /// Remembers to publish a host, and to hand it out to the store, if there is anything new to see.
     fn mark_changed(&mut self, host: HostIndex) {
         if self.hosts[host].is_changed() && !self.changed.contains(&host) {
             self.changed.push(host);
+        }
+        if self.hosts[host].is_unsaved() && !self.unsaved.contains(&host) {
+            self.unsaved.push_back(host);
         }
     }
 
@@ -466,6 +530,14 @@ pub fn log_refusal(peer: std::net::SocketAddr, refusal: &Refusal, request: &Stre
     };
     tracing::warn!(target: "mainstem::stream", "{}", refusal.log_sentence(facts));
     log_access(peer, refusal.access_message(), request);
+}
+
+/// What the engine holds of a host's rows.
+fn keep(info: &HostInfo) -> Keep {
+    match info.memory_mode {
+        MemoryMode::None => Keep::Nothing,
+        _ => Keep::Rows(info.history),
+    }
 }
 
 fn host_info(arrival: &Arrival) -> HostInfo {

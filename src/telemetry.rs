@@ -75,6 +75,53 @@ pub struct ShardMetrics {
     pub missed_pings: AtomicU64,
 }
 
+/// The figures of the catalog's store, written by its thread.
+#[derive(Debug, Default)]
+pub struct CatalogMetrics {
+    pub hosts: AtomicU64,
+    pub charts: AtomicU64,
+    pub dimensions: AtomicU64,
+    /// Changes that the thread has and the disk has not.
+    pub waiting: AtomicU64,
+    pub changes: AtomicU64,
+    pub commits: AtomicU64,
+    pub commit_us: AtomicU64,
+    pub errors: AtomicU64,
+    pub failing: AtomicU64,
+}
+
+impl CatalogMetrics {
+    /// Name, kind, help and value of each.
+    fn figures(&self) -> [(&'static str, &'static str, &'static str, &AtomicU64); 9] {
+        [
+            ("mainstem_catalog_hosts", "gauge", "Hosts in the catalog on disk.", &self.hosts),
+            ("mainstem_catalog_charts", "gauge", "Charts in the catalog on disk.", &self.charts),
+            (
+                "mainstem_catalog_dimensions",
+                "gauge",
+                "Dimensions (metrics) in the catalog on disk.",
+                &self.dimensions,
+            ),
+            ("mainstem_catalog_waiting_changes", "gauge", "Changes on their way to disk.", &self.waiting),
+            ("mainstem_catalog_changes_total", "counter", "Changes written.", &self.changes),
+            ("mainstem_catalog_commits_total", "counter", "Batches of changes written.", &self.commits),
+            (
+                "mainstem_catalog_commit_microseconds",
+                "gauge",
+                "How long the last batch took to be written.",
+                &self.commit_us,
+            ),
+            ("mainstem_catalog_errors_total", "counter", "Batches that could not be written.", &self.errors),
+            (
+                "mainstem_catalog_failing",
+                "gauge",
+                "1 when the last batch could not be written.",
+                &self.failing,
+            ),
+        ]
+    }
+}
+
 const SHARD_FIGURES: &[Figure] = &[
     Figure {
         name: "mainstem_connections",
@@ -251,6 +298,7 @@ impl ReasonCounter {
 #[derive(Debug)]
 pub struct Telemetry {
     pub shards: Vec<ShardMetrics>,
+    pub catalog: CatalogMetrics,
     /// Streaming requests refused.
     pub refusals: ReasonCounter,
     /// Streaming connections that ended.
@@ -266,6 +314,7 @@ impl Telemetry {
     pub fn new(shards: usize) -> Self {
         Self {
             shards: (0..shards).map(|_| ShardMetrics::default()).collect(),
+            catalog: CatalogMetrics::default(),
             refusals: ReasonCounter::default(),
             disconnections: ReasonCounter::default(),
             dropped: ReasonCounter::default(),
@@ -295,6 +344,10 @@ impl Telemetry {
             for (index, shard) in self.shards.iter().enumerate() {
                 line(&mut out, figure.name, &[("shard", &index.to_string())], (figure.value)(shard));
             }
+        }
+        for (name, kind, help, value) in self.catalog.figures() {
+            head(&mut out, name, kind, help);
+            line(&mut out, name, &[], value.load(Relaxed));
         }
         let reasons: [(&str, &str, &str, &ReasonCounter); 4] = [
             ("mainstem_refusals_total", "reason", "Streaming requests refused.", &self.refusals),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dbengine::GroupId;
+use uuid::Uuid;
 
 use super::{Dimension, Labels};
 use crate::wire::command::ChartType;
@@ -32,8 +33,16 @@ pub struct Chart {
     pub dimensions: Vec<Dimension>,
     /// Numbers that alerts may use, by name.
     pub variables: BTreeMap<Box<str>, f64>,
+    /// What its samples are known by on disk, for as long as the chart exists.
+    pub key: u128,
     /// Where its samples are, in the engine of the host's shard.
     pub group: GroupId,
+}
+
+/// The key of a chart that was first defined at `created_us` (unix microseconds). A chart that was forgotten and comes
+/// again gets another: its columns may come in another order, and what the old key's pages hold is not its.
+pub fn group_key(machine_guid: &Uuid, id: &str, created_us: i64) -> u128 {
+    Uuid::new_v5(machine_guid, format!("{id}\0{created_us}").as_bytes()).as_u128()
 }
 
 impl Chart {

@@ -5,14 +5,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use dbengine::UnixSeconds;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::store::record::MemoryModeCode;
 use super::{Chart, Labels};
 use crate::config::MemoryMode;
 use crate::shard::placement::ShardId;
 
-/// Who a host is, as its latest `STREAM` request and its label lines say.
-#[derive(Clone, Debug)]
+/// Who a host is, as its latest `STREAM` request and its label lines say. Part of the format of
+/// [`store::record`](super::store::record).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HostInfo {
     /// What makes it this host and no other.
     pub machine_guid: Uuid,
@@ -33,12 +36,21 @@ pub struct HostInfo {
     /// Facts of the machine by their `NETDATA_*` names.
     pub system: BTreeMap<Box<str>, Box<str>>,
     pub labels: Labels,
-    /// Numbers that alerts may use, by name.
+    /// Numbers that alerts may use, by name. A child says them again when it returns: they are not kept on disk.
+    #[serde(skip)]
     pub variables: BTreeMap<Box<str>, f64>,
     pub claim_id: Option<Uuid>,
+    #[serde(with = "MemoryModeCode")]
     pub memory_mode: MemoryMode,
     /// Rows kept a chart, in the memory modes that count rows.
     pub history: u32,
+}
+
+impl HostInfo {
+    /// Whether its samples, and so its definitions, are to outlive this process.
+    pub fn is_persistent(&self) -> bool {
+        matches!(self.memory_mode, MemoryMode::Dbengine | MemoryMode::Save | MemoryMode::Map)
+    }
 }
 
 /// Whether a host streams to us now.
@@ -50,7 +62,7 @@ pub enum HostState {
         since: UnixSeconds,
         peer: SocketAddr,
     },
-    /// It did, and left for this reason.
+    /// It did, and left for this reason; or we were started without it, and it was last seen then.
     Disconnected {
         since: UnixSeconds,
         reason: Box<str>,

@@ -1,7 +1,9 @@
 //! Labels: names and values that a child gives to itself or to a chart.
 
+use serde::{Deserialize, Serialize};
+
 /// Where a label comes from: bits, several may be set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LabelSource(u32);
 
 impl LabelSource {
@@ -38,8 +40,8 @@ pub fn clean_value(value: &str) -> Box<str> {
     value.chars().map(clean).collect()
 }
 
-/// One label.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One label. Part of the format of [`store::record`](super::store::record).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Label {
     pub name: Box<str>,
     pub value: Box<str>,
@@ -47,7 +49,7 @@ pub struct Label {
 }
 
 /// A set of labels in the order they came; names are unique.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Labels(Vec<Label>);
 
 impl Labels {

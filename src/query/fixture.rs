@@ -109,6 +109,7 @@ impl Fixture {
             labels,
             dimensions: dimensions.iter().map(dimension).collect(),
             variables: BTreeMap::new(),
+            key: self.charts.len() as u128,
             group,
         };
         self.charts.push(QueriedChart {

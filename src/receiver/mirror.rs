@@ -3,14 +3,17 @@
 //! The shard that owns the host owns its `Mirror`. A [`Receiver`](super::Receiver) changes it while the child is
 //! connected; between connections it only rests.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use dbengine::{Engine, GroupId, Keep, prefetch};
+use dbengine::{Engine, GroupId, Keep, UnixSeconds, prefetch};
 
 use super::DisconnectReason;
 use super::ids::{Expected, Ids, Record};
-use crate::catalog::{Chart, Dimension, HostInfo, HostSnapshot, HostState, Labels};
+use crate::catalog::chart::group_key;
+use crate::catalog::{
+    CatalogChange, Chart, ChartRecord, Dimension, HostInfo, HostRecord, HostSnapshot, HostState, Labels,
+};
 use crate::collect::{Collector, Reading};
 use crate::config::Limits;
 use crate::shard::placement::ShardId;
@@ -41,6 +44,10 @@ pub struct MirroredChart {
     pub(super) group: GroupId,
     pub(super) update_every: u32,
     pub(super) columns: usize,
+    /// As in its record in the store.
+    ordinal: u32,
+    /// The store is to be told of it, and it is in the list for that.
+    unsaved: bool,
     pub chart: Arc<Chart>,
     /// Only for charts that came as v1 data.
     pub(super) collector: Option<Box<Collector>>,
@@ -95,19 +102,6 @@ impl MirroredChart {
         let value = self.collected.get(dimension)?;
         (self.collected_at > 0).then_some((*value, self.collected_at * 1_000_000))
     }
-
-    /// Changes the seconds between samples, for the samples to come.
-    pub(super) fn set_update_every(&mut self, update_every: u32, engine: &mut Engine) {
-        let update_every = update_every.clamp(1, LONGEST_UPDATE_EVERY);
-        self.update_every = update_every;
-        let chart = Arc::make_mut(&mut self.chart);
-        chart.update_every = update_every;
-        engine.set_step(chart.group, update_every);
-        let store_first = chart.store_first;
-        if let Some(collector) = &mut self.collector {
-            collector.redefine(update_every, store_first);
-        }
-    }
 }
 
 /// A host as we mirror it.
@@ -122,7 +116,12 @@ pub struct Mirror {
     given_names: HashMap<Box<str>, u32, foldhash::quality::RandomState>,
     dimension_count: usize,
     keep: Keep,
+    /// Readers do not know the newest.
     changed: bool,
+    /// The store does not know the newest facts of the host.
+    unsaved: bool,
+    /// Charts of which the store does not know the newest, each once.
+    unsaved_charts: VecDeque<ChartIndex>,
 }
 
 impl Mirror {
@@ -138,7 +137,31 @@ impl Mirror {
             dimension_count: 0,
             keep,
             changed: true,
+            unsaved: true,
+            unsaved_charts: VecDeque::new(),
         }
+    }
+
+    /// A host that the store remembers, and its charts with empty groups of their keys. `charts` are in the order of their
+    /// definition.
+    pub fn restore(host: HostRecord, charts: Vec<ChartRecord>, keep: Keep, engine: &mut Engine) -> Self {
+        let HostRecord { info, seen } = host;
+        let state = HostState::Disconnected {
+            since: UnixSeconds(seen),
+            reason: "not connected since the parent was started".into(),
+        };
+        let mut mirror = Self { unsaved: false, ..Self::new(info, state, keep) };
+        for mut chart in charts {
+            chart.update_every = chart.update_every.clamp(1, LONGEST_UPDATE_EVERY);
+            let group = mirror.create_group(engine, chart.key, chart.update_every, chart.dimensions.len());
+            let ordinal = chart.ordinal;
+            let index = mirror.add_chart(chart.into_chart(group), ordinal);
+            let Chart { id, name, .. } = &*mirror.charts[index.index()].chart;
+            if name != id {
+                mirror.given_names.insert(name.clone(), index.0);
+            }
+        }
+        mirror
     }
 
     pub fn info(&self) -> &HostInfo {
@@ -191,11 +214,23 @@ impl Mirror {
     pub fn set_state(&mut self, state: HostState) {
         self.state = state;
         self.changed = true;
+        self.unsaved = true;
     }
 
     /// Changes facts of the host.
     pub(super) fn change_info(&mut self, change: impl FnOnce(&mut HostInfo)) {
         change(Arc::make_mut(&mut self.info));
+        self.changed = true;
+        self.unsaved = true;
+    }
+
+    /// Sets a number that alerts may use, of a chart or of the host.
+    pub(super) fn set_variable(&mut self, chart: Option<ChartIndex>, name: Box<str>, value: f64) {
+        let variables = match chart {
+            Some(chart) => &mut Arc::make_mut(&mut self.charts[chart.index()].chart).variables,
+            None => &mut Arc::make_mut(&mut self.info).variables,
+        };
+        variables.insert(name, value);
         self.changed = true;
     }
 
@@ -207,6 +242,44 @@ impl Mirror {
     /// The same, and the answer is no from then on until the next change.
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
+    }
+
+    /// The host is still there: the store is to know when.
+    pub fn mark_seen(&mut self) {
+        self.unsaved = true;
+    }
+
+    /// Whether the store is to know of this host, and does not know the newest.
+    pub fn is_unsaved(&self) -> bool {
+        self.info.is_persistent() && (self.unsaved || !self.unsaved_charts.is_empty())
+    }
+
+    /// Appends what the store is to know, the host first, until there are `most` changes or all.
+    pub fn take_unsaved(&mut self, now: UnixSeconds, most: usize, changes: &mut Vec<CatalogChange>) {
+        if changes.len() < most && std::mem::take(&mut self.unsaved) {
+            let seen = match &self.state {
+                HostState::Disconnected { since, .. } => *since,
+                HostState::Localhost | HostState::Connected { .. } => now,
+            };
+            let info = HostInfo::clone(&self.info);
+            changes.push(CatalogChange::Host(HostRecord { info, seen: seen.0 }));
+        }
+        while changes.len() < most
+            && let Some(index) = self.unsaved_charts.pop_front()
+        {
+            let mirrored = &mut self.charts[index.index()];
+            mirrored.unsaved = false;
+            let chart = ChartRecord::of(&mirrored.chart, mirrored.ordinal);
+            changes.push(CatalogChange::Chart { host: self.info.machine_guid, chart });
+        }
+    }
+
+    /// Readers and the store are to know the newest of this chart.
+    fn mark_changed(&mut self, chart: ChartIndex) {
+        self.changed = true;
+        if !std::mem::replace(&mut self.charts[chart.index()].unsaved, true) {
+            self.unsaved_charts.push_back(chart);
+        }
     }
 
     /// What readers see of it.
@@ -280,6 +353,7 @@ impl Mirror {
         definition: &ChartDefinition<'_>,
         limits: &Limits,
         engine: &mut Engine,
+        now_us: i64,
     ) -> Result<ChartIndex, DisconnectReason> {
         let id = text(definition.chart.id);
         let valid =
@@ -293,10 +367,11 @@ impl Mirror {
         }
         .clamp(1, LONGEST_UPDATE_EVERY);
         let known = self.search(definition.chart.id);
-        let (group, dimensions, labels, variables, was_obsolete) = match known {
+        let (key, group, dimensions, labels, variables, was_obsolete) = match known {
             Some(index) => {
                 let chart = &self.charts[index.index()].chart;
                 (
+                    chart.key,
                     chart.group,
                     chart.dimensions.clone(),
                     chart.labels.clone(),
@@ -308,8 +383,9 @@ impl Mirror {
                 return Err(DisconnectReason::TooManyCharts { limit: limits.charts_per_host });
             }
             None => {
-                let group = engine.create_group(update_every, 0, self.keep);
-                (group, Vec::new(), Labels::default(), BTreeMap::new(), false)
+                let key = group_key(&self.info.machine_guid, &id, now_us);
+                let group = self.create_group(engine, key, update_every, 0);
+                (key, group, Vec::new(), Labels::default(), BTreeMap::new(), false)
             }
         };
         let or_else =
@@ -332,6 +408,7 @@ impl Mirror {
             labels,
             dimensions,
             variables,
+            key,
             group,
             id,
         };
@@ -352,21 +429,37 @@ impl Mirror {
             let mirrored = &mut self.charts[index.index()];
             if *mirrored.chart != chart {
                 mirrored.chart = Arc::new(chart);
-                self.changed = true;
+                self.mark_changed(index);
             }
             return Ok(index);
         }
         let index = ChartIndex(self.charts.len() as u32);
         chart.name = self.take_name(chart.name, &chart.id, index);
-        self.by_id.insert(definition.chart.id.into(), index.0);
-        if let Some(readable) = readable_if_damaged(definition.chart.id) {
-            self.by_id.insert(readable.as_bytes().into(), index.0);
+        let ordinal = self.charts.last().map_or(0, |last| last.ordinal + 1);
+        let index = self.add_chart(chart, ordinal);
+        if std::str::from_utf8(definition.chart.id).is_err() {
+            self.by_id.insert(definition.chart.id.into(), index.0);
         }
+        self.mark_changed(index);
+        Ok(index)
+    }
+
+    /// A chart that was not there, with all of its dimensions.
+    fn add_chart(&mut self, chart: Chart, ordinal: u32) -> ChartIndex {
+        let index = ChartIndex(self.charts.len() as u32);
+        self.by_id.insert(chart.id.as_bytes().into(), index.0);
+        let mut record = self.ids.add_chart(&chart.id);
+        for dimension in &chart.dimensions {
+            self.ids.add_dimension(&mut record, &dimension.id);
+        }
+        self.dimension_count += chart.dimensions.len();
         self.charts.push(MirroredChart {
-            record: self.ids.add_chart(&chart.id),
-            group,
-            update_every,
-            columns: 0,
+            record,
+            group: chart.group,
+            update_every: chart.update_every,
+            columns: chart.dimensions.len(),
+            ordinal,
+            unsaved: false,
             chart: Arc::new(chart),
             collector: None,
             collected: Vec::new(),
@@ -374,8 +467,12 @@ impl Mirror {
             follower: ChartIndex(index.0 + 1),
             dimensions_by_id: ById::default(),
         });
-        self.changed = true;
-        Ok(index)
+        index
+    }
+
+    /// A group for the samples that are known on disk by this key.
+    fn create_group(&self, engine: &mut Engine, _key: u128, step: u32, columns: usize) -> GroupId {
+        engine.create_group(step, columns, self.keep)
     }
 
     /// Gives a chart a name that no other chart has: `_1`, `_2` and so on is appended where needed.
@@ -424,7 +521,7 @@ impl Mirror {
                     collector.redefine_dimension(index, reading(&dimension));
                 }
                 Arc::make_mut(&mut mirrored.chart).dimensions[index] = dimension;
-                self.changed = true;
+                self.mark_changed(chart);
             }
             return Ok(index);
         }
@@ -442,14 +539,35 @@ impl Mirror {
         let index = definition.dimensions.len() - 1;
         self.ids.compact(self.charts.iter_mut().map(|mirrored| &mut mirrored.record));
         self.dimension_count += 1;
-        self.changed = true;
+        self.mark_changed(chart);
         Ok(index)
     }
 
-    /// Changes a chart's description.
-    pub(super) fn change_chart(&mut self, chart: ChartIndex, change: impl FnOnce(&mut Chart)) {
-        change(Arc::make_mut(&mut self.charts[chart.index()].chart));
-        self.changed = true;
+    /// Gives a chart other labels.
+    pub(super) fn label_chart(&mut self, chart: ChartIndex, labels: Labels) {
+        let mirrored = &mut self.charts[chart.index()];
+        if mirrored.chart.labels != labels {
+            Arc::make_mut(&mut mirrored.chart).labels = labels;
+            self.mark_changed(chart);
+        }
+    }
+
+    /// Changes the seconds between a chart's samples, for the samples to come.
+    pub(super) fn set_update_every(&mut self, chart: ChartIndex, update_every: u32, engine: &mut Engine) {
+        let update_every = update_every.clamp(1, LONGEST_UPDATE_EVERY);
+        let mirrored = &mut self.charts[chart.index()];
+        if mirrored.update_every == update_every {
+            return;
+        }
+        mirrored.update_every = update_every;
+        let description = Arc::make_mut(&mut mirrored.chart);
+        description.update_every = update_every;
+        engine.set_step(description.group, update_every);
+        let store_first = description.store_first;
+        if let Some(collector) = &mut mirrored.collector {
+            collector.redefine(update_every, store_first);
+        }
+        self.mark_changed(chart);
     }
 }
 

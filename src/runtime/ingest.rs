@@ -20,6 +20,7 @@ use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::catalog::CatalogSender;
 use super::clock::Clock;
 use super::sockets::{Sockets, Turn};
 use crate::catalog::HostSnapshot;
@@ -58,6 +59,7 @@ pub(super) struct Ingest {
     pub(super) clock: Clock,
     pub(super) inbox: mpsc::Receiver<Message>,
     pub(super) readers: mpsc::Sender<Arc<HostSnapshot>>,
+    pub(super) catalog: CatalogSender,
     /// A message on any of them wakes the executor, whatever state its main task is in.
     pub(super) nudges: Vec<mpsc::Receiver<()>>,
     pub(super) io_memory: usize,
@@ -111,6 +113,7 @@ struct Executor {
     clock: Clock,
     inbox: mpsc::Receiver<Message>,
     readers: mpsc::Sender<Arc<HostSnapshot>>,
+    catalog: CatalogSender,
     /// Newest state of hosts that the readers' channel had no room for: at most one a host.
     unpublished: HashMap<Uuid, Arc<HostSnapshot>>,
     telemetry: Arc<Telemetry>,
@@ -131,6 +134,7 @@ impl Executor {
             clock: ingest.clock,
             inbox: ingest.inbox,
             readers: ingest.readers,
+            catalog: ingest.catalog,
             unpublished: HashMap::new(),
             telemetry: ingest.telemetry,
             actions: Vec::new(),
@@ -153,13 +157,18 @@ impl Executor {
                 }
             };
             let now_us = self.clock.now_us();
+            if let Some(until) = self.catalog.news() {
+                self.shard.apply(now_us, Event::CatalogStored { until }, &mut self.actions);
+            }
             self.shard.settle(now_us, &mut self.actions);
             if self.stopping {
                 self.shard.stop(now_us, &mut self.actions);
             }
             self.carry_out();
+            self.catalog.flush();
             self.report(turn);
             if self.stopping {
+                self.catalog.finish();
                 return;
             }
             if turn.more || messages == MESSAGES_A_TURN {
@@ -210,6 +219,9 @@ impl Executor {
         match message {
             Message::Arrived { socket, arrival } => self.adopt(socket, arrival),
             Message::Asked(question) => self.shard.apply(now_us, Event::Asked(question), &mut self.actions),
+            Message::Restored { host, charts } => {
+                self.shard.apply(now_us, Event::Restored { host, charts }, &mut self.actions);
+            }
             Message::Ping { answer } => {
                 // The watchdog may have given up waiting.
                 let _ = answer.send(());
@@ -257,6 +269,7 @@ impl Executor {
                     Action::Publish(snapshot) => {
                         self.unpublished.insert(snapshot.info.machine_guid, snapshot);
                     }
+                    Action::Store { until, changes } => self.catalog.send(until, changes),
                 }
             }
         }

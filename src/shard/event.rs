@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::message::{Arrival, Question};
-use crate::catalog::HostSnapshot;
+use crate::catalog::{CatalogChange, ChartRecord, HostRecord, HostSnapshot};
 use crate::receiver::DisconnectReason;
 
 /// A connection of a shard: a place that is used again, and a number that is not, so that late news of a closed
@@ -36,6 +36,10 @@ pub enum Event<'a> {
     Ended { connection: ConnectionId, reason: DisconnectReason },
     /// Somebody wants to know something.
     Asked(Question),
+    /// The store remembers this host; before its child arrives.
+    Restored { host: Box<HostRecord>, charts: Vec<ChartRecord> },
+    /// The store has all changes of the catalog up to this one on disk.
+    CatalogStored { until: u64 },
 }
 
 /// All that a shard can ask for.
@@ -47,4 +51,7 @@ pub enum Action {
     Close { connection: ConnectionId },
     /// Readers are to see this state of a host.
     Publish(Arc<HostSnapshot>),
+    /// The store is to make these changes, after those that it got before. Changes are counted: the last of these is
+    /// number `until`.
+    Store { until: u64, changes: Vec<CatalogChange> },
 }

@@ -7,6 +7,7 @@ use dbengine::{GroupId, GroupSnapshot, TimeRange};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::catalog::{ChartRecord, HostRecord};
 use crate::config::ChildPolicy;
 use crate::wire::capability::Capabilities;
 use crate::wire::handshake::StreamRequest;
@@ -66,6 +67,11 @@ pub enum Message {
         arrival: Box<Arrival>,
     },
     Asked(Question),
+    /// A host that the store remembers, and its charts.
+    Restored {
+        host: Box<HostRecord>,
+        charts: Vec<ChartRecord>,
+    },
     /// The watchdog wants to know whether the shard turns.
     Ping {
         answer: oneshot::Sender<()>,

@@ -1,6 +1,7 @@
 use uuid::Uuid;
 
 use super::*;
+use crate::catalog::{CatalogChange, Chart};
 use crate::config::Config;
 use crate::wire::capability::{Capabilities, negotiate};
 
@@ -23,6 +24,12 @@ impl Story {
         let key = std::fs::read_to_string(state.path().join("api.key")).expect("its key").trim().to_owned();
         let shard = Shard::new(ShardId(0), config.limits.clone(), Arc::new(Telemetry::new(1)));
         Self { shard, config, key, actions: Vec::new(), _state: state }
+    }
+
+    /// A child with this memory mode.
+    fn arrive_with(&mut self, mode: MemoryMode, now_us: i64, generation: u32, host: u128) -> ConnectionId {
+        self.config.database.mode = mode;
+        self.arrive(now_us, generation, host)
     }
 
     fn arrive(&mut self, now_us: i64, generation: u32, host: u128) -> ConnectionId {
@@ -51,12 +58,30 @@ impl Story {
 
     /// What was asked for since the last time, a word each.
     fn asked(&mut self) -> Vec<String> {
-        let word = |action: Action| match action {
-            Action::Send { bytes, .. } => String::from_utf8_lossy(&bytes).into_owned(),
-            Action::Close { connection } => format!("close {}", connection.generation),
-            Action::Publish(host) => format!("publish {} {} charts", host.info.hostname, host.charts.len()),
+        let word = |action: Action| {
+            Some(match action {
+                Action::Send { bytes, .. } => String::from_utf8_lossy(&bytes).into_owned(),
+                Action::Close { connection } => format!("close {}", connection.generation),
+                Action::Publish(host) => {
+                    format!("publish {} {} charts", host.info.hostname, host.charts.len())
+                }
+                // Those who ask about it take it before.
+                Action::Store { .. } => return None,
+            })
         };
-        self.actions.drain(..).map(word).collect()
+        self.actions.drain(..).filter_map(word).collect()
+    }
+
+    /// What the store got since the last time, and the number of the last change.
+    fn stored(&mut self) -> (u64, Vec<CatalogChange>) {
+        let (mut last, mut all) = (0, Vec::new());
+        self.actions.retain_mut(|action| {
+            let Action::Store { until, changes } = action else { return true };
+            last = *until;
+            all.append(changes);
+            false
+        });
+        (last, all)
     }
 }
 
@@ -171,4 +196,192 @@ fn data_of_a_chart_from_an_earlier_connection_needs_its_definition_again() {
     story.actions.clear();
     story.say(START, second, "BEGIN \"a.b\" 0\n");
     assert!(story.asked().contains(&"close 2".to_owned()));
+}
+
+/// What a store with these changes hands out, to a shard that knows nothing.
+fn restart(changes: Vec<CatalogChange>) -> Story {
+    let mut hosts: Vec<(HostRecord, Vec<ChartRecord>)> = Vec::new();
+    for change in changes {
+        match change {
+            CatalogChange::Host(host) => {
+                let known =
+                    hosts.iter_mut().find(|(known, _)| known.info.machine_guid == host.info.machine_guid);
+                match known {
+                    Some((known, _)) => *known = host,
+                    None => hosts.push((host, Vec::new())),
+                }
+            }
+            CatalogChange::Chart { host, chart } => {
+                let owner = hosts.iter_mut().find(|(known, _)| known.info.machine_guid == host);
+                let charts = &mut owner.expect("a host comes before its charts").1;
+                charts.retain(|known| known.id != chart.id);
+                charts.push(chart);
+            }
+            forgotten => panic!("nothing was forgotten: {forgotten:?}"),
+        }
+    }
+    let mut story = Story::begin();
+    for (host, mut charts) in hosts {
+        charts.sort_by_key(|chart| chart.ordinal);
+        let event = Event::Restored { host: Box::new(host), charts };
+        story.shard.apply(START, event, &mut story.actions);
+    }
+    story
+}
+
+fn published(story: &mut Story, now_us: i64) -> Vec<Arc<crate::catalog::HostSnapshot>> {
+    story.settle(now_us);
+    let mut hosts = Vec::new();
+    story.actions.retain(|action| {
+        let Action::Publish(host) = action else { return true };
+        hosts.push(Arc::clone(host));
+        false
+    });
+    hosts
+}
+
+fn dimensions(chart: &Chart) -> Vec<&str> {
+    chart.dimensions.iter().map(|dimension| &*dimension.id).collect()
+}
+
+const TWO_CHARTS: &str = "CHART \"a.one\" \"named\" \"t\" \"u\" \"\" \"\" \"area\" 1 1 \"\" \"\" \"\"\n\
+    DIMENSION \"x\" \"\" \"absolute\" 1 1 \"\"\nDIMENSION \"y\" \"\" \"absolute\" 1 1 \"\"\n\
+    CLABEL \"k\" \"v\" 1\nCLABEL_COMMIT\n\
+    CHART \"a.two\" \"\" \"t\" \"u\" \"\" \"\" \"line\" 1 1 \"\" \"\" \"\"\nDIMENSION \"x\" \"\" \"absolute\" 1 1 \"\"\n";
+
+#[test]
+fn a_restored_host_is_published_as_it_was_but_not_connected() {
+    let mut story = Story::begin();
+    let child = story.arrive(START, 1, 7);
+    story.say(START, child, TWO_CHARTS);
+    story.say(START, child, "LABEL \"room\" = 1 \"b 12\"\nOVERWRITE labels\n");
+    let before = published(&mut story, START).remove(0);
+    story.shard.stop(START + SECOND, &mut story.actions);
+    let mut story = restart(story.stored().1);
+    let after = published(&mut story, START + 60 * SECOND).remove(0);
+    assert_eq!(after.info, before.info);
+    assert_eq!(after.charts, before.charts);
+    let HostState::Disconnected { since, .. } = after.state else { panic!("{:?}", after.state) };
+    assert_eq!(since.0, START / SECOND + 1);
+    story.settle(START + 61 * SECOND);
+    assert_eq!(story.stored().1, [], "nothing new, nothing stored");
+}
+
+#[test]
+fn a_child_that_returns_keeps_keys_and_columns_whatever_its_order_is_now() {
+    let mut story = Story::begin();
+    let child = story.arrive(START, 1, 7);
+    story.say(START, child, TWO_CHARTS);
+    story.settle(START);
+    let mut story = restart(story.stored().1);
+    let before = published(&mut story, START + SECOND).remove(0);
+    assert!(before.charts.iter().all(|chart| chart.key != 0));
+    let child = story.arrive(START + SECOND, 1, 7);
+    let other_order = TWO_CHARTS
+        .replace("\"x\"", "\"z\"")
+        .replace("DIMENSION \"y\" ", "DIMENSION \"y\" \"\" \"absolute\" 1 1 \"\"\nDIMENSION \"x\" ");
+    story.say(START + SECOND, child, &other_order);
+    story.say(START + SECOND, child, "BEGIN2 'a.one' 1 1795342201 #\nSET2 'y' 1 2 A\nSET2 'x' 1 3 A\nEND2\n");
+    let after = published(&mut story, START + 2 * SECOND).remove(0);
+    let both = before.charts.iter().zip(&after.charts);
+    assert!(both.clone().all(|(before, after)| (before.key, before.group) == (after.key, after.group)));
+    assert_eq!(
+        after.charts.iter().map(|chart| dimensions(chart)).collect::<Vec<_>>(),
+        [vec!["x", "y", "z"], vec!["x", "z"]]
+    );
+    let newest = story.shard.engine.newest(after.charts[0].group).expect("a row").1;
+    assert_eq!(newest[..2], [3.0, 2.0]);
+    assert!(newest[2].is_nan());
+}
+
+#[test]
+fn a_chart_that_is_defined_anew_after_a_restart_has_a_place_and_a_key_of_its_own() {
+    let mut story = Story::begin();
+    let child = story.arrive(START, 1, 7);
+    story.say(START, child, TWO_CHARTS);
+    story.settle(START);
+    let mut changes = story.stored().1;
+    changes.retain(|change| !matches!(change, CatalogChange::Chart { chart, .. } if &*chart.id == "a.one"));
+    let mut story = restart(changes);
+    let child = story.arrive(START + SECOND, 1, 7);
+    story.say(START + SECOND, child, TWO_CHARTS);
+    story.settle(START + SECOND);
+    let written = story.stored().1;
+    let [CatalogChange::Host(_), CatalogChange::Chart { chart, .. }] = &written[..] else {
+        panic!("the host and the new chart: {written:?}")
+    };
+    assert_eq!((&*chart.id, &*chart.name, chart.ordinal), ("a.one", "a.named", 2));
+    let first_time = crate::catalog::chart::group_key(&Uuid::from_u128(7), "a.one", START);
+    assert_ne!(chart.key, first_time);
+}
+
+#[test]
+fn hosts_whose_samples_are_not_kept_are_not_stored() {
+    for (mode, stored) in [
+        (MemoryMode::None, 0),
+        (MemoryMode::Ram, 0),
+        (MemoryMode::Alloc, 0),
+        (MemoryMode::Save, 2),
+        (MemoryMode::Map, 2),
+        (MemoryMode::Dbengine, 2),
+    ] {
+        let mut story = Story::begin();
+        let child = story.arrive_with(mode, START, 1, 7);
+        story.say(START, child, CHART);
+        story.settle(START);
+        story.shard.stop(START, &mut story.actions);
+        let charts =
+            story.stored().1.into_iter().filter(|change| matches!(change, CatalogChange::Chart { .. }));
+        assert_eq!(charts.count(), stored / 2, "{mode}");
+    }
+}
+
+#[test]
+fn what_the_store_gets_at_once_is_bounded_by_turn_and_by_what_is_under_way() {
+    let mut story = Story::begin();
+    let child = story.arrive(START, 1, 7);
+    let charts = CHANGES_UNDER_WAY as usize + CHANGES_A_TURN;
+    for number in 0..charts {
+        story.say(START, child, &CHART.replace("a.b", &format!("a.{number}")));
+    }
+    let mut got = Vec::new();
+    let mut turn = |story: &mut Story| {
+        story.settle(START);
+        let (until, changes) = story.stored();
+        got.extend(changes);
+        (until, got.len())
+    };
+    assert_eq!(turn(&mut story).1, CHANGES_A_TURN);
+    for _ in 0..100 {
+        turn(&mut story);
+    }
+    let under_way = turn(&mut story).1;
+    assert_eq!(under_way as u64, CHANGES_UNDER_WAY, "the store does not answer");
+    // What changes twice meanwhile is stored once.
+    story.say(START, child, &CHART.replace("a.b", "a.0").replace("\"t\"", "\"title\""));
+    story.say(START, child, &CHART.replace("a.b", "a.0").replace("\"t\"", "\"other title\""));
+    story.shard.apply(START, Event::CatalogStored { until: under_way as u64 }, &mut story.actions);
+    for _ in 0..3 {
+        turn(&mut story);
+    }
+    assert_eq!(got.len(), 1 + charts + 1);
+    let Some(CatalogChange::Chart { chart, .. }) = got.last() else { panic!("a chart is last") };
+    assert_eq!((&*chart.id, &*chart.title), ("a.0", "other title"));
+}
+
+#[test]
+fn the_store_learns_now_and_then_that_a_host_is_still_there() {
+    let mut story = Story::begin();
+    let child = story.arrive(START, 1, 7);
+    story.settle(START);
+    assert_eq!(story.stored().1.len(), 1);
+    let later = START + SEEN_EVERY_US - SECOND;
+    story.say(later, child, CHART);
+    story.settle(later);
+    assert_eq!(story.stored().1.len(), 1, "the chart");
+    story.settle(START + SEEN_EVERY_US);
+    let seen = story.stored().1;
+    assert!(
+        matches!(&seen[..], [CatalogChange::Host(host)] if host.seen == (START + SEEN_EVERY_US) / SECOND)
+    );
 }

@@ -1,0 +1,294 @@
+//! [`CatalogStore`]: what of the catalog survives a restart, in an embedded database.
+//!
+//! ```text
+//! hosts    machine GUID               -> HostRecord
+//! charts   (machine GUID, chart id)   -> ChartRecord, with its dimensions
+//! ```
+//!
+//! One file, of one owner, who may block: not a shard. A batch of changes is one transaction: after [`CatalogStore::apply`]
+//! it is on disk whole, and before that nothing of it is. What the file holds is definitions only; without it samples
+//! are still there, but nobody knows whose they are.
+//!
+//! Why redb, and what it costs: docs/decisions/0004-catalog-store.md.
+
+pub mod change;
+
+pub mod record;
+
+use std::io::ErrorKind;
+use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::path::{Path, PathBuf};
+
+use redb::{Database, ReadableDatabase, TableDefinition};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use change::CatalogChange;
+use record::{ChartRecord, HostRecord, RecordError};
+
+const HOSTS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("hosts");
+const CHARTS: TableDefinition<'_, (u128, &str), &[u8]> = TableDefinition::new("charts");
+
+/// Pages that the database keeps in memory: what a batch touches, not the whole catalog.
+const CACHE_BYTES: usize = 16 << 20;
+/// Damaged records that are named in the log; the rest is only counted.
+const NAMED: u64 = 16;
+
+/// Why the store cannot be used, or a batch is not in it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(
+        "the catalog {path} cannot be made: {cause}; make its directory for the user that runs mainstem, or name \
+        another with --state or '[directories] cache'"
+    )]
+    Directory { path: PathBuf, cause: std::io::Error },
+    #[error(
+        "the catalog {path} is in use: another mainstem runs on this directory; stop it, or name another directory \
+        with --state or '[directories] cache'"
+    )]
+    InUse { path: PathBuf },
+    #[error(
+        "the catalog {path} is damaged ({cause}): move it away and start again. Samples are not touched; hosts and \
+        charts are listed again when their children connect"
+    )]
+    Damaged { path: PathBuf, cause: String },
+    #[error(
+        "the catalog {path} was written by a newer program: its record of {subject} has version {version}. Start \
+        that program again, or move the file away: samples are not touched; hosts and charts are listed again when \
+        their children connect"
+    )]
+    Newer { path: PathBuf, subject: String, version: u8 },
+    #[error("the catalog {path}: {cause}")]
+    Database { path: PathBuf, cause: redb::Error },
+}
+
+/// What the store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    pub hosts: u64,
+    pub charts: u64,
+    pub dimensions: u64,
+    /// Records that could not be read.
+    pub damaged: u64,
+}
+
+impl Stored {
+    /// A chart of so many dimensions is gone, if there was one.
+    fn forget(&mut self, chart: Option<u64>) {
+        if let Some(dimensions) = chart {
+            self.charts = self.charts.saturating_sub(1);
+            self.dimensions = self.dimensions.saturating_sub(dimensions);
+        }
+    }
+}
+
+/// The catalog on disk.
+#[derive(Debug)]
+pub struct CatalogStore {
+    path: PathBuf,
+    /// Closed by an error: redb does nothing more with a file that failed it. The next batch opens it again.
+    database: Option<Database>,
+    stored: Stored,
+    /// The bytes of the record being written.
+    bytes: Vec<u8>,
+}
+
+impl CatalogStore {
+    /// Opens the file, or makes it, and its directory too. Reads all of it once, so that damage is found now and not
+    /// while children stream: 0.16 s for a million dimensions.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)
+                .map_err(|cause| StoreError::Directory { path: path.to_path_buf(), cause })?;
+        }
+        let database = open(path)?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            database: Some(database),
+            stored: Stored::default(),
+            bytes: Vec::new(),
+        })
+    }
+
+    /// Hands out each host with its charts, in the order of their definition. A damaged record is named in the log and
+    /// left out; a host that cannot be read takes its charts along.
+    pub fn load(&mut self, mut host: impl FnMut(HostRecord, Vec<ChartRecord>)) -> Result<Stored, StoreError> {
+        let mut reading = Reading { path: &self.path, stored: Stored::default() };
+        let failed = |cause: redb::Error| failed(&self.path, cause);
+        let database = self.database.as_ref().expect("a store that was just opened is open");
+        let transaction = database.begin_read().map_err(|error| failed(error.into()))?;
+        let hosts = transaction.open_table(HOSTS).map_err(|error| failed(error.into()))?;
+        let charts = transaction.open_table(CHARTS).map_err(|error| failed(error.into()))?;
+        let mut charts = charts.range::<(u128, &str)>(..).map_err(|error| failed(error.into()))?.peekable();
+        for entry in hosts.range::<u128>(..).map_err(|error| failed(error.into()))? {
+            let (guid, bytes) = entry.map_err(|error| failed(error.into()))?;
+            let guid = guid.value();
+            let record = reading.record::<HostRecord>(bytes.value(), || host_named(guid))?;
+            let mut of_host = Vec::new();
+            while let Some(entry) = charts.next_if(|entry| match entry {
+                Ok((key, _)) => key.value().0 <= guid,
+                Err(_) => true,
+            }) {
+                let (key, bytes) = entry.map_err(|error| failed(error.into()))?;
+                let (owner, id) = key.value();
+                if owner == guid && record.is_some() {
+                    let subject = || format!("chart '{id}' of {}", host_named(guid));
+                    of_host.extend(reading.record::<ChartRecord>(bytes.value(), subject)?);
+                }
+            }
+            if let Some(record) = record {
+                of_host.sort_by_key(|chart| chart.ordinal);
+                reading.stored.hosts += 1;
+                reading.stored.charts += of_host.len() as u64;
+                reading.stored.dimensions +=
+                    of_host.iter().map(|chart| chart.dimensions.len() as u64).sum::<u64>();
+                host(record, of_host);
+            }
+        }
+        self.stored = reading.stored;
+        if self.stored.damaged > NAMED {
+            tracing::warn!(path = %self.path.display(), "{} damaged records in all", self.stored.damaged);
+        }
+        Ok(self.stored)
+    }
+
+    /// Makes the changes, in their order, in one transaction. On an error nothing of them is stored, and the same batch
+    /// may be tried again at any time.
+    pub fn apply(&mut self, batch: &[CatalogChange]) -> Result<(), StoreError> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => open(&self.path)?,
+        };
+        let mut stored = self.stored;
+        write(&database, batch, &mut stored, &mut self.bytes).map_err(|cause| failed(&self.path, cause))?;
+        self.stored = stored;
+        self.database = Some(database);
+        Ok(())
+    }
+
+    /// What it holds, as of the last [`load`](Self::load) and the batches since.
+    pub fn stored(&self) -> Stored {
+        self.stored
+    }
+}
+
+fn open(path: &Path) -> Result<Database, StoreError> {
+    let database = Database::builder()
+        .set_cache_size(CACHE_BYTES)
+        // Also a file that was closed in order: what another program has damaged since would make redb panic.
+        .set_check_integrity_on_open(true)
+        .create(path)
+        .map_err(|error| failed(path, error.into()))?;
+    // So that both tables are there to be read.
+    let make_tables = || -> Result<(), redb::Error> {
+        let transaction = database.begin_write()?;
+        transaction.open_table(HOSTS)?;
+        transaction.open_table(CHARTS)?;
+        Ok(transaction.commit()?)
+    };
+    make_tables().map_err(|cause| failed(path, cause))?;
+    Ok(database)
+}
+
+fn write(
+    database: &Database,
+    batch: &[CatalogChange],
+    stored: &mut Stored,
+    bytes: &mut Vec<u8>,
+) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut hosts = transaction.open_table(HOSTS)?;
+        let mut charts = transaction.open_table(CHARTS)?;
+        for change in batch {
+            bytes.clear();
+            match change {
+                CatalogChange::Host(host) => {
+                    record::encode(host, bytes);
+                    let known = hosts.insert(host.info.machine_guid.as_u128(), &**bytes)?;
+                    stored.hosts += u64::from(known.is_none());
+                }
+                CatalogChange::Chart { host, chart } => {
+                    record::encode(chart, bytes);
+                    let known = charts.insert((host.as_u128(), &*chart.id), &**bytes)?;
+                    stored.forget(known.map(|known| dimensions(known.value())));
+                    stored.charts += 1;
+                    stored.dimensions += chart.dimensions.len() as u64;
+                }
+                CatalogChange::ForgetChart { host, chart } => {
+                    let known = charts.remove((host.as_u128(), &**chart))?;
+                    stored.forget(known.map(|known| dimensions(known.value())));
+                }
+                CatalogChange::ForgetHost(host) => {
+                    let host = host.as_u128();
+                    let known = hosts.remove(host)?;
+                    stored.hosts = stored.hosts.saturating_sub(u64::from(known.is_some()));
+                    let next = host.checked_add(1).map_or(Unbounded, |next| Excluded((next, "")));
+                    for known in charts.extract_from_if((Included((host, "")), next), |_, _| true)? {
+                        stored.forget(Some(dimensions(known?.1.value())));
+                    }
+                }
+            }
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+/// Dimensions of a chart's record; none, if nobody can read it.
+fn dimensions(bytes: &[u8]) -> u64 {
+    record::decode::<ChartRecord>(bytes).map_or(0, |chart| chart.dimensions.len() as u64)
+}
+
+fn host_named(guid: u128) -> String {
+    format!("host {}", Uuid::from_u128(guid))
+}
+
+fn failed(path: &Path, cause: redb::Error) -> StoreError {
+    let path = path.to_path_buf();
+    match cause {
+        redb::Error::DatabaseAlreadyOpen => StoreError::InUse { path },
+        redb::Error::Corrupted(cause) => StoreError::Damaged { path, cause },
+        // What redb says of a file that is none of its own.
+        redb::Error::Io(cause) if cause.kind() == ErrorKind::InvalidData => {
+            StoreError::Damaged { path, cause: cause.to_string() }
+        }
+        cause => StoreError::Database { path, cause },
+    }
+}
+
+/// Records on their way out.
+struct Reading<'a> {
+    path: &'a Path,
+    stored: Stored,
+}
+
+impl Reading<'_> {
+    /// The record of these bytes, if it can be read.
+    fn record<T: DeserializeOwned>(
+        &mut self,
+        bytes: &[u8],
+        subject: impl FnOnce() -> String,
+    ) -> Result<Option<T>, StoreError> {
+        match record::decode(bytes) {
+            Ok(record) => Ok(Some(record)),
+            Err(RecordError::Newer { version }) => {
+                Err(StoreError::Newer { path: self.path.to_path_buf(), subject: subject(), version })
+            }
+            Err(error) => {
+                self.stored.damaged += 1;
+                if self.stored.damaged <= NAMED {
+                    tracing::warn!(
+                        "the catalog {}: the record of {} is left out: {error}; it is written again when its child \
+                         connects",
+                        self.path.display(),
+                        subject(),
+                    );
+                }
+                Ok(None)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
