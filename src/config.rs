@@ -45,10 +45,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dbengine::Retention;
+
 pub use self::access::{AccessLists, Client, Rights};
 pub use self::bind::{BindAddress, BindHost, BindTo, PortTls};
 pub use self::diagnostic::{Diagnostic, Severity};
-pub use self::mainstem_toml::{Limits, LogFormat, Runtime};
+pub use self::mainstem_toml::{Durability, Limits, LogFormat, Runtime, Storage};
 pub use self::options::{Origin, Setting, is_uuid, redacted};
 pub use self::policy::{ChildPolicy, Denial};
 pub use self::simple_pattern::SimplePattern;
@@ -78,6 +80,7 @@ pub struct Config {
     pub streaming: Streaming,
     pub runtime: Runtime,
     pub limits: Limits,
+    pub storage: Storage,
 }
 
 /// A configuration, where each of its values comes from, and what is worth a remark.
@@ -117,6 +120,18 @@ pub struct Database {
     /// `None`: never.
     pub cleanup_orphan_hosts_after: Option<Duration>,
     pub replication: Replication,
+    /// Of the dbengine, the finest first; at least one.
+    pub tiers: Vec<Tier>,
+    /// Bytes of pages read from the disk that are kept in memory.
+    pub page_cache_bytes: u64,
+}
+
+/// One resolution of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tier {
+    /// Points of the tier below in one of this; 1 for the finest.
+    pub factor: u32,
+    pub retention: Retention,
 }
 
 /// What a parent asks a child for that it missed.
@@ -354,6 +369,7 @@ impl Config {
             streaming,
             runtime: own.runtime,
             limits: own.limits,
+            storage: own.storage,
         };
         Ok(Loaded { config, settings: findings.settings, diagnostics: findings.diagnostics })
     }

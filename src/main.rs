@@ -120,15 +120,14 @@ fn run(places: &Places) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Until the engine writes to disk, every mode that promises to keeps its rows in memory.
+/// Modes that write rings to files are not here yet; their rows are kept in memory.
 fn warn_of_volatile_modes(config: &Config) {
-    let durable =
-        |mode: &MemoryMode| matches!(mode, MemoryMode::Dbengine | MemoryMode::Save | MemoryMode::Map);
+    let volatile = |mode: &MemoryMode| matches!(mode, MemoryMode::Save | MemoryMode::Map);
     let of_children = config.streaming.sections.iter().filter_map(|section| section.options.memory_mode);
-    if let Some(mode) = of_children.chain([config.database.mode]).find(durable) {
+    if let Some(mode) = of_children.chain([config.database.mode]).find(volatile) {
         tracing::warn!(
             "memory mode '{mode}' keeps samples in memory only in this version, as 'ram' does: {} rows a chart \
-             ('[db] retention'), lost when the process ends",
+             ('[db] retention'), lost when the process ends; 'dbengine' keeps them on disk",
             config.database.retention_rows
         );
     }

@@ -21,6 +21,10 @@ pub mod acceptor;
 
 pub mod clock;
 
+mod files;
+
+mod keeper;
+
 pub mod preflight;
 
 mod catalog;
@@ -33,24 +37,29 @@ mod sockets;
 
 mod watchdog;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use dbengine::{DatafileOptions, Directory, FileSet, GroupKey, StoreOptions, UnixSeconds, WriterId};
 use glommio::ExecutorJoinHandle;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
-use crate::catalog::{CatalogStore, StoreError};
-use crate::config::{Config, PortTls};
+use crate::catalog::{CatalogChange, CatalogStore, ChartRecord, StoreError};
+use crate::config::{Config, Durability, PortTls};
+use crate::shard::CommitEvery;
 use crate::shard::message::Message;
 use crate::shard::placement::{self, ShardId};
 use crate::telemetry::Telemetry;
-use crate::web::Api;
+use crate::web::{Api, Storage};
 use acceptor::Acceptor;
 use clock::Clock;
-use ingest::Ingest;
+pub use keeper::SharedFiles;
+use ingest::{Ingest, ShardStore};
 use query_shard::QueryShard;
 pub(crate) use query_shard::breathe;
 
@@ -62,6 +71,16 @@ const INBOX: usize = 4096;
 const VISITS: usize = 1024;
 /// Changed hosts that may wait for the query shard; more wait at their shard, one state a host.
 const PUBLISHED: usize = 4096;
+
+/// Below the cache directory.
+const DATABASE_DIRECTORY: &str = "db";
+/// Pages that are written together, about.
+const EXTENT_BYTES: usize = 256 << 10;
+/// Bounds of a datafile's size.
+const LEAST_FILE_BYTES: u64 = 4 << 20;
+const MOST_FILE_BYTES: u64 = 2 << 30;
+/// A datafile is complete after so long: from then on its minutes and hours are known.
+const FILE_SECONDS: u32 = 3600;
 
 /// Why the parent did not start.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +98,8 @@ pub enum StartError {
     Shard(String),
     #[error(transparent)]
     Catalog(#[from] StoreError),
+    #[error("the database in {directory} cannot be opened: {error}; look after the directory and the disk, or move the directory away to begin anew")]
+    Database { directory: String, error: dbengine::RecoveryError },
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
 }
@@ -91,6 +112,7 @@ pub struct Parent {
     inboxes: Vec<mpsc::Sender<Message>>,
     shards: Vec<ExecutorJoinHandle<()>>,
     catalog: JoinHandle<()>,
+    keeper: JoinHandle<()>,
     query: JoinHandle<()>,
     services: JoinHandle<()>,
 }
@@ -114,7 +136,8 @@ impl Parent {
         let config = Arc::new(config);
         let count = config.runtime.shards;
         let telemetry = Arc::new(Telemetry::new(count));
-        let store = CatalogStore::open(&config.directories.cache.join(CATALOG_FILE))?;
+        let mut store = CatalogStore::open(&config.directories.cache.join(CATALOG_FILE))?;
+        let database = Database::open(&config.directories.cache.join(DATABASE_DIRECTORY), &mut store)?;
         let (mut keeper, senders) = catalog::Keeper::new(store, count, Arc::clone(&telemetry));
         let (stop, stopped) = watch::channel(false);
         let (readers, published) = mpsc::channel(PUBLISHED);
@@ -123,6 +146,7 @@ impl Parent {
         let mut inboxes = Vec::new();
         let mut nudges = Vec::new();
         let mut shards = Vec::new();
+        let (sealed, seals) = std::sync::mpsc::channel();
         for (index, catalog) in senders.into_iter().enumerate() {
             let (sender, inbox) = mpsc::channel(INBOX);
             let (nudge, nudged) = (0..watchdog::NUDGED_TASKS).map(|_| mpsc::channel(1)).unzip();
@@ -135,6 +159,7 @@ impl Parent {
                 inbox,
                 readers: readers.clone(),
                 catalog,
+                store: Some(database.shard_store(index, &config, sealed.clone())),
                 nudges: nudged,
                 io_memory: preflight::io_memory(count),
                 core: config.runtime.pin.then_some(index),
@@ -142,12 +167,28 @@ impl Parent {
             shards.push(ingest.start().map_err(StartError::Shard)?);
             inboxes.push(sender);
         }
+        drop(sealed);
         keeper.restore(|host, charts| {
+            let newest = |chart: &ChartRecord| {
+                database.newest.get(&GroupKey(chart.key)).copied().unwrap_or_default()
+            };
+            let charts = charts.into_iter().map(|chart| { let newest = newest(&chart); (chart, newest) }).collect();
             let inbox = &inboxes[placement::owner(&host.info.machine_guid, count).index()];
             // A shard that ended will be found by those who join it.
             let _ = inbox.blocking_send(Message::Restored { host: Box::new(host), charts });
         })?;
         let catalog = keeper.start()?;
+        let Database { directory, files, .. } = database;
+        let files: SharedFiles = Arc::new(RwLock::new(Arc::new(files)));
+        let keeper = keeper::Keeper {
+            directory: directory.clone(),
+            files: Arc::clone(&files),
+            sealed: seals,
+            shards: inboxes.clone(),
+            retention: config.database.tiers.iter().map(|tier| tier.retention).collect(),
+            clock: clock.clone(),
+        };
+        let keeper = keeper.start()?;
 
         let query = QueryShard {
             visits,
@@ -158,7 +199,10 @@ impl Parent {
         let query = {
             let (config, inboxes) = (Arc::clone(&config), inboxes.clone());
             let (telemetry, clock) = (Arc::clone(&telemetry), clock.clone());
-            query.start(move || Api::new(config, machine_guid, inboxes, telemetry, clock))?
+            query.start(move || {
+                let storage = Storage::new(files, directory, config.database.page_cache_bytes);
+                Api::new(config, machine_guid, inboxes, storage, telemetry, clock)
+            })?
         };
 
         let acceptor = Acceptor::new(
@@ -170,7 +214,7 @@ impl Parent {
             clock,
         );
         let services = services(acceptor, doors, inboxes.clone(), nudges, Arc::clone(&telemetry), stopped)?;
-        Ok(Self { addresses, telemetry, stop, inboxes, shards, catalog, query, services })
+        Ok(Self { addresses, telemetry, stop, inboxes, shards, catalog, keeper, query, services })
     }
 
     /// Where it listens.
@@ -196,13 +240,87 @@ impl Parent {
             }
         }
         drop(self.inboxes);
-        for (name, thread) in [("catalog", self.catalog), ("services", self.services), ("query", self.query)]
+        for (name, thread) in [("catalog", self.catalog), ("keeper", self.keeper), ("services", self.services), ("query", self.query)]
         {
             if thread.join().is_err() {
                 tracing::error!(thread = name, "the thread panicked");
             }
         }
         tracing::info!(took = ?begun.elapsed(), "stopped");
+    }
+}
+
+/// What was found on disk.
+struct Database {
+    directory: Directory,
+    root: PathBuf,
+    files: FileSet,
+    newest: HashMap<GroupKey, UnixSeconds, foldhash::fast::FixedState>,
+    next_sequence: u32,
+}
+
+impl Database {
+    /// Opens the database; what its journal knows of the catalog goes to the catalog's store.
+    fn open(root: &Path, catalog: &mut CatalogStore) -> Result<Database, StartError> {
+        let begun = Instant::now();
+        let failed = |error| StartError::Database { directory: root.display().to_string(), error };
+        let mut directory = Directory::create(root).map_err(|error| failed(error.into()))?;
+        let mut recovered = dbengine::recover(&mut directory, &mut |progress| {
+            tracing::info!("database: {progress}");
+        })
+        .map_err(failed)?;
+        for finding in &recovered.findings {
+            tracing::warn!("database: {finding}");
+        }
+        let mut changes = Vec::new();
+        for note in &recovered.notes {
+            match CatalogChange::decode(note) {
+                Ok(change) => changes.push(change),
+                Err(error) => tracing::warn!("database: a note of the journal is passed over: {error}"),
+            }
+        }
+        if !changes.is_empty() {
+            catalog.apply(&changes)?;
+        }
+        recovered.finish(&mut directory).map_err(failed)?;
+        tracing::info!(
+            "database: {} datafiles with {} groups opened, {} rows taken from the journal, in {} ms",
+            recovered.files.files().count(),
+            recovered.newest.len(),
+            recovered.rows,
+            begun.elapsed().as_millis()
+        );
+        Ok(Database {
+            directory,
+            root: root.into(),
+            files: recovered.files,
+            newest: recovered.newest,
+            next_sequence: recovered.next_sequence,
+        })
+    }
+
+    fn shard_store(&self, index: usize, config: &Config, sealed: std::sync::mpsc::Sender<keeper::Sealed>) -> ShardStore {
+        let shards = config.runtime.shards as u64;
+        let syncs = config.storage.durability == Durability::Power;
+        // A sixteenth of what the tier may take, so that retention goes in small steps, over all shards.
+        let room = config.database.tiers[0].retention.bytes.unwrap_or(u64::MAX);
+        ShardStore {
+            options: StoreOptions {
+                writer: WriterId(index as u16),
+                first_sequence: self.next_sequence,
+                survives_power_loss: syncs,
+                datafiles: DatafileOptions {
+                    extent_bytes: EXTENT_BYTES,
+                    file_bytes: (room / shards / 16).clamp(LEAST_FILE_BYTES, MOST_FILE_BYTES),
+                    file_seconds: FILE_SECONDS,
+                    waiting_bytes: config.storage.waiting_bytes / shards as usize,
+                    syncs,
+                },
+            },
+            commit_every: CommitEvery(config.storage.commit_interval),
+            root: self.root.clone(),
+            sealed,
+        }
     }
 }
 

@@ -16,8 +16,9 @@ pub mod placement;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
-use dbengine::{Engine, EngineOptions, Keep, UnixSeconds};
+use dbengine::{Engine, EngineOptions, Keep, NoteNumber, StoreOptions, UnixSeconds};
 use uuid::Uuid;
 
 use crate::catalog::{ChartRecord, HostInfo, HostRecord, HostState, Labels};
@@ -46,6 +47,13 @@ const CHANGES_UNDER_WAY: u64 = 32 * CHANGES_A_TURN as u64;
 /// How often the store learns that connected hosts are still there, for the day when the parent ends without a word.
 const SEEN_EVERY_US: i64 = 600_000_000;
 
+/// Rows wait so much longer for definitions that have not been handed out yet.
+const LATEST_COMMIT_US: i64 = 5_000_000;
+
+/// How often what was stored is committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitEvery(pub Duration);
+
 type HostIndex = usize;
 
 /// A connected child.
@@ -68,6 +76,10 @@ pub struct Shard {
     id: ShardId,
     limits: Limits,
     engine: Engine,
+    commit_every_us: i64,
+    committed_us: i64,
+    /// The last news of the disk was an error.
+    disk_fails: bool,
     hosts: Vec<Mirror>,
     by_guid: HashMap<Uuid, HostIndex>,
     /// By the connection's place.
@@ -92,11 +104,25 @@ pub struct Shard {
 }
 
 impl Shard {
-    pub fn new(id: ShardId, limits: Limits, telemetry: Arc<Telemetry>) -> Self {
+    /// Without `store` all samples stay in memory.
+    pub fn new(
+        id: ShardId,
+        limits: Limits,
+        telemetry: Arc<Telemetry>,
+        store: Option<(StoreOptions, CommitEvery)>,
+    ) -> Self {
+        let commit_every_us = store.as_ref().map_or(i64::MAX, |(_, every)| every.0.as_micros() as i64);
+        let engine = match store {
+            Some((store, _)) => Engine::with_store(EngineOptions::default(), store, UnixSeconds(0)),
+            None => Engine::new(EngineOptions::default()),
+        };
         Self {
             id,
             limits,
-            engine: Engine::new(EngineOptions::default()),
+            engine,
+            commit_every_us,
+            committed_us: 0,
+            disk_fails: false,
             hosts: Vec::new(),
             by_guid: HashMap::new(),
             children: Vec::new(),
@@ -122,7 +148,16 @@ impl Shard {
             Event::Ended { connection, reason } => self.ended(now_us, connection, reason),
             Event::Asked(question) => self.answer(question),
             Event::Restored { host, charts } => self.restored(*host, charts),
-            Event::CatalogStored { until } => self.stored = until,
+            Event::CatalogStored { until } => {
+                self.stored = until;
+                self.engine.notes_stored(NoteNumber(until));
+            }
+            Event::DiskDone(done) => {
+                self.engine.disk_done(&done);
+                self.tell_of_disk(done.result.is_ok());
+                self.disk(actions);
+            }
+            Event::Published(file) => self.engine.published(file),
         }
     }
 
@@ -156,6 +191,38 @@ impl Shard {
         if self.handed_out - self.stored < CHANGES_UNDER_WAY {
             self.hand_out(now_us, CHANGES_A_TURN, actions);
         }
+        // Rows are not committed before the definitions that they need, unless the store takes too long.
+        let late_us = if self.unsaved.is_empty() { self.commit_every_us } else { self.commit_every_us + LATEST_COMMIT_US };
+        if now_us - self.committed_us >= late_us {
+            self.committed_us = now_us;
+            self.engine.commit(UnixSeconds(now_us.div_euclid(1_000_000)));
+            self.disk(actions);
+        }
+    }
+
+    /// Hands on what the engine asks for.
+    fn disk(&mut self, actions: &mut Vec<Action>) {
+        while let Some(op) = self.engine.poll_disk() {
+            actions.push(Action::Disk(op));
+        }
+        while let Some(file) = self.engine.poll_sealed() {
+            actions.push(Action::Seal(file));
+        }
+    }
+
+    /// Says when the disk begins to fail, and when it works again.
+    fn tell_of_disk(&mut self, works: bool) {
+        if let Some(error) = self.engine.take_disk_error() {
+            if !std::mem::replace(&mut self.disk_fails, true) {
+                tracing::error!(
+                    shard = self.id.0,
+                    "the database cannot be written: {error}. Samples are kept in memory and written when that is \
+                     possible again; make room, or look after the disk"
+                );
+            }
+        } else if works && std::mem::take(&mut self.disk_fails) {
+            tracing::info!(shard = self.id.0, "the database is written again");
+        }
     }
 
     /// Hands out changes for the store, as many as `most`.
@@ -171,6 +238,14 @@ impl Shard {
             }
         }
         if !changes.is_empty() {
+            if self.engine.has_store() {
+                let mut note = Vec::new();
+                for change in &changes {
+                    note.clear();
+                    change.encode(&mut note);
+                    self.engine.note(&note);
+                }
+            }
             self.handed_out += changes.len() as u64;
             actions.push(Action::Store { until: self.handed_out, changes });
         }
@@ -184,6 +259,15 @@ impl Shard {
             self.disconnect(now_us, connection, DisconnectReason::Shutdown, actions);
         }
         self.hand_out(now_us, usize::MAX, actions);
+        self.engine.stop();
+        self.disk(actions);
+    }
+
+    /// After [`stop`](Self::stop): whether all that the shard had is on disk.
+    pub fn is_stopped(&mut self, actions: &mut Vec<Action>) -> bool {
+        let stopped = self.engine.stop_further();
+        self.disk(actions);
+        stopped
     }
 
     /// Children connected now.
@@ -226,6 +310,18 @@ impl Shard {
         metrics.sealed_bytes.store(engine.sealed.bytes, Relaxed);
         metrics.sealed_samples.store(engine.sealed.samples, Relaxed);
         metrics.sealed_pages.store(engine.sealed.pages, Relaxed);
+        if let Some(store) = self.engine.store_totals() {
+            let files = store.datafiles;
+            metrics.disk.pages_written.store(files.pages_written, Relaxed);
+            metrics.disk.samples_written.store(files.samples_written, Relaxed);
+            metrics.disk.page_bytes.store(files.bytes_written, Relaxed);
+            metrics.disk.journal_bytes.store(store.journal_bytes, Relaxed);
+            metrics.disk.journal_segments.store(store.segments, Relaxed);
+            metrics.disk.rows_rewritten.store(store.rows_rewritten, Relaxed);
+            metrics.disk.bytes_waiting.store(files.bytes_waiting, Relaxed);
+            metrics.disk.samples_lost.store(files.samples_lost, Relaxed);
+            metrics.disk.errors.store(files.errors + store.journal_errors, Relaxed);
+        }
     }
 
     // arrival
@@ -280,7 +376,7 @@ impl Shard {
                 host
             }
             None => {
-                let keep = keep(&info);
+                let keep = keep(&info, &self.engine);
                 self.add_host(Mirror::new(info, state, keep))
             }
         };
@@ -314,11 +410,11 @@ impl Shard {
     }
 
     /// A host of another day. Its child will find its charts as it left them.
-    fn restored(&mut self, host: HostRecord, charts: Vec<ChartRecord>) {
+    fn restored(&mut self, host: HostRecord, charts: Vec<(ChartRecord, UnixSeconds)>) {
         if self.by_guid.contains_key(&host.info.machine_guid) {
             return;
         }
-        let keep = keep(&host.info);
+        let keep = keep(&host.info, &self.engine);
         let mirror = Mirror::restore(host, charts, keep, &mut self.engine);
         let host = self.add_host(mirror);
         self.mark_changed(host);
@@ -533,9 +629,10 @@ pub fn log_refusal(peer: std::net::SocketAddr, refusal: &Refusal, request: &Stre
 }
 
 /// What the engine holds of a host's rows.
-fn keep(info: &HostInfo) -> Keep {
+fn keep(info: &HostInfo, engine: &Engine) -> Keep {
     match info.memory_mode {
         MemoryMode::None => Keep::Nothing,
+        MemoryMode::Dbengine if engine.has_store() => Keep::OnDisk,
         _ => Keep::Rows(info.history),
     }
 }

@@ -68,11 +68,26 @@ pub struct ShardMetrics {
     pub sealed_bytes: AtomicU64,
     pub sealed_samples: AtomicU64,
     pub sealed_pages: AtomicU64,
+    pub disk: DiskMetrics,
     pub newest_sample: AtomicI64,
     /// Whether its last ping was answered in time.
     pub healthy: AtomicBool,
     pub ping_us: AtomicU64,
     pub missed_pings: AtomicU64,
+}
+
+/// What became of a shard's samples on their way to the disk.
+#[derive(Debug, Default)]
+pub struct DiskMetrics {
+    pub pages_written: AtomicU64,
+    pub samples_written: AtomicU64,
+    pub page_bytes: AtomicU64,
+    pub journal_bytes: AtomicU64,
+    pub journal_segments: AtomicU64,
+    pub rows_rewritten: AtomicU64,
+    pub bytes_waiting: AtomicU64,
+    pub samples_lost: AtomicU64,
+    pub errors: AtomicU64,
 }
 
 /// The figures of the catalog's store, written by its thread.
@@ -260,6 +275,60 @@ const SHARD_FIGURES: &[Figure] = &[
         kind: "gauge",
         help: "1 when the shard answered its last ping in time.",
         value: |shard| u64::from(shard.healthy.load(Relaxed)),
+    },
+    Figure {
+        name: "mainstem_disk_pages_written_total",
+        kind: "counter",
+        help: "Pages written to datafiles.",
+        value: |shard| shard.disk.pages_written.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_disk_samples_written_total",
+        kind: "counter",
+        help: "Samples in these pages.",
+        value: |shard| shard.disk.samples_written.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_disk_page_bytes_total",
+        kind: "counter",
+        help: "Bytes written to datafiles and their indexes.",
+        value: |shard| shard.disk.page_bytes.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_disk_journal_bytes_total",
+        kind: "counter",
+        help: "Bytes written to the journal.",
+        value: |shard| shard.disk.journal_bytes.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_disk_journal_segments",
+        kind: "gauge",
+        help: "Segments of the journal on disk.",
+        value: |shard| shard.disk.journal_segments.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_disk_rows_rewritten_total",
+        kind: "counter",
+        help: "Rows of slow groups that were journalled again.",
+        value: |shard| shard.disk.rows_rewritten.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_disk_waiting_bytes",
+        kind: "gauge",
+        help: "Bytes of pages that wait to be written.",
+        value: |shard| shard.disk.bytes_waiting.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_disk_samples_lost_total",
+        kind: "counter",
+        help: "Samples dropped because the disk did not take them for too long.",
+        value: |shard| shard.disk.samples_lost.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_disk_errors_total",
+        kind: "counter",
+        help: "Operations of the disk that failed.",
+        value: |shard| shard.disk.errors.load(Relaxed),
     },
     Figure {
         name: "mainstem_shard_ping_microseconds",

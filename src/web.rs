@@ -26,6 +26,8 @@ mod localhost;
 
 mod request;
 
+mod storage;
+
 mod stream_info;
 
 mod v1;
@@ -37,6 +39,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use dbengine::{GroupId, GroupKey, GroupSnapshot, TimeRange};
 use flate2::Compression;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -44,17 +47,18 @@ use hyper::body::{Bytes, Incoming};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use crate::catalog::HostSnapshot;
+use crate::catalog::{Chart, HostSnapshot};
 use crate::config::{Config, Rights};
 use crate::dashboard;
 use crate::query::Workspace;
 use crate::runtime::clock::Clock;
-use crate::shard::message::{Message, Question};
+use crate::shard::message::{GroupState, Message, Question};
 use crate::shard::placement::ShardId;
 use crate::telemetry::Telemetry;
 use answer::{Answer, HTML, TEXT, escape_html};
 use directory::Directory;
 use request::Target;
+pub use storage::Storage;
 
 /// How long a shard may take to answer before the client is told to come back.
 const SHARD_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
@@ -66,6 +70,7 @@ pub struct Api {
     config: Arc<Config>,
     directory: Directory,
     shards: Vec<mpsc::Sender<Message>>,
+    storage: RefCell<Storage>,
     telemetry: Arc<Telemetry>,
     clock: Clock,
     scrapes: RefCell<allmetrics::Scrapes>,
@@ -88,6 +93,7 @@ impl Api {
         config: Arc<Config>,
         machine_guid: Uuid,
         shards: Vec<mpsc::Sender<Message>>,
+        storage: Storage,
         telemetry: Arc<Telemetry>,
         clock: Clock,
     ) -> Self {
@@ -96,6 +102,7 @@ impl Api {
             config,
             directory: Directory::new(localhost),
             shards,
+            storage: RefCell::new(storage),
             telemetry,
             clock,
             scrapes: RefCell::default(),
@@ -231,6 +238,37 @@ impl Api {
                 Answer::error(StatusCode::NOT_FOUND, format!("Unsupported v1 API command: {command}"))
             }
         }
+    }
+
+    /// Oldest and newest row of each chart, wherever its rows are; `None` when their shard does not answer in time.
+    async fn spans(&self, shard: ShardId, charts: &[&Chart]) -> Option<Vec<Option<TimeRange>>> {
+        let groups = charts.iter().map(|chart| chart.group).collect();
+        let mut spans = self.ask(shard, |answer| Question::Spans { groups, answer }).await?;
+        let storage = self.storage.borrow();
+        for (chart, span) in charts.iter().zip(&mut spans) {
+            *span = storage.span(GroupKey(chart.key), *span);
+        }
+        Some(spans)
+    }
+
+    /// The same, and the newest row of each.
+    async fn states(&self, shard: ShardId, charts: &[&Chart]) -> Option<Vec<GroupState>> {
+        let groups = charts.iter().map(|chart| chart.group).collect();
+        let mut states = self.ask(shard, |answer| Question::States { groups, answer }).await?;
+        let storage = self.storage.borrow();
+        for (chart, state) in charts.iter().zip(&mut states) {
+            state.span = storage.span(GroupKey(chart.key), state.span);
+        }
+        Some(states)
+    }
+
+    /// The rows of each group in a window, from memory and from disk.
+    async fn rows(&self, shard: ShardId, groups: Vec<GroupId>, window: TimeRange) -> Option<Vec<GroupSnapshot>> {
+        let mut snapshots = self.ask(shard, |answer| Question::Rows { groups, window, answer }).await?;
+        for snapshot in &mut snapshots {
+            self.storage.borrow_mut().complete(snapshot);
+        }
+        Some(snapshots)
     }
 
     /// Asks a shard; `None` when it does not answer in time.

@@ -31,7 +31,7 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> EngineOptions {
-        EngineOptions { page_rows: 128 }
+        EngineOptions { page_rows: 256 }
     }
 }
 

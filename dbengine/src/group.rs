@@ -164,7 +164,6 @@ impl Group {
             return;
         }
         let page = sealer.encoder.encode(&self.hot.block());
-        sealer.totals.add(&page);
         past.rows += page.rows() as u64;
         past.pages.push_back(page.clone());
         match past.keep {
@@ -174,6 +173,7 @@ impl Group {
                 store.datafiles.add(id, past.key, page);
             }
             Keep::Rows(least) => {
+                sealer.totals.add(&page);
                 while let Some(oldest) = past.pages.front() {
                     let others = past.rows - oldest.rows() as u64;
                     if others < u64::from(least) {
@@ -202,6 +202,9 @@ impl Group {
 
     /// Takes the pages out of the totals; the group is about to be dropped.
     pub(crate) fn forget(&self, totals: &mut SealedTotals) {
+        if self.is_for_disk() {
+            return;
+        }
         self.past.pages.iter().for_each(|page| totals.remove(page));
     }
 

@@ -62,6 +62,8 @@ mod directory;
 
 mod recovery;
 
+mod retention;
+
 #[cfg(feature = "simulation")]
 pub mod simulated_disk;
 
@@ -78,6 +80,7 @@ pub use key::{GroupKey, WriterId};
 pub use page::{Encoding, Page, PageError};
 pub use prefetch::{prefetch, prefetch_slice};
 pub use recovery::{Finding, Recovered, RecoveryError, inspect, recover};
+pub use retention::{Retention, expired};
 pub use sample::{Row, SampleFlags, Samples};
 pub use snapshot::GroupSnapshot;
 pub use statistics::{EncodingTotals, SealedTotals, Statistics};

@@ -1,6 +1,7 @@
 //! mainstem.toml: what Netdata has no word for. One table of the options, and what a file makes of them.
 
 use std::path::Path;
+use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
@@ -30,6 +31,25 @@ pub struct Limits {
     pub pending_bytes_per_child: usize,
 }
 
+/// What a commit of the database outlives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// A loss of power: it has reached the device.
+    Power,
+    /// The end of the process: the system has it.
+    Process,
+}
+
+/// How the database uses the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    pub durability: Durability,
+    /// A crash loses so much at most.
+    pub commit_interval: Duration,
+    /// Bytes of pages that may wait in memory for a disk that does not take them.
+    pub waiting_bytes: usize,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LogFormat {
@@ -41,6 +61,7 @@ pub enum LogFormat {
 pub(crate) struct MainstemToml {
     pub runtime: Runtime,
     pub limits: Limits,
+    pub storage: Storage,
     pub log_format: LogFormat,
 }
 
@@ -68,6 +89,9 @@ static TABLE: &[Known] = &[
     known("limits", "slots", "200000", 1, 10_000_000),
     known("limits", "hosts", "100000", 1, 10_000_000),
     known("limits", "pending_bytes_per_child", "4194304", 65_536, 1 << 30),
+    known("storage", "durability", "\"power\"", 0, 0),
+    known("storage", "commit_interval_ms", "1000", 100, 60_000),
+    known("storage", "waiting_bytes", "268435456", 1 << 20, 1 << 40),
     known("logs", "format", "\"text\"", 0, 0),
 ];
 
@@ -96,7 +120,15 @@ pub(crate) fn read(text: &str, file: &Path, cores: usize, findings: &mut Finding
             hosts: keys.number("limits", "hosts", 0),
             pending_bytes_per_child: keys.number("limits", "pending_bytes_per_child", 0),
         },
-        log_format: keys.log_format(),
+        storage: Storage {
+            durability: keys.word(
+                ("storage", "durability"),
+                [("power", Durability::Power), ("process", Durability::Process)],
+            ),
+            commit_interval: Duration::from_millis(keys.number("storage", "commit_interval_ms", 0) as u64),
+            waiting_bytes: keys.number("storage", "waiting_bytes", 0),
+        },
+        log_format: keys.word(("logs", "format"), [("text", LogFormat::Text), ("json", LogFormat::Json)]),
     }
 }
 
@@ -197,23 +229,23 @@ impl<'a> Keys<'a> {
         default
     }
 
-    fn log_format(&mut self) -> LogFormat {
-        let known = row("logs", "format");
+    /// One of two words, the first of which is the default.
+    fn word<T: Copy>(&mut self, (table, key): (&'static str, &'static str), words: [(&str, T); 2]) -> T {
+        let known = row(table, key);
+        let [(default, first), _] = words;
         let Some(written) = self.get(known.table, known.key) else {
             self.record(known, known.default.to_owned(), Origin::Default);
-            return LogFormat::Text;
+            return first;
         };
-        let format = match written.value {
-            DeValue::String(word) if word == "text" => LogFormat::Text,
-            DeValue::String(word) if word == "json" => LogFormat::Json,
-            _ => {
-                let message = format!("`[logs] format` is \"text\" or \"json\", not {}", written.text);
-                self.say(Severity::Error, written.line, message);
-                return LogFormat::Text;
-            }
+        let found = words.into_iter().find(|(word, _)| matches!(written.value, DeValue::String(text) if text == word));
+        let Some((_, value)) = found else {
+            let message =
+                format!("`[{table}] {key}` is \"{default}\" or \"{}\", not {}", words[1].0, written.text);
+            self.say(Severity::Error, written.line, message);
+            return first;
         };
         self.record_written(known, &written);
-        format
+        value
     }
 
     fn get(&self, table: &str, key: &str) -> Option<Written<'a>> {

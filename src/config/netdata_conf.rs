@@ -6,6 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dbengine::Retention;
+
 use super::access::{AccessLists, access_list};
 use super::bind;
 use super::diagnostic::Severity;
@@ -14,10 +16,12 @@ use super::nearest::suggestion;
 use super::options::{Findings, Known, Options, Origin, Unused};
 use super::simple_pattern::SimplePattern;
 use super::value::{self, Reading};
-use super::{Database, Directories, Health, LogTarget, MemoryMode, Replication, Tls, Web};
+use super::{Database, Directories, Health, LogTarget, MemoryMode, Replication, Tier, Tls, Web};
 
 /// Rows that a dimension keeps at least.
 const RETENTION_MIN: i64 = 5;
+const MIB: u64 = 1 << 20;
+const DAY: Duration = Duration::from_secs(86_400);
 /// At least a row a day.
 const UPDATE_EVERY_MAX: i64 = 86_400;
 
@@ -54,6 +58,27 @@ static TABLE: &[Known] = &[
         &[("global", "cleanup obsolete charts after seconds")], "3600"),
     known("db", &["cleanup orphan hosts after", "cleanup orphan hosts after secs"],
         &[("global", "cleanup orphan hosts after seconds")], "3600"),
+    known("db", &["storage tiers"], &[], "3"),
+    known("db", &["dbengine tier 0 retention size", "dbengine tier 0 disk space MB", "dbengine tier 0 multihost disk space MB", "dbengine multihost disk space"],
+        &[("global", "dbengine multihost disk space")], "1GiB"),
+    known("db", &["dbengine tier 0 retention time", "dbengine tier 0 retention days"], &[], "14d"),
+    known("db", &["dbengine tier 1 retention size", "dbengine tier 1 disk space MB", "dbengine tier 1 multihost disk space MB"],
+        &[], "1GiB"),
+    known("db", &["dbengine tier 1 retention time", "dbengine tier 1 retention days"], &[], "90d"),
+    known("db", &["dbengine tier 1 update every iterations"], &[], "60"),
+    known("db", &["dbengine tier 2 retention size", "dbengine tier 2 disk space MB", "dbengine tier 2 multihost disk space MB"],
+        &[], "1GiB"),
+    known("db", &["dbengine tier 2 retention time", "dbengine tier 2 retention days"], &[], "2y"),
+    known("db", &["dbengine tier 2 update every iterations"], &[], "60"),
+    known("db", &["dbengine tier 3 retention size", "dbengine tier 3 disk space MB", "dbengine tier 3 multihost disk space MB"],
+        &[], "1GiB"),
+    known("db", &["dbengine tier 3 retention time", "dbengine tier 3 retention days"], &[], "2y"),
+    known("db", &["dbengine tier 3 update every iterations"], &[], "60"),
+    known("db", &["dbengine tier 4 retention size", "dbengine tier 4 disk space MB", "dbengine tier 4 multihost disk space MB"],
+        &[], "1GiB"),
+    known("db", &["dbengine tier 4 retention time", "dbengine tier 4 retention days"], &[], "2y"),
+    known("db", &["dbengine tier 4 update every iterations"], &[], "60"),
+    known("db", &["dbengine page cache size", "dbengine page cache size MB"], &[("global", "page cache size")], "32MiB"),
     known("db", &["enable replication"], &[], "yes"),
     known("db", &["replication period", "seconds to replicate"], &[], "86400"),
     known("db", &["replication step", "seconds per replication step"], &[], "600"),
@@ -97,7 +122,7 @@ static UNUSED: &[Unused] = &[
         "glibc arena max for plugins", "glibc arena max for netdata", "enable metric correlations",
         "metric correlations method", "is ephemeral node", "has unstable connection", "cpu cores",
         "enable zero metrics", "memory deduplication (ksm)", "delete obsolete charts files",
-        "delete orphan hosts files", "page cache size", "dbengine disk space", "dbengine multihost disk space",
+        "delete orphan hosts files", "dbengine disk space",
         "dbengine page fetch timeout", "dbengine page fetch retries", "dbengine extent pages", "home directory",
         "lock directory", "plugins directory", "debug log", "facility log", "debug flags",
         "errors flood protection period", "errors to trigger flood protection", "TZ environment variable",
@@ -108,17 +133,15 @@ static UNUSED: &[Unused] = &[
         "home", "lock", "plugins", "health config", "stock health config", "cloud.d",
     ] },
     Unused { section: "db", names: &[
-        "dbengine page cache size MB", "dbengine page cache size", "dbengine disk space MB",
+        "dbengine disk space MB",
         "dbengine multihost disk space MB", "dbengine page cache with malloc", "dbengine pages per extent",
         "dbengine page fetch timeout secs", "dbengine page fetch retries",
         "dbengine page descriptors in file mapped memory", "dbengine extent cache size",
         "dbengine enable journal integrity check", "dbengine page type", "dbengine use direct io",
         "dbengine use all ram for caches", "dbengine out of memory protection",
-        "dbengine journal v2 unmount time", "memory deduplication (ksm)", "storage tiers",
+        "dbengine journal v2 unmount time", "memory deduplication (ksm)",
         "dbengine tier # page cache size MB", "dbengine tier # page cache size",
-        "dbengine tier # multihost disk space MB", "dbengine tier # disk space MB",
-        "dbengine tier # retention size", "dbengine tier # retention time", "dbengine tier # retention days",
-        "dbengine tier # update every iterations", "dbengine tier # backfill", "dbengine tier backfill",
+        "dbengine tier # backfill", "dbengine tier backfill",
         "dbengine tier # update every", "replication threads", "replication prefetch",
         "delete obsolete charts files", "delete orphan hosts files", "enable zero metrics",
         "cleanup ephemeral hosts after", "cleanup ephemeral hosts after secs", "extreme cardinality protection",
@@ -293,7 +316,55 @@ fn database(options: &mut Options<'_>) -> Database {
             period: options.read("db", "replication period", seconds_or_zero),
             step: options.read("db", "replication step", replication_step),
         },
+        tiers: tiers(options),
+        page_cache_bytes: options
+            .read("db", "dbengine page cache size", |text| value::size(text, MIB))
+            .unwrap_or(u64::MAX),
     }
+}
+
+/// The tiers of the dbengine. Bare numbers are MiB and days, as in all of these keys' history.
+fn tiers(options: &mut Options<'_>) -> Vec<Tier> {
+    const SIZES: [&str; 5] = [
+        "dbengine tier 0 retention size",
+        "dbengine tier 1 retention size",
+        "dbengine tier 2 retention size",
+        "dbengine tier 3 retention size",
+        "dbengine tier 4 retention size",
+    ];
+    const TIMES: [&str; 5] = [
+        "dbengine tier 0 retention time",
+        "dbengine tier 1 retention time",
+        "dbengine tier 2 retention time",
+        "dbengine tier 3 retention time",
+        "dbengine tier 4 retention time",
+    ];
+    const FACTORS: [&str; 5] = [
+        "",
+        "dbengine tier 1 update every iterations",
+        "dbengine tier 2 update every iterations",
+        "dbengine tier 3 update every iterations",
+        "dbengine tier 4 update every iterations",
+    ];
+    let count = options.read("db", "storage tiers", |text| count(text, 1, 5)) as usize;
+    let tiers = (0..5).map(|tier| {
+        let bytes = options.read("db", SIZES[tier], |text| {
+            value::size(text, MIB).map(|size| size.filter(|bytes| *bytes > 0))
+        });
+        let time = options.read("db", TIMES[tier], |text| {
+            value::duration(text, DAY).map(|time| time.filter(|time| !time.is_zero()))
+        });
+        let factor = if tier == 0 {
+            1
+        } else {
+            options.read("db", FACTORS[tier], |text| self::count(text, 2, 255))
+        };
+        let seconds = time.map(|time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
+        Tier { factor, retention: Retention { bytes, seconds } }
+    });
+    // All are read, so that none of their keys counts as unknown.
+    let all: Vec<Tier> = tiers.collect();
+    all.into_iter().take(count).collect()
 }
 
 fn web(options: &mut Options<'_>, base: &Path) -> Web {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use dbengine::{Engine, GroupId, Keep, UnixSeconds, prefetch};
+use dbengine::{Engine, GroupId, GroupKey, Keep, UnixSeconds, prefetch};
 
 use super::DisconnectReason;
 use super::ids::{Expected, Ids, Record};
@@ -144,16 +144,22 @@ impl Mirror {
 
     /// A host that the store remembers, and its charts with empty groups of their keys. `charts` are in the order of their
     /// definition.
-    pub fn restore(host: HostRecord, charts: Vec<ChartRecord>, keep: Keep, engine: &mut Engine) -> Self {
+    pub fn restore(
+        host: HostRecord,
+        charts: Vec<(ChartRecord, UnixSeconds)>,
+        keep: Keep,
+        engine: &mut Engine,
+    ) -> Self {
         let HostRecord { info, seen } = host;
         let state = HostState::Disconnected {
             since: UnixSeconds(seen),
             reason: "not connected since the parent was started".into(),
         };
         let mut mirror = Self { unsaved: false, ..Self::new(info, state, keep) };
-        for mut chart in charts {
+        for (mut chart, newest) in charts {
             chart.update_every = chart.update_every.clamp(1, LONGEST_UPDATE_EVERY);
             let group = mirror.create_group(engine, chart.key, chart.update_every, chart.dimensions.len());
+            engine.resume_after(group, newest);
             let ordinal = chart.ordinal;
             let index = mirror.add_chart(chart.into_chart(group), ordinal);
             let Chart { id, name, .. } = &*mirror.charts[index.index()].chart;
@@ -185,7 +191,7 @@ impl Mirror {
         /// What a Netdata parent with a dbengine uses: the points of one of its pages.
         const SHORTEST_ROWS: i64 = 1024;
         let rows = match self.keep {
-            Keep::Nothing => SHORTEST_ROWS,
+            Keep::Nothing | Keep::OnDisk => SHORTEST_ROWS,
             Keep::Rows(rows) => i64::from(rows).max(5),
         };
         rows * i64::from(self.charts[chart.index()].update_every) * 1_000_000
@@ -471,8 +477,8 @@ impl Mirror {
     }
 
     /// A group for the samples that are known on disk by this key.
-    fn create_group(&self, engine: &mut Engine, _key: u128, step: u32, columns: usize) -> GroupId {
-        engine.create_group(step, columns, self.keep)
+    fn create_group(&self, engine: &mut Engine, key: u128, step: u32, columns: usize) -> GroupId {
+        engine.create_group(GroupKey(key), step, columns, self.keep)
     }
 
     /// Gives a chart a name that no other chart has: `_1`, `_2` and so on is appended where needed.

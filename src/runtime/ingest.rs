@@ -12,20 +12,24 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use dbengine::StoreOptions;
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::catalog::CatalogSender;
 use super::clock::Clock;
+use super::files::Files;
+use super::keeper::Sealed;
 use super::sockets::{Sockets, Turn};
 use crate::catalog::HostSnapshot;
 use crate::config::Limits;
-use crate::shard::Shard;
+use crate::shard::{CommitEvery, Shard};
 use crate::shard::event::{Action, ConnectionId, Event};
 use crate::shard::message::{Arrival, Message};
 use crate::shard::placement::ShardId;
@@ -50,6 +54,19 @@ const MESSAGES_A_TURN: usize = 256;
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 const REPORT_STORAGE_EVERY: Duration = Duration::from_secs(10);
 
+/// A shard that was told to stop waits so long for its disk; the journal has what is not written by then.
+const STOP_WITHIN: Duration = Duration::from_secs(4);
+
+/// What a shard needs to write its part of the database.
+#[derive(Debug)]
+pub(super) struct ShardStore {
+    pub(super) options: StoreOptions,
+    pub(super) commit_every: CommitEvery,
+    pub(super) root: PathBuf,
+    /// Files that readers are to open.
+    pub(super) sealed: std::sync::mpsc::Sender<Sealed>,
+}
+
 /// What a shard's executor is made of.
 #[derive(Debug)]
 pub(super) struct Ingest {
@@ -60,6 +77,7 @@ pub(super) struct Ingest {
     pub(super) inbox: mpsc::Receiver<Message>,
     pub(super) readers: mpsc::Sender<Arc<HostSnapshot>>,
     pub(super) catalog: CatalogSender,
+    pub(super) store: Option<ShardStore>,
     /// A message on any of them wakes the executor, whatever state its main task is in.
     pub(super) nudges: Vec<mpsc::Receiver<()>>,
     pub(super) io_memory: usize,
@@ -114,6 +132,7 @@ struct Executor {
     inbox: mpsc::Receiver<Message>,
     readers: mpsc::Sender<Arc<HostSnapshot>>,
     catalog: CatalogSender,
+    disk: Option<(Files, std::sync::mpsc::Sender<Sealed>)>,
     /// Newest state of hosts that the readers' channel had no room for: at most one a host.
     unpublished: HashMap<Uuid, Arc<HostSnapshot>>,
     telemetry: Arc<Telemetry>,
@@ -127,9 +146,15 @@ struct Executor {
 
 impl Executor {
     fn new(ingest: Ingest, sockets: Sockets) -> Self {
+        let (mut disk, mut store) = (None, None);
+        if let Some(ShardStore { options, commit_every, root, sealed }) = ingest.store {
+            disk = Some((Files::new(root), sealed));
+            store = Some((options, commit_every));
+        }
         Self {
             id: ingest.id,
-            shard: Shard::new(ingest.id, ingest.limits, Arc::clone(&ingest.telemetry)),
+            shard: Shard::new(ingest.id, ingest.limits, Arc::clone(&ingest.telemetry), store),
+            disk,
             sockets,
             clock: ingest.clock,
             inbox: ingest.inbox,
@@ -160,6 +185,7 @@ impl Executor {
             if let Some(until) = self.catalog.news() {
                 self.shard.apply(now_us, Event::CatalogStored { until }, &mut self.actions);
             }
+            self.hear_of_disk(now_us);
             self.shard.settle(now_us, &mut self.actions);
             if self.stopping {
                 self.shard.stop(now_us, &mut self.actions);
@@ -169,6 +195,8 @@ impl Executor {
             self.report(turn);
             if self.stopping {
                 self.catalog.finish();
+                self.finish_disk().await;
+                self.report(turn);
                 return;
             }
             if turn.more || messages == MESSAGES_A_TURN {
@@ -176,6 +204,38 @@ impl Executor {
             } else {
                 self.sleep(turn).await;
             }
+        }
+    }
+
+    fn hear_of_disk(&mut self, now_us: i64) {
+        let Some((files, _)) = &self.disk else { return };
+        for done in files.take_done() {
+            self.shard.apply(now_us, Event::DiskDone(done), &mut self.actions);
+        }
+    }
+
+    /// Writes what the stopped shard still has.
+    async fn finish_disk(&mut self) {
+        let begun = Instant::now();
+        loop {
+            let now_us = self.clock.now_us();
+            self.hear_of_disk(now_us);
+            if let Some(until) = self.catalog.news() {
+                self.shard.apply(now_us, Event::CatalogStored { until }, &mut self.actions);
+            }
+            let stopped = self.shard.is_stopped(&mut self.actions);
+            self.carry_out();
+            if stopped {
+                return;
+            }
+            if begun.elapsed() > STOP_WITHIN {
+                tracing::warn!(
+                    shard = self.id.0,
+                    "the disk is too slow to write all pages now; the journal has the rest for the next start"
+                );
+                return;
+            }
+            glommio::timer::sleep(Duration::from_millis(2)).await;
         }
     }
 
@@ -221,6 +281,9 @@ impl Executor {
             Message::Asked(question) => self.shard.apply(now_us, Event::Asked(question), &mut self.actions),
             Message::Restored { host, charts } => {
                 self.shard.apply(now_us, Event::Restored { host, charts }, &mut self.actions);
+            }
+            Message::Published(file) => {
+                self.shard.apply(now_us, Event::Published(file), &mut self.actions);
             }
             Message::Ping { answer } => {
                 // The watchdog may have given up waiting.
@@ -270,6 +333,17 @@ impl Executor {
                         self.unpublished.insert(snapshot.info.machine_guid, snapshot);
                     }
                     Action::Store { until, changes } => self.catalog.send(until, changes),
+                    Action::Disk(op) => {
+                        if let Some((files, _)) = &self.disk {
+                            files.carry_out(op);
+                        }
+                    }
+                    Action::Seal(file) => {
+                        if let Some((_, sealed)) = &self.disk {
+                            // The keeper outlives the shards.
+                            let _ = sealed.send(Sealed { shard: self.id, file });
+                        }
+                    }
                 }
             }
         }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use dbengine::{DiskDone, DiskOp, FileId, UnixSeconds};
+
 use super::message::{Arrival, Question};
 use crate::catalog::{CatalogChange, ChartRecord, HostRecord, HostSnapshot};
 use crate::receiver::DisconnectReason;
@@ -36,10 +38,15 @@ pub enum Event<'a> {
     Ended { connection: ConnectionId, reason: DisconnectReason },
     /// Somebody wants to know something.
     Asked(Question),
-    /// The store remembers this host; before its child arrives.
-    Restored { host: Box<HostRecord>, charts: Vec<ChartRecord> },
+    /// The store remembers this host; before its child arrives. With each chart the time of its newest row on disk, 0 for
+    /// none.
+    Restored { host: Box<HostRecord>, charts: Vec<(ChartRecord, UnixSeconds)> },
     /// The store has all changes of the catalog up to this one on disk.
     CatalogStored { until: u64 },
+    /// An operation that the engine asked for has ended.
+    DiskDone(DiskDone),
+    /// Readers know this datafile.
+    Published(FileId),
 }
 
 /// All that a shard can ask for.
@@ -54,4 +61,8 @@ pub enum Action {
     /// The store is to make these changes, after those that it got before. Changes are counted: the last of these is
     /// number `until`.
     Store { until: u64, changes: Vec<CatalogChange> },
+    /// The engine asks for this.
+    Disk(DiskOp),
+    /// Readers are to open this datafile; then the shard wants to hear of it.
+    Seal(FileId),
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use dbengine::{GroupId, GroupSnapshot, TimeRange};
+use dbengine::{FileId, GroupId, GroupSnapshot, TimeRange, UnixSeconds};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -70,8 +70,11 @@ pub enum Message {
     /// A host that the store remembers, and its charts.
     Restored {
         host: Box<HostRecord>,
-        charts: Vec<ChartRecord>,
+        /// With the time of the newest row on disk, 0 for none.
+        charts: Vec<(ChartRecord, UnixSeconds)>,
     },
+    /// Readers know this datafile.
+    Published(FileId),
     /// The watchdog wants to know whether the shard turns.
     Ping {
         answer: oneshot::Sender<()>,

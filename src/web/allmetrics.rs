@@ -246,7 +246,7 @@ impl<'a> Scrape<'a> {
         let last = windows.iter().map(|window| window.last).max()?;
         let groups = charts.iter().map(|chart| chart.group).collect();
         let range = TimeRange { first, last };
-        let rows = api.ask(host.shard, |answer| Question::Rows { groups, window: range, answer }).await?;
+        let rows = api.rows(host.shard, groups, range).await?;
         let mut samples = Samples::default();
         for ((chart, window), snapshot) in charts.iter().zip(windows).zip(&rows) {
             for (column, dimension) in chart.dimensions.iter().enumerate() {

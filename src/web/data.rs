@@ -10,10 +10,9 @@ use super::Api;
 use super::answer::Answer;
 use super::format::{self, Presentation};
 use super::request::Target;
-use crate::catalog::HostSnapshot;
+use crate::catalog::{Chart, HostSnapshot};
 use crate::query::{Parameters, Plan, Progress, QueriedChart, QueryError};
 use crate::runtime::breathe;
-use crate::shard::message::Question;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Decoding goes on so long before other requests have their turn.
@@ -30,10 +29,8 @@ pub(super) async fn answer(api: &Api, host: &HostSnapshot, target: &Target) -> A
         Ok(charts) => charts,
         Err(error) => return refusal(error),
     };
-    let groups = charts.iter().map(|chart| chart.group).collect();
-    let Some(states) = api.ask(host.shard, |answer| Question::States { groups, answer }).await else {
-        return Answer::overloaded();
-    };
+    let named: Vec<&Chart> = charts.iter().map(|chart| &**chart).collect();
+    let Some(states) = api.states(host.shard, &named).await else { return Answer::overloaded() };
     let newest = states.iter().filter_map(|state| state.span).map(|span| span.last.0).max();
     let queried = charts
         .into_iter()
@@ -53,10 +50,7 @@ pub(super) async fn answer(api: &Api, host: &HostSnapshot, target: &Target) -> A
         Err(error) => return refusal(error),
     };
     let (groups, window, timeout_ms) = (plan.groups().collect(), plan.window(), plan.timeout_ms());
-    let Some(snapshots) = api.ask(host.shard, |answer| Question::Rows { groups, window, answer }).await
-    else {
-        return Answer::overloaded();
-    };
+    let Some(snapshots) = api.rows(host.shard, groups, window).await else { return Answer::overloaded() };
     let mut execution = plan.execution(snapshots);
     let mut turn = Instant::now();
     let points = loop {

@@ -15,8 +15,7 @@ use uuid::Uuid;
 use super::answer::Answer;
 use super::request::Target;
 use super::{Api, v1};
-use crate::catalog::HostState;
-use crate::shard::message::Question;
+use crate::catalog::{Chart, HostState};
 
 /// Samples older than this are not live.
 const LIVE_WITHIN_S: i64 = 60;
@@ -48,11 +47,11 @@ pub(super) async fn answer(api: &Api, target: &Target) -> Answer {
     let asked = target.parameter("machine_guid").and_then(|guid| Uuid::try_parse(guid).ok());
     let host = match asked.and_then(|guid| api.directory.by_guid(&guid)) {
         Some(host) => {
-            let groups = host.charts.iter().map(|chart| chart.group).collect();
+            let charts: Vec<&Chart> = host.charts.iter().map(|chart| &**chart).collect();
             let spans = if matches!(host.state, HostState::Localhost) {
                 Some(Vec::new())
             } else {
-                api.ask(host.shard, |answer| Question::Spans { groups, answer }).await
+                api.spans(host.shard, &charts).await
             };
             // Without an answer in time the host counts as unknown here: still a parent to connect to.
             spans.map(|spans| {

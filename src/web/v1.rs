@@ -11,7 +11,6 @@ use super::answer::{Answer, escape_html};
 use super::request::Target;
 use crate::catalog::{Chart, HostSnapshot};
 use crate::config::MemoryMode;
-use crate::shard::message::Question;
 use crate::wire::command::ChartType;
 
 /// A JSON object whose members are computed as they are written.
@@ -302,8 +301,7 @@ struct Charts<'a, Objects: Serialize, Hosts: Serialize> {
 pub(super) async fn charts(api: &Api, host: &HostSnapshot) -> Answer {
     let visible: Vec<&Chart> =
         host.charts.iter().map(|chart| &**chart).filter(|chart| chart.is_visible()).collect();
-    let groups = visible.iter().map(|chart| chart.group).collect();
-    let spans = api.ask(host.shard, |answer| Question::Spans { groups, answer }).await;
+    let spans = api.spans(host.shard, &visible).await;
     let Some(spans) = spans else { return Answer::overloaded() };
     let hosts = api.directory.hosts();
     let dimensions = |chart: &Chart| chart.dimensions.iter().filter(|dimension| !dimension.hidden).count();
@@ -337,8 +335,7 @@ pub(super) async fn chart(api: &Api, host: &HostSnapshot, target: &Target) -> An
     let Some(chart) = host.chart(name) else {
         return Answer::error(StatusCode::NOT_FOUND, format!("Chart is not found: {}", escape_html(name)));
     };
-    let groups = vec![chart.group];
-    match api.ask(host.shard, |answer| Question::Spans { groups, answer }).await {
+    match api.spans(host.shard, &[chart]).await {
         Some(spans) => Answer::json(&chart_object(chart, spans.into_iter().next().flatten())),
         None => Answer::overloaded(),
     }
