@@ -1,4 +1,5 @@
-//! mainstem-bench: whole parents under the same simulated load, one after the other on the same machine.
+//! mainstem-bench: whole parents under the same simulated load, one after the other on the same machine; and the
+//! catalog's store by itself.
 //!
 //! ```text
 //! Workload --> for each round, each Contender: start, load by mainstem-child's Fleet in this process, warm up,
@@ -12,6 +13,8 @@
 //!
 //! A page of Netdata's first tier takes 17 minutes to fill at a sample a second: in a short run nothing is compressed or
 //! written of the samples, and its figures are without that work.
+
+mod catalog;
 
 mod contender;
 
@@ -32,6 +35,7 @@ use mainstem_child::Load;
 use mainstem_child::load::{Compression, Protocol};
 use tokio::signal::unix::{SignalKind, signal};
 
+use catalog::Catalog;
 use contender::Contender;
 use results::{Machine, Results, Rounds, today};
 use workload::Workload;
@@ -48,6 +52,8 @@ struct Arguments {
 enum Command {
     /// mainstem and Netdata, one after the other: processor time, memory and disk for the same samples.
     Compare(Compare),
+    /// The catalog's store by itself: first write, one change, start.
+    Catalog(Catalog),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -144,8 +150,11 @@ impl Compare {
 }
 
 fn main() -> ExitCode {
-    let Arguments { command: Command::Compare(arguments) } = Arguments::parse();
-    match run(&arguments) {
+    let outcome = match Arguments::parse().command {
+        Command::Compare(arguments) => run(&arguments),
+        Command::Catalog(catalog) => catalog.run().map(|()| ExitCode::SUCCESS),
+    };
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("mainstem-bench: {error:#}");

@@ -248,8 +248,10 @@ fn failed(path: &Path, cause: redb::Error) -> StoreError {
     match cause {
         redb::Error::DatabaseAlreadyOpen => StoreError::InUse { path },
         redb::Error::Corrupted(cause) => StoreError::Damaged { path, cause },
-        // What redb says of a file that is none of its own.
-        redb::Error::Io(cause) if cause.kind() == ErrorKind::InvalidData => {
+        // What redb says of a file that is none of its own, or is cut.
+        redb::Error::Io(cause)
+            if matches!(cause.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
+        {
             StoreError::Damaged { path, cause: cause.to_string() }
         }
         cause => StoreError::Database { path, cause },
