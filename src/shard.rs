@@ -40,10 +40,10 @@ const IDLE_AFTER_US: i64 = 600_000_000;
 /// When a child is told to come back that there was no room for.
 const HOSTS_FULL_RETRY_S: u64 = 60;
 const IDLE_CHECK_EVERY_US: i64 = 1_000_000;
-/// Changes of the catalog that one turn hands out: 1 to 2 ms of copying, however many children define their charts.
-const CHANGES_A_TURN: usize = 1024;
+/// Changes of the catalog that one turn hands out: some milliseconds of copying, however many children define their charts.
+const CHANGES_A_TURN: usize = 4096;
 /// Changes that may be on their way to the store, about 1 KB each. The rest waits as a mark at its chart.
-const CHANGES_UNDER_WAY: u64 = 32 * CHANGES_A_TURN as u64;
+const CHANGES_UNDER_WAY: u64 = 8 * CHANGES_A_TURN as u64;
 /// How often the store learns that connected hosts are still there, for the day when the parent ends without a word.
 const SEEN_EVERY_US: i64 = 600_000_000;
 

@@ -15,8 +15,12 @@ pub(crate) const V2: u32 = V1 + 16384;
 
 /// The request of a child.
 pub(crate) fn request(parent: &TestParent, hostname: &str, machine_guid: Uuid, ver: u32) -> StreamRequest {
+    request_with(&parent.key, hostname, machine_guid, ver)
+}
+
+fn request_with(key: &str, hostname: &str, machine_guid: Uuid, ver: u32) -> StreamRequest {
     StreamRequest {
-        key: parent.key.clone(),
+        key: key.into(),
         hostname: hostname.into(),
         registry_hostname: hostname.into(),
         machine_guid: machine_guid.to_string(),
@@ -46,7 +50,11 @@ pub(crate) struct Child {
 
 impl Child {
     pub(crate) fn connect(parent: &TestParent, hostname: &str, ver: u32) -> Self {
-        let (stream, prompt) = greet(parent.address, &request(parent, hostname, guid_of(hostname), ver));
+        Self::connect_to(parent.address, &parent.key, hostname, ver)
+    }
+
+    pub(crate) fn connect_to(address: SocketAddr, key: &str, hostname: &str, ver: u32) -> Self {
+        let (stream, prompt) = greet(address, &request_with(key, hostname, guid_of(hostname), ver));
         assert_eq!(prompt, format!("Hit me baby, push them over with the version={ver}"));
         Self { stream }
     }

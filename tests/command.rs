@@ -22,12 +22,12 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn utf8(path: &Path) -> &str {
+pub(crate) fn utf8(path: &Path) -> &str {
     path.to_str().expect("a path of the test's own")
 }
 
 /// A configuration directory as `init` writes it, on a free port.
-fn configuration(directory: &Path) -> SocketAddr {
+pub(crate) fn configuration(directory: &Path) -> SocketAddr {
     let output = output(&["init", utf8(directory)]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let address =
@@ -39,13 +39,13 @@ fn configuration(directory: &Path) -> SocketAddr {
 }
 
 /// A running parent; dropping it kills it.
-struct Running {
-    process: Child,
+pub(crate) struct Running {
+    pub(crate) process: Child,
     lines: std::sync::mpsc::Receiver<String>,
 }
 
 impl Running {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut process =
             mainstem(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let (sender, lines) = std::sync::mpsc::channel();
@@ -66,7 +66,7 @@ impl Running {
     }
 
     /// Waits for a line that contains `wanted`; gives back all lines up to it.
-    fn read_to(&self, wanted: &str) -> Vec<String> {
+    pub(crate) fn read_to(&self, wanted: &str) -> Vec<String> {
         let mut read = Vec::new();
         loop {
             match self.lines.recv_timeout(PATIENCE) {
@@ -80,7 +80,7 @@ impl Running {
         }
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.process.id().to_string()]).status();
         assert!(status.expect("kill runs").success());
     }

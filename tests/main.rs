@@ -15,3 +15,5 @@ mod handshake;
 mod harness;
 
 mod peer;
+
+mod restart;

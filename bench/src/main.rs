@@ -1,4 +1,5 @@
-//! mainstem-bench: whole parents under the same simulated load, one after the other on the same machine.
+//! mainstem-bench: whole parents under the same simulated load, one after the other on the same machine; and the
+//! catalog's store by itself.
 //!
 //! ```text
 //! Workload --> for each round, each Contender: start, load by mainstem-child's Fleet in this process, warm up,
@@ -12,6 +13,8 @@
 //!
 //! A page of Netdata's first tier takes 17 minutes to fill at a sample a second: in a short run nothing is compressed or
 //! written of the samples, and its figures are without that work.
+
+mod catalog;
 
 mod contender;
 
@@ -36,6 +39,7 @@ use mainstem_child::Load;
 use mainstem_child::load::{Compression, Protocol};
 use tokio::signal::unix::{SignalKind, signal};
 
+use catalog::Catalog;
 use contender::Contender;
 use results::{Machine, Results, Rounds, today};
 use workload::Workload;
@@ -54,6 +58,8 @@ enum Command {
     Compare(Compare),
     /// What samples of real children cost in pages of the storage engine, by encoding.
     Encodings(encodings::Encodings),
+    /// The catalog's store by itself: first write, one change, start.
+    Catalog(Catalog),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -153,6 +159,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Compare(arguments) => run(&arguments),
         Command::Encodings(arguments) => encodings::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Catalog(catalog) => catalog.run().map(|()| ExitCode::SUCCESS),
     };
     match outcome {
         Ok(code) => code,

@@ -2,18 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::store::record::AlgorithmCode;
+use super::store::record::DimensionRecord;
 use crate::wire::command::Algorithm;
 
-/// A dimension as its child defined it. Its place in the chart is its column in the chart's group. Part of the format of
-/// [`store::record`](super::store::record).
+/// A dimension as its child defined it. Its place in the chart is its column in the chart's group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "DimensionRecord", into = "DimensionRecord")]
 pub struct Dimension {
     /// Unique in its chart, and what data lines name; as the child sent it, but valid UTF-8.
     pub id: Box<str>,
     /// For people; the same as the id when the child gave none.
     pub name: Box<str>,
-    #[serde(with = "AlgorithmCode")]
     pub algorithm: Algorithm,
     /// Never 0.
     pub multiplier: i64,

@@ -310,7 +310,7 @@ fn a_chart_that_is_defined_anew_after_a_restart_has_a_place_and_a_key_of_its_own
     let [CatalogChange::Host(_), CatalogChange::Chart { chart, .. }] = &written[..] else {
         panic!("the host and the new chart: {written:?}")
     };
-    assert_eq!((&*chart.id, &*chart.name, chart.ordinal), ("a.one", "a.named", 2));
+    assert_eq!((&*chart.id, chart.name.as_deref(), chart.ordinal), ("a.one", Some("a.named"), 2));
     let first_time = crate::catalog::chart::group_key(&Uuid::from_u128(7), "a.one", START);
     assert_ne!(chart.key, first_time);
 }

@@ -7,7 +7,7 @@ use super::record::{self, ChartRecord, HostRecord, RecordError};
 
 /// One change. Each says all of its subject, so that applying it again changes nothing, and the last one counts.
 ///
-/// A change is also a note of the journal: its bytes are a record, as in [`record`](super::record).
+/// A change is also a note of the journal: its bytes are a record, as in [`record`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum CatalogChange {
     /// The host is new, or is known anew.

@@ -36,7 +36,8 @@ pub struct ChartRecord {
     /// What its samples are known by on disk.
     pub key: u128,
     pub id: Box<str>,
-    pub name: Box<str>,
+    /// None, if it is the id.
+    pub name: Option<Box<str>>,
     pub title: Box<str>,
     pub units: Box<str>,
     pub family: Box<str>,
@@ -62,7 +63,7 @@ impl ChartRecord {
             ordinal,
             key: chart.key,
             id: chart.id.clone(),
-            name: chart.name.clone(),
+            name: (chart.name != chart.id).then(|| chart.name.clone()),
             title: chart.title.clone(),
             units: chart.units.clone(),
             family: chart.family.clone(),
@@ -83,8 +84,8 @@ impl ChartRecord {
     /// The chart of a record, whose samples are in this group.
     pub fn into_chart(self, group: GroupId) -> Chart {
         Chart {
+            name: self.name.unwrap_or_else(|| self.id.clone()),
             id: self.id,
-            name: self.name,
             title: self.title,
             units: self.units,
             family: self.family,
@@ -106,10 +107,41 @@ impl ChartRecord {
     }
 }
 
+/// A dimension of a [`ChartRecord`].
+#[derive(Serialize, Deserialize)]
+pub(crate) struct DimensionRecord {
+    id: Box<str>,
+    /// None, if it is the id.
+    name: Option<Box<str>>,
+    #[serde(with = "AlgorithmCode")]
+    algorithm: Algorithm,
+    multiplier: i64,
+    divisor: i64,
+    hidden: bool,
+    obsolete: bool,
+    no_reset: bool,
+}
+
+impl From<Dimension> for DimensionRecord {
+    fn from(dimension: Dimension) -> Self {
+        let Dimension { id, name, algorithm, multiplier, divisor, hidden, obsolete, no_reset } = dimension;
+        let name = (name != id).then_some(name);
+        Self { id, name, algorithm, multiplier, divisor, hidden, obsolete, no_reset }
+    }
+}
+
+impl From<DimensionRecord> for Dimension {
+    fn from(record: DimensionRecord) -> Self {
+        let DimensionRecord { id, name, algorithm, multiplier, divisor, hidden, obsolete, no_reset } = record;
+        let name = name.unwrap_or_else(|| id.clone());
+        Self { id, name, algorithm, multiplier, divisor, hidden, obsolete, no_reset }
+    }
+}
+
 /// [`Algorithm`] as it is written: a number from 0, in this order.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Algorithm")]
-pub(crate) enum AlgorithmCode {
+enum AlgorithmCode {
     Absolute,
     Incremental,
     PercentageOfAbsoluteRow,

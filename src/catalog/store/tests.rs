@@ -46,7 +46,7 @@ fn chart(ordinal: u32, id: &str, dimensions: &[&str]) -> ChartRecord {
         ordinal,
         key: u128::from(ordinal) << 100,
         id: id.into(),
-        name: id.into(),
+        name: None,
         title: "t".into(),
         units: "u".into(),
         family: "f".into(),
@@ -251,4 +251,9 @@ fn a_file_that_was_changed_by_others_is_damaged_or_as_it_was_never_something_els
         }
     }
     assert!(damaged > 0);
+    for length in [1, 100, 4096, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(place.path(), &bytes[..length]).expect("written");
+        let error = CatalogStore::open(&place.path()).expect_err("cut");
+        assert!(matches!(error, StoreError::Damaged { .. }), "cut at {length}: {error}");
+    }
 }

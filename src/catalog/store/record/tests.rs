@@ -90,7 +90,7 @@ fn chart() -> impl Strategy<Value = ChartRecord> {
             ordinal: numbers.0,
             key: numbers.1,
             id: names.0,
-            name: names.1,
+            name: Some(names.1),
             title: names.2,
             units: names.3,
             family: names.4,
@@ -160,7 +160,7 @@ fn version_1_is_what_it_always_was() {
         ordinal: 3,
         key: 300,
         id: "a.b".into(),
-        name: "a.n".into(),
+        name: Some("a.n".into()),
         title: "t".into(),
         units: "u".into(),
         family: "f".into(),
@@ -174,16 +174,18 @@ fn version_1_is_what_it_always_was() {
         obsolete: false,
         store_first: true,
         labels: labels.clone(),
-        dimensions: vec![Dimension {
-            id: "d".into(),
-            name: "e".into(),
-            algorithm: Algorithm::PercentageOfIncrementalRow,
-            multiplier: 1,
-            divisor: -64,
-            hidden: false,
-            obsolete: true,
-            no_reset: false,
-        }],
+        dimensions: ["e", "d"]
+            .map(|name| Dimension {
+                id: "d".into(),
+                name: name.into(),
+                algorithm: Algorithm::PercentageOfIncrementalRow,
+                multiplier: 1,
+                divisor: -64,
+                hidden: false,
+                obsolete: true,
+                no_reset: false,
+            })
+            .into(),
     };
     let info = HostInfo {
         machine_guid: Uuid::from_u128(0x0102_0304_0506_0708_090A_0B0C_0D0E_0F10),
@@ -213,9 +215,9 @@ fn version_1_is_what_it_always_was() {
         ),
         (
             CatalogChange::Chart { host, chart },
-            b"\x01\x01\x10\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10\x03\xac\x02\x03a.b\x03a.n\
-              \x01t\x01u\x01f\x01c\x02\x01\x01\x01p\x01m\x01\x00\x01\x01\x01l\x01v\x02\x01\x01d\x01e\x03\x02\x7f\x00\
-              \x01\x00",
+            b"\x01\x01\x10\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10\x03\xac\x02\x03a.b\x01\x03a.n\
+              \x01t\x01u\x01f\x01c\x02\x01\x01\x01p\x01m\x01\x00\x01\x01\x01l\x01v\x02\x02\x01d\x01\x01e\x03\x02\x7f\
+              \x00\x01\x00\x01d\x00\x03\x02\x7f\x00\x01\x00",
         ),
         (
             CatalogChange::ForgetChart { host, chart: "a.b".into() },
