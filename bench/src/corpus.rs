@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use dbengine::{Engine, EngineOptions, Keep, SampleFlags, Samples, TimeRange, UnixSeconds};
+use dbengine::{Engine, EngineOptions, Keep, SampleFlags, Samples, TimeRange};
 use flate2::read::GzDecoder;
 use mainstem::catalog::{HostInfo, HostState, Labels};
 use mainstem::config::{Limits, MemoryMode};
@@ -39,27 +39,80 @@ pub(crate) struct ChartRows {
 
 impl ChartRows {
     /// The same rows again and again for so many seconds, forwards and backwards by turns, so that no column jumps
-    /// where they begin anew.
+    /// where they begin anew. A value that came once in the recording comes again a little different: what did not
+    /// repeat must not look as if it did.
     pub(crate) fn looped(&self, seconds: i64) -> ChartRows {
         let last = self.times.len() - 1;
         let mut looped =
             ChartRows { times: vec![], values: vec![], flags: vec![], id: self.id.clone(), ..*self };
+        let noise: Vec<Noise> = (0..self.columns).map(|column| Noise::of(&self.column(column))).collect();
         let (mut row, mut forwards, mut time) = (0, true, self.times[0]);
+        let mut pass = 0_u32;
         while time < self.times[0] + seconds {
             looped.times.push(time);
             let samples = row * self.columns..(row + 1) * self.columns;
-            looped.values.extend_from_slice(&self.values[samples.clone()]);
+            // The same for all columns: those that were equal stay so.
+            let die = (pass * 65_537 + row as u32).wrapping_mul(0x9e37_79b1) >> 16;
+            let values = self.values[samples.clone()].iter().zip(&noise);
+            looped.values.extend(
+                values.map(|(value, noise)| if pass == 0 { *value } else { noise.add(*value, row, die) }),
+            );
             looped.flags.extend_from_slice(self.flags.get(samples).unwrap_or_default());
             if last == 0 {
                 time += i64::from(self.step);
                 continue;
             }
-            forwards = if row == 0 { true } else { forwards && row < last };
+            let turns = if forwards { row == last } else { row == 0 };
+            forwards ^= turns;
+            pass += u32::from(turns);
             let next = if forwards { row + 1 } else { row - 1 };
             time += (self.times[next] - self.times[row]).abs();
             row = next;
         }
         looped
+    }
+
+    fn column(&self, column: usize) -> Vec<f32> {
+        self.values.iter().skip(column).step_by(self.columns).copied().collect()
+    }
+}
+
+/// How a column's values differ from one pass to the next.
+struct Noise {
+    /// Of each row, whether its value came only there, and does not lie on a straight line with its neighbours.
+    once: Vec<bool>,
+    /// One part of this is added or taken away; without it, the last bits are others.
+    decimals: Option<f64>,
+}
+
+impl Noise {
+    fn of(values: &[f32]) -> Noise {
+        let once = (0..values.len()).map(|row| {
+            let alone = values.iter().filter(|value| value.abs() == values[row].abs()).count() == 1;
+            let on_line = |at: usize| match values.get(at.wrapping_sub(1)..at + 2) {
+                Some(&[before, here, after]) => here - before == after - here,
+                _ => true,
+            };
+            alone && !on_line(row)
+        });
+        let decimals = (0..=6).map(|power| 10_f64.powi(power)).find(|tens| {
+            let is_decimal = |value: &f32| ((f64::from(*value) * tens).round() / tens) as f32 == *value;
+            values.iter().filter(|value| !value.is_nan()).all(is_decimal)
+        });
+        Noise { once: once.collect(), decimals }
+    }
+
+    fn add(&self, value: f32, row: usize, die: u32) -> f32 {
+        if !self.once[row] || value == 0.0 || !value.is_finite() {
+            return value;
+        }
+        match self.decimals {
+            Some(tens) => {
+                let parts = (f64::from(value.abs()) * tens).round() + f64::from(die % 5) - 2.0;
+                (parts.max(1.0) / tens).copysign(f64::from(value)) as f32
+            }
+            None => f32::from_bits(value.to_bits() ^ (die & 0x3f)),
+        }
     }
 }
 

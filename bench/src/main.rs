@@ -7,6 +7,8 @@
 //!          --> Results: a table of medians, and results/<date>-<workload>.json
 //! ```
 //!
+//! Beside that, what samples of recorded children cost in pages (`encodings`).
+//!
 //! What the load costs is not counted: it runs in this process, and only the parent's is looked at. But it needs a core
 //! of its own: with fewer than two, or with others at work on them, nothing here means anything. How late the load was
 //! sent stands beside the results for that reason.

@@ -31,6 +31,8 @@ mod floats;
 
 mod integers;
 
+mod near;
+
 mod packing;
 
 mod row_set;
@@ -202,9 +204,7 @@ impl Page {
             None => of_column.decode(&mut out.values),
             Some(original) => {
                 parsed(column - original.back).decode(&mut out.values);
-                if original.negated {
-                    column::negate(&mut out.values[start..]);
-                }
+                of_column.decode_from(original, &mut out.values[start..]);
             }
         }
         if rows.start > 0 {
@@ -341,7 +341,7 @@ fn check(bytes: &[u8]) -> Result<(), PageError> {
         let valid = Column::parse(header.body(column), rows.into()).filter(Column::is_valid);
         let original = valid.ok_or(PageError::Column { column })?.original();
         // Columns in front have been checked.
-        let is_original = |front: usize| column::encoding(header.body(front)) != Encoding::Copy;
+        let is_original = |front: usize| !column::encoding(header.body(front)).has_original();
         if original.is_some_and(|original| !column.checked_sub(original.back).is_some_and(is_original)) {
             return Err(PageError::Column { column });
         }

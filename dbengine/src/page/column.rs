@@ -13,7 +13,7 @@
 //! Sets are written as in `page/row_set.rs`. Taking repeats out makes a column that sits still but for a peak now and
 //! then cost what its peaks cost. No bytes at all are a column of zeros.
 
-use super::{constant, few, floats, integers, packing, row_set::RowSet, varint};
+use super::{constant, few, floats, integers, near, packing, row_set::RowSet, varint};
 use crate::sample::SampleFlags;
 
 const ENCODING: u8 = 0b0000_0111;
@@ -43,10 +43,12 @@ pub enum Encoding {
     Few = 5,
     /// Those of a column further in front, or their negatives; gaps too.
     Copy = 6,
+    /// Floats near those of a column further in front, or near their negatives.
+    Near = 7,
 }
 
 impl Encoding {
-    pub const ALL: [Encoding; 7] = [
+    pub const ALL: [Encoding; 8] = [
         Encoding::Gaps,
         Encoding::Constant,
         Encoding::Integers,
@@ -54,10 +56,16 @@ impl Encoding {
         Encoding::Raw,
         Encoding::Few,
         Encoding::Copy,
+        Encoding::Near,
     ];
 
-    fn from_tag(tag: u8) -> Option<Encoding> {
-        Encoding::ALL.get(usize::from(tag & ENCODING)).copied()
+    fn from_tag(tag: u8) -> Encoding {
+        Encoding::ALL[usize::from(tag & ENCODING)]
+    }
+
+    /// Whether it needs the values of another column.
+    pub(super) fn has_original(self) -> bool {
+        matches!(self, Encoding::Copy | Encoding::Near)
     }
 }
 
@@ -71,23 +79,33 @@ enum Stored {
     NotZero(RowSet, f32),
 }
 
-/// Where a column is that has the values of this one.
+/// A column that has the values of this one, or others near them: a varint in the page.
+///
+/// | bits | field   |                                           |
+/// |------|---------|-------------------------------------------|
+/// | 0    | negated | its negatives are meant                   |
+/// | 1..  | back    | so many columns in front of this one      |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Original {
-    /// So many columns in front of this one, at least one.
+    /// At least one.
     pub(super) back: usize,
     pub(super) negated: bool,
 }
 
 impl Original {
-    fn write(self, out: &mut Vec<u8>) {
+    pub(super) fn write(self, out: &mut Vec<u8>) {
         varint::write((self.back as u64) << 1 | u64::from(self.negated), out);
     }
 
-    fn take(bytes: &mut &[u8]) -> Option<Original> {
+    pub(super) fn take(bytes: &mut &[u8]) -> Option<Original> {
         let number = varint::take(bytes)?;
         let back = usize::try_from(number >> 1).ok().filter(|back| *back > 0)?;
         Some(Original { back, negated: number & 1 != 0 })
+    }
+
+    /// What a value of that column stands for.
+    pub(super) fn value(self, of: f32) -> f32 {
+        f32::from_bits(of.to_bits() ^ if self.negated { SIGN } else { 0 })
     }
 }
 
@@ -107,9 +125,7 @@ pub(super) struct Column<'a> {
 
 /// The encoding of a column that has been checked.
 pub(super) fn encoding(body: &[u8]) -> Encoding {
-    body.first().map_or(Encoding::Constant, |tag| {
-        Encoding::from_tag(*tag).expect("a page is checked before it is read")
-    })
+    body.first().map_or(Encoding::Constant, |tag| Encoding::from_tag(*tag))
 }
 
 impl<'a> Column<'a> {
@@ -119,7 +135,7 @@ impl<'a> Column<'a> {
             Some((&tag, rest)) => (tag, rest),
             None => (Encoding::Constant as u8, body),
         };
-        let encoding = Encoding::from_tag(tag)?;
+        let encoding = Encoding::from_tag(tag);
         let mut set = |bit: u8, rows: usize| match tag & bit {
             0 => Some(None),
             _ => RowSet::take(&mut rest, rows).map(Some),
@@ -156,22 +172,32 @@ impl<'a> Column<'a> {
                 let mut rest = self.payload;
                 Original::take(&mut rest).is_some() && rest.is_empty() && self.gaps.is_none() && all_stored
             }
+            Encoding::Near => near::is_valid(self.payload, self.rows) && self.gaps.is_none() && all_stored,
         };
         payload && starts_anew
     }
 
-    /// The column that has its values, if another has.
+    /// The column whose values it needs, if it needs any.
     pub(super) fn original(&self) -> Option<Original> {
         let mut payload = self.payload;
-        (self.encoding == Encoding::Copy)
-            .then(|| Original::take(&mut payload).expect("a page is checked before it is read"))
+        let original = || Original::take(&mut payload).expect("a page is checked before it is read");
+        self.encoding.has_original().then(original)
     }
 
-    /// Adds a value for every row. The column has values of its own.
+    /// Turns the values of the original into those of this column.
+    pub(super) fn decode_from(&self, original: Original, values: &mut [f32]) {
+        if self.encoding == Encoding::Near {
+            near::decode(self.payload, values);
+        } else if original.negated {
+            values.iter_mut().for_each(|value| *value = original.value(*value));
+        }
+    }
+
+    /// Adds a value for every row. The column needs no original.
     pub(super) fn decode(&self, values: &mut Vec<f32>) {
         let start = values.len();
         match self.encoding {
-            Encoding::Gaps | Encoding::Copy => {
+            Encoding::Gaps | Encoding::Copy | Encoding::Near => {
                 values.resize(start + self.rows, f32::NAN);
                 return;
             }
@@ -241,13 +267,6 @@ fn spread(values: &mut [f32], mut stored: usize, is_stored: impl Fn(usize) -> bo
     }
 }
 
-/// Changes the sign of all.
-pub(super) fn negate(values: &mut [f32]) {
-    for value in values {
-        *value = f32::from_bits(value.to_bits() ^ SIGN);
-    }
-}
-
 /// Writes columns; its buffers are kept from one to the next.
 #[derive(Debug, Default)]
 pub(super) struct ColumnEncoder {
@@ -264,7 +283,7 @@ impl ColumnEncoder {
         &mut self,
         values: &[f32],
         flags: &[SampleFlags],
-        earlier: impl Iterator<Item = (usize, &'a [f32])>,
+        earlier: impl Iterator<Item = (usize, &'a [f32])> + Clone,
         out: &mut Vec<u8>,
     ) -> Encoding {
         let tag_at = out.len();
@@ -287,7 +306,7 @@ impl ColumnEncoder {
         };
         let changes = changes(present).skip(1).map(usize::from).sum::<usize>();
         if changes > 0
-            && let Some(original) = original(values, earlier)
+            && let Some(original) = original(values, earlier.clone())
         {
             original.write(out);
             out[tag_at] = tag | Encoding::Copy as u8;
@@ -297,6 +316,7 @@ impl ColumnEncoder {
             tag |= GAPS;
             RowSet::new(values.iter().map(|value| value.is_nan())).write(out);
         }
+        let body_at = out.len();
         let encoding = match present.first() {
             None => Encoding::Gaps,
             Some(value) if changes == 0 => {
@@ -306,7 +326,15 @@ impl ColumnEncoder {
             Some(_) => {
                 let (sets, encoding) = self.encode_present(gaps > 0, values, changes + 1, out);
                 tag |= sets;
-                encoding
+                if matches!(encoding, Encoding::Floats | Encoding::Raw)
+                    && gaps == 0
+                    && self.encode_near(values, earlier, body_at, out)
+                {
+                    tag &= !(CHANGES | NOT_ZERO);
+                    Encoding::Near
+                } else {
+                    encoding
+                }
             }
         };
         out[tag_at] = tag | encoding as u8;
@@ -314,6 +342,30 @@ impl ColumnEncoder {
             out.truncate(tag_at);
         }
         encoding
+    }
+
+    /// Replaces what lies in `out` from `body_at` on by differences from an earlier column, if these are fewer bytes.
+    fn encode_near<'a>(
+        &mut self,
+        values: &[f32],
+        earlier: impl Iterator<Item = (usize, &'a [f32])>,
+        body_at: usize,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let mut found = false;
+        for (back, of) in earlier {
+            if let Some(negated) = near::is_likely(values, of) {
+                self.trial.clear();
+                let numbers = &mut self.values.numbers;
+                near::encode(values, of, Original { back, negated }, numbers, &mut self.trial);
+                if self.trial.len() < out.len() - body_at {
+                    out.truncate(body_at);
+                    out.extend_from_slice(&self.trial);
+                    found = true;
+                }
+            }
+        }
+        found
     }
 
     /// Adds values that are not all the same, with the set of those that are stored if it is not all.
@@ -334,12 +386,15 @@ impl ColumnEncoder {
         // With so few stored, storing all is out of the question.
         let few = stored < present.len() / 8;
         let encoding = if few { Encoding::Raw } else { self.values.encode(present, out) };
-        if stored > present.len() - present.len() / 8 {
+        // A zero is far from all other floats: where they are packed, one is worth taking out.
+        let is_worth_it = stored <= present.len() - present.len() / 8
+            || zeros > 0 && matches!(encoding, Encoding::Floats | Encoding::Raw);
+        if !is_worth_it {
             return (0, encoding);
         }
         self.trial.clear();
         self.stored.clear();
-        let sets = if not_zero <= changes {
+        let sets = if not_zero <= changes || stored > present.len() - present.len() / 8 {
             let is_stored = |value: &f32| value.to_bits() != zero.to_bits();
             RowSet::new(present.iter().map(is_stored)).write(&mut self.trial);
             self.stored.extend(present.iter().filter(|value| is_stored(value)));

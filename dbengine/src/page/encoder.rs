@@ -57,7 +57,8 @@ impl PageEncoder {
                 let earlier = earlier.filter(|(other, _)| originals[*other]);
                 let earlier = earlier.map(|(other, values)| (offset - other, values));
                 let encoding = self.columns.encode(values, &self.flags, earlier, &mut self.bodies);
-                originals[offset] = !matches!(encoding, Encoding::Gaps | Encoding::Constant | Encoding::Copy);
+                originals[offset] =
+                    !matches!(encoding, Encoding::Gaps | Encoding::Constant) && !encoding.has_original();
                 self.ends.push(u32::try_from(self.bodies.len()).expect("a page is far below 4 GiB"));
             }
         }

@@ -15,10 +15,7 @@ pub(super) fn encode(values: &[f32], numbers: &mut Vec<i32>, out: &mut Vec<u8>) 
     let used = values.iter().fold(0, |used, value| used | value.to_bits());
     let shift = used.trailing_zeros().min(31);
     numbers.clear();
-    numbers.extend(values.iter().map(|value| {
-        let bits = value.to_bits() as i32 >> shift;
-        bits ^ order_mask(bits, shift)
-    }));
+    numbers.extend(values.iter().map(|value| place(value.to_bits(), shift)));
     out.push(shift as u8);
     packing::pack(numbers, out);
 }
@@ -31,11 +28,19 @@ pub(super) fn is_valid(payload: &[u8], count: usize) -> bool {
 pub(super) fn decode(payload: &[u8], count: usize, values: &mut Vec<f32>) {
     let shift = u32::from(payload[0]);
     packing::unpack(&payload[1..], count, |numbers| {
-        values.extend(numbers.iter().map(|&number| {
-            let bits = number ^ order_mask(number, shift);
-            f32::from_bits((bits << shift) as u32)
-        }));
+        values.extend(numbers.iter().map(|number| f32::from_bits(bits(*number, shift))));
     });
+}
+
+/// The place of a float in the order of all whose lowest `shift` bits are zero, from its bits.
+pub(super) fn place(bits: u32, shift: u32) -> i32 {
+    let bits = bits as i32 >> shift;
+    bits ^ order_mask(bits, shift)
+}
+
+/// The bits of the float in this place.
+pub(super) fn bits(place: i32, shift: u32) -> u32 {
+    ((place ^ order_mask(place, shift)) << shift) as u32
 }
 
 /// Floats are a sign and a magnitude, integers are not: of the negative ones, all other bits are turned around.

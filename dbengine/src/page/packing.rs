@@ -6,6 +6,7 @@
 //! every list of `i32` has both forms.
 //!
 //! A few distances that are much wider than the others are cut: their low bits are in their place, the others follow.
+//! Where a few numbers are much smaller than the others, the base is above them: their distances wrap, and are wide.
 //!
 //! | size    | field      |                                                                              |
 //! |---------|------------|------------------------------------------------------------------------------|
@@ -28,6 +29,10 @@ const BLOCK_LEN: usize = BitPacker4x::BLOCK_LEN;
 const STEPS: u8 = 0x80;
 const CUT: u8 = 0x40;
 const MOST_WIDTH: u8 = 32;
+/// Narrower ones have little to gain from another base than the smallest.
+const WIDE: u8 = 12;
+/// So many numbers of a block tell where most are.
+const TRIED: usize = 16;
 
 /// What is in a block, its numbers still packed.
 struct Block<'a> {
@@ -134,27 +139,56 @@ fn pack_block(block: &[i32], out: &mut Vec<u8>) {
         step_low = 0;
     }
     let mut distances = [0_u32; BLOCK_LEN];
-    for (&number, distance) in block.iter().zip(&mut distances) {
-        *distance = number.wrapping_sub(low) as u32;
+    let distances = &mut distances[..block.len()];
+    let mut base = low;
+    fill_distances(block, base, distances);
+    let mut fit = Fit::best(distances);
+    if fit.width >= WIDE {
+        let likely = low_but_for_outliers(block);
+        let mut others = [0_u32; BLOCK_LEN];
+        let others = &mut others[..block.len()];
+        fill_distances(block, likely, others);
+        let others_fit = Fit::best(others);
+        if others_fit.len + base_len(likely) < fit.len + base_len(base) {
+            (base, fit) = (likely, others_fit);
+            distances.copy_from_slice(others);
+        }
     }
     // The first number is the base; it has no step, and its place stays zero.
     let mut steps = [0_u32; BLOCK_LEN];
+    let steps = &mut steps[..block.len()];
     for ((&previous, &number), step) in block.iter().zip(&block[1..]).zip(&mut steps[1..]) {
         *step = number.wrapping_sub(previous).wrapping_sub(step_low) as u32;
     }
-    let fit = Fit::best(&distances[..block.len()]);
-    let steps_fit = Fit::best(&steps[..block.len()]);
+    let steps_fit = Fit::best(steps);
     let steps_len = steps_fit.len + base_len(block[0]) + base_len(step_low);
-    if steps_len < fit.len + base_len(low) {
+    if steps_len < fit.len + base_len(base) {
         out.push(steps_fit.width | STEPS | if steps_fit.cut > 0 { CUT } else { 0 });
         write_base(block[0], out);
         write_base(step_low, out);
-        pack_fitted(&mut steps[..block.len()], steps_fit, out);
+        pack_fitted(steps, steps_fit, out);
     } else {
         out.push(fit.width | if fit.cut > 0 { CUT } else { 0 });
-        write_base(low, out);
-        pack_fitted(&mut distances[..block.len()], fit, out);
+        write_base(base, out);
+        pack_fitted(distances, fit, out);
     }
+}
+
+/// The distance of every number from the base. Of those below it, it is wide, since it wraps.
+fn fill_distances(block: &[i32], base: i32, distances: &mut [u32]) {
+    for (&number, distance) in block.iter().zip(distances) {
+        *distance = number.wrapping_sub(base) as u32;
+    }
+}
+
+/// A number that few are below.
+fn low_but_for_outliers(block: &[i32]) -> i32 {
+    let mut tried = [i32::MAX; TRIED];
+    for (tried, number) in tried.iter_mut().zip(block.iter().step_by(block.len().div_ceil(TRIED))) {
+        *tried = *number;
+    }
+    tried.sort_unstable();
+    tried[1]
 }
 
 /// Adds distances, and behind them the high bits of those that are wider than the others.

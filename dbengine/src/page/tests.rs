@@ -101,6 +101,7 @@ fn input() -> impl Strategy<Value = Input> {
                 let (mut values, flags) = columns[of.index(columns.len())].clone();
                 values.iter_mut().filter(|_| negated).for_each(|value| *value = -*value);
                 values.iter_mut().take(1).filter(|_| die == 0).for_each(|value| *value += 1.0);
+                values.iter_mut().filter(|_| die == 1).for_each(|value| *value *= 1.000_01);
                 columns.push((values, flags));
             }
             let times = jumps.into_iter().scan(first, |time, jump| {
