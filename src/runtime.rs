@@ -58,8 +58,8 @@ use crate::telemetry::Telemetry;
 use crate::web::{Api, Storage};
 use acceptor::Acceptor;
 use clock::Clock;
-pub use keeper::SharedFiles;
 use ingest::{Ingest, ShardStore};
+pub use keeper::SharedFiles;
 use query_shard::QueryShard;
 pub(crate) use query_shard::breathe;
 
@@ -98,7 +98,9 @@ pub enum StartError {
     Shard(String),
     #[error(transparent)]
     Catalog(#[from] StoreError),
-    #[error("the database in {directory} cannot be opened: {error}; look after the directory and the disk, or move the directory away to begin anew")]
+    #[error(
+        "the database in {directory} cannot be opened: {error}; look after the directory and the disk, or move the directory away to begin anew"
+    )]
     Database { directory: String, error: dbengine::RecoveryError },
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -169,10 +171,15 @@ impl Parent {
         }
         drop(sealed);
         keeper.restore(|host, charts| {
-            let newest = |chart: &ChartRecord| {
-                database.newest.get(&GroupKey(chart.key)).copied().unwrap_or_default()
-            };
-            let charts = charts.into_iter().map(|chart| { let newest = newest(&chart); (chart, newest) }).collect();
+            let newest =
+                |chart: &ChartRecord| database.newest.get(&GroupKey(chart.key)).copied().unwrap_or_default();
+            let charts = charts
+                .into_iter()
+                .map(|chart| {
+                    let newest = newest(&chart);
+                    (chart, newest)
+                })
+                .collect();
             let inbox = &inboxes[placement::owner(&host.info.machine_guid, count).index()];
             // A shard that ended will be found by those who join it.
             let _ = inbox.blocking_send(Message::Restored { host: Box::new(host), charts });
@@ -240,8 +247,12 @@ impl Parent {
             }
         }
         drop(self.inboxes);
-        for (name, thread) in [("catalog", self.catalog), ("keeper", self.keeper), ("services", self.services), ("query", self.query)]
-        {
+        for (name, thread) in [
+            ("catalog", self.catalog),
+            ("keeper", self.keeper),
+            ("services", self.services),
+            ("query", self.query),
+        ] {
             if thread.join().is_err() {
                 tracing::error!(thread = name, "the thread panicked");
             }
@@ -299,7 +310,12 @@ impl Database {
         })
     }
 
-    fn shard_store(&self, index: usize, config: &Config, sealed: std::sync::mpsc::Sender<keeper::Sealed>) -> ShardStore {
+    fn shard_store(
+        &self,
+        index: usize,
+        config: &Config,
+        sealed: std::sync::mpsc::Sender<keeper::Sealed>,
+    ) -> ShardStore {
         let shards = config.runtime.shards as u64;
         let syncs = config.storage.durability == Durability::Power;
         // A sixteenth of what the tier may take, so that retention goes in small steps, over all shards.

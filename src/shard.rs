@@ -192,7 +192,11 @@ impl Shard {
             self.hand_out(now_us, CHANGES_A_TURN, actions);
         }
         // Rows are not committed before the definitions that they need, unless the store takes too long.
-        let late_us = if self.unsaved.is_empty() { self.commit_every_us } else { self.commit_every_us + LATEST_COMMIT_US };
+        let late_us = if self.unsaved.is_empty() {
+            self.commit_every_us
+        } else {
+            self.commit_every_us + LATEST_COMMIT_US
+        };
         if now_us - self.committed_us >= late_us {
             self.committed_us = now_us;
             self.engine.commit(UnixSeconds(now_us.div_euclid(1_000_000)));

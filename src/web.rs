@@ -263,7 +263,12 @@ impl Api {
     }
 
     /// The rows of each group in a window, from memory and from disk.
-    async fn rows(&self, shard: ShardId, groups: Vec<GroupId>, window: TimeRange) -> Option<Vec<GroupSnapshot>> {
+    async fn rows(
+        &self,
+        shard: ShardId,
+        groups: Vec<GroupId>,
+        window: TimeRange,
+    ) -> Option<Vec<GroupSnapshot>> {
         let mut snapshots = self.ask(shard, |answer| Question::Rows { groups, window, answer }).await?;
         for snapshot in &mut snapshots {
             self.storage.borrow_mut().complete(snapshot);

@@ -24,8 +24,7 @@ pub fn expired(files: &FileSet, tier: u8, retention: Retention, now: UnixSeconds
     let mut bytes: u64 = files.tier(tier).iter().map(|file| file.bytes).sum();
     let mut expired = Vec::new();
     for file in by_age {
-        let too_old =
-            retention.seconds.is_some_and(|seconds| now.since(file.index.span().last) > seconds);
+        let too_old = retention.seconds.is_some_and(|seconds| now.since(file.index.span().last) > seconds);
         let too_much = retention.bytes.is_some_and(|most| bytes > most);
         if too_old || too_much {
             bytes -= file.bytes;

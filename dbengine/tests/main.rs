@@ -4,4 +4,6 @@ mod crash;
 
 mod database;
 
+mod format;
+
 mod oracle;

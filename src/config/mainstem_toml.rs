@@ -237,7 +237,9 @@ impl<'a> Keys<'a> {
             self.record(known, known.default.to_owned(), Origin::Default);
             return first;
         };
-        let found = words.into_iter().find(|(word, _)| matches!(written.value, DeValue::String(text) if text == word));
+        let found = words
+            .into_iter()
+            .find(|(word, _)| matches!(written.value, DeValue::String(text) if text == word));
         let Some((_, value)) = found else {
             let message =
                 format!("`[{table}] {key}` is \"{default}\" or \"{}\", not {}", words[1].0, written.text);

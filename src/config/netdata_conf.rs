@@ -354,11 +354,8 @@ fn tiers(options: &mut Options<'_>) -> Vec<Tier> {
         let time = options.read("db", TIMES[tier], |text| {
             value::duration(text, DAY).map(|time| time.filter(|time| !time.is_zero()))
         });
-        let factor = if tier == 0 {
-            1
-        } else {
-            options.read("db", FACTORS[tier], |text| self::count(text, 2, 255))
-        };
+        let factor =
+            if tier == 0 { 1 } else { options.read("db", FACTORS[tier], |text| self::count(text, 2, 255)) };
         let seconds = time.map(|time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
         Tier { factor, retention: Retention { bytes, seconds } }
     });

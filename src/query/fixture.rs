@@ -73,7 +73,12 @@ impl Fixture {
         dimensions: &[&str],
         rows: impl Iterator<Item = (i64, Vec<f32>)>,
     ) {
-        let group = self.engine.create_group(GroupKey(self.charts.len() as u128), update_every, dimensions.len(), Keep::Rows(1 << 20));
+        let group = self.engine.create_group(
+            GroupKey(self.charts.len() as u128),
+            update_every,
+            dimensions.len(),
+            Keep::Rows(1 << 20),
+        );
         for (time, values) in rows {
             let row = Row { values: &values, flags: None };
             assert_eq!(self.engine.append(group, UnixSeconds(time), row), Appended::Stored);

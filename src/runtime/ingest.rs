@@ -29,10 +29,10 @@ use super::keeper::Sealed;
 use super::sockets::{Sockets, Turn};
 use crate::catalog::HostSnapshot;
 use crate::config::Limits;
-use crate::shard::{CommitEvery, Shard};
 use crate::shard::event::{Action, ConnectionId, Event};
 use crate::shard::message::{Arrival, Message};
 use crate::shard::placement::ShardId;
+use crate::shard::{CommitEvery, Shard};
 use crate::telemetry::Telemetry;
 
 /// While children send what they collect. A turn of the executor costs as much as some hundred samples, and it finds

@@ -13,7 +13,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dbengine::{
-    Directory, Disk, DiskOp, DiskOpKind, FileId, FileName, FileSet, OpId, Retention, SealedFile, UnixSeconds, expired,
+    Directory, Disk, DiskOp, DiskOpKind, FileId, FileName, FileSet, OpId, Retention, SealedFile, UnixSeconds,
+    expired,
 };
 use tokio::sync::mpsc;
 

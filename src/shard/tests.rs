@@ -1,3 +1,4 @@
+use dbengine::UnixSeconds;
 use uuid::Uuid;
 
 use super::*;
@@ -22,7 +23,7 @@ impl Story {
         let state = tempfile::tempdir().expect("a directory");
         let config = Config::embedded(state.path()).expect("the embedded default").config;
         let key = std::fs::read_to_string(state.path().join("api.key")).expect("its key").trim().to_owned();
-        let shard = Shard::new(ShardId(0), config.limits.clone(), Arc::new(Telemetry::new(1)));
+        let shard = Shard::new(ShardId(0), config.limits.clone(), Arc::new(Telemetry::new(1)), None);
         Self { shard, config, key, actions: Vec::new(), _state: state }
     }
 
@@ -66,7 +67,7 @@ impl Story {
                     format!("publish {} {} charts", host.info.hostname, host.charts.len())
                 }
                 // Those who ask about it take it before.
-                Action::Store { .. } => return None,
+                Action::Store { .. } | Action::Disk(_) | Action::Seal(_) => return None,
             })
         };
         self.actions.drain(..).filter_map(word).collect()
@@ -223,6 +224,7 @@ fn restart(changes: Vec<CatalogChange>) -> Story {
     let mut story = Story::begin();
     for (host, mut charts) in hosts {
         charts.sort_by_key(|chart| chart.ordinal);
+        let charts = charts.into_iter().map(|chart| (chart, UnixSeconds(0))).collect();
         let event = Event::Restored { host: Box::new(host), charts };
         story.shard.apply(START, event, &mut story.actions);
     }

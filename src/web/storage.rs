@@ -75,7 +75,9 @@ impl Storage {
         let files = self.files();
         let mut pages = Vec::new();
         for (file, place) in files.pages(0, snapshot.key(), snapshot.window(), covered) {
-            pages.extend(read_through(&mut self.cache, &mut self.broken_pages, (file.id, place), || file.read(place)));
+            pages.extend(read_through(&mut self.cache, &mut self.broken_pages, (file.id, place), || {
+                file.read(place)
+            }));
         }
         let mut open: HashMap<FileId, Arc<dyn ReadAt>> = HashMap::new();
         for page in snapshot.on_disk() {
@@ -92,7 +94,12 @@ impl Storage {
                 };
                 read_from(name, &**data, page.place)
             };
-            pages.extend(read_through(&mut self.cache, &mut self.broken_pages, (page.file, page.place), read));
+            pages.extend(read_through(
+                &mut self.cache,
+                &mut self.broken_pages,
+                (page.file, page.place),
+                read,
+            ));
         }
         snapshot.add_pages(pages);
     }

@@ -51,7 +51,7 @@ fuzz_target!(|data: &[u8]| {
     }
     PARENT.with(|(config, key)| {
         let limits = Limits { charts_per_host: 50, dimensions_per_host: 200, slots: 500, ..config.limits.clone() };
-        let mut shard = Shard::new(ShardId(0), limits, Arc::new(Telemetry::new(1)));
+        let mut shard = Shard::new(ShardId(0), limits, Arc::new(Telemetry::new(1)), None);
         let mut actions = Vec::new();
         let connection = ConnectionId { place: 0, generation: 1 };
         shard.apply(NOW_US, Event::Arrived { connection, arrival: arrival(config, key, capabilities) }, &mut actions);
