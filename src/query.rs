@@ -49,7 +49,7 @@ pub use grid::Grid;
 pub use group::{Comparison, Group, Method};
 pub use options::{QueryOption, QueryOptions};
 pub use parameters::Parameters;
-pub use plan::{Plan, QueriedChart, Scope};
+pub use plan::{Plan, QueriedChart, Scope, Tier};
 pub use selection::{QueryError, chart_labels};
 pub use window::Window;
 

@@ -37,7 +37,7 @@ mod sockets;
 
 mod watchdog;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
@@ -192,7 +192,9 @@ impl Parent {
             files: Arc::clone(&files),
             sealed: seals,
             shards: inboxes.clone(),
-            retention: config.database.tiers.iter().map(|tier| tier.retention).collect(),
+            tiers: config.database.tiers.clone(),
+            derived: HashSet::new(),
+            metrics: Arc::clone(&telemetry),
             clock: clock.clone(),
         };
         let keeper = keeper.start()?;

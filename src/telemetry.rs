@@ -90,6 +90,55 @@ pub struct DiskMetrics {
     pub errors: AtomicU64,
 }
 
+/// The complete datafiles, written by the thread that keeps them.
+#[derive(Debug, Default)]
+pub struct KeeperMetrics {
+    pub tiers: [TierMetrics; 5],
+    /// Files that could not be derived.
+    pub errors: AtomicU64,
+}
+
+/// The complete datafiles of one tier.
+#[derive(Debug, Default)]
+pub struct TierMetrics {
+    pub files: AtomicU64,
+    /// Of datafiles and indexes.
+    pub bytes: AtomicU64,
+    pub samples: AtomicU64,
+    /// Unix seconds of the oldest and of the newest row; 0 when there is none.
+    pub first: AtomicI64,
+    pub last: AtomicI64,
+}
+
+impl KeeperMetrics {
+    fn write(&self, page: &mut String) {
+        type Value = fn(&TierMetrics) -> i64;
+        let figures: [(&str, &str, Value); 5] = [
+            ("files", "Complete datafiles.", |tier| tier.files.load(Relaxed) as i64),
+            ("bytes", "Bytes of complete datafiles and their indexes.", |tier| {
+                tier.bytes.load(Relaxed) as i64
+            }),
+            ("samples", "Values in complete datafiles.", |tier| tier.samples.load(Relaxed) as i64),
+            ("first_seconds", "Unix time of the oldest row on disk.", |tier| tier.first.load(Relaxed)),
+            ("last_seconds", "Unix time of the newest row in complete datafiles.", |tier| {
+                tier.last.load(Relaxed)
+            }),
+        ];
+        for (name, help, value) in figures {
+            let _ = writeln!(page, "# HELP mainstem_tier_{name} {help}\n# TYPE mainstem_tier_{name} gauge");
+            for (tier, metrics) in self.tiers.iter().enumerate() {
+                let _ = writeln!(page, "mainstem_tier_{name}{{tier=\"{tier}\"}} {}", value(metrics));
+            }
+        }
+        let errors = self.errors.load(Relaxed);
+        let _ = writeln!(
+            page,
+            "# HELP mainstem_derive_errors_total Files of tiers that could not be derived.\n\
+             # TYPE mainstem_derive_errors_total counter\nmainstem_derive_errors_total {errors}"
+        );
+    }
+}
+
 /// The figures of the catalog's store, written by its thread.
 #[derive(Debug, Default)]
 pub struct CatalogMetrics {
@@ -368,6 +417,7 @@ impl ReasonCounter {
 pub struct Telemetry {
     pub shards: Vec<ShardMetrics>,
     pub catalog: CatalogMetrics,
+    pub keeper: KeeperMetrics,
     /// Streaming requests refused.
     pub refusals: ReasonCounter,
     /// Streaming connections that ended.
@@ -384,6 +434,7 @@ impl Telemetry {
         Self {
             shards: (0..shards).map(|_| ShardMetrics::default()).collect(),
             catalog: CatalogMetrics::default(),
+            keeper: KeeperMetrics::default(),
             refusals: ReasonCounter::default(),
             disconnections: ReasonCounter::default(),
             dropped: ReasonCounter::default(),
@@ -414,6 +465,7 @@ impl Telemetry {
                 line(&mut out, figure.name, &[("shard", &index.to_string())], (figure.value)(shard));
             }
         }
+        self.keeper.write(&mut out);
         for (name, kind, help, value) in self.catalog.figures() {
             head(&mut out, name, kind, help);
             line(&mut out, name, &[], value.load(Relaxed));

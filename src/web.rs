@@ -50,7 +50,7 @@ use uuid::Uuid;
 use crate::catalog::{Chart, HostSnapshot};
 use crate::config::{Config, Rights};
 use crate::dashboard;
-use crate::query::Workspace;
+use crate::query::{Tier, Workspace};
 use crate::runtime::clock::Clock;
 use crate::shard::message::{GroupState, Message, Question};
 use crate::shard::placement::ShardId;
@@ -272,6 +272,30 @@ impl Api {
         let mut snapshots = self.ask(shard, |answer| Question::Rows { groups, window, answer }).await?;
         for snapshot in &mut snapshots {
             self.storage.borrow_mut().complete(snapshot);
+        }
+        Some(snapshots)
+    }
+
+    /// Of each tier: how many rows of the one below make one of its.
+    fn tier_factors(&self) -> Vec<u32> {
+        self.config.database.tiers.iter().map(|tier| tier.factor).collect()
+    }
+
+    /// The rows of each group, of a tier above the finest, in a window.
+    async fn tier_rows(
+        &self,
+        shard: ShardId,
+        groups: Vec<GroupId>,
+        window: TimeRange,
+        tier: Tier,
+        slowest: u32,
+    ) -> Option<Vec<GroupSnapshot>> {
+        // The first row is also of seconds before the window.
+        let before = tier.factor.saturating_mul(slowest.into()) - 1;
+        let window = TimeRange { first: window.first.minus(before), last: window.last };
+        let mut snapshots = self.ask(shard, |answer| Question::Rows { groups, window, answer }).await?;
+        for snapshot in &mut snapshots {
+            self.storage.borrow_mut().complete_tier(snapshot, tier);
         }
         Some(snapshots)
     }

@@ -262,7 +262,7 @@ impl Datafiles {
             return;
         }
         let open = std::mem::replace(&mut self.open, Open::new(next_file(), now));
-        let bytes = index::build(open.file, open.groups, open.end, open.samples);
+        let bytes = index::build(open.file, open.groups, open.end, open.samples, Vec::new());
         let index = Index::from_bytes(open.file, &bytes).expect("an index is valid when it is made");
         self.closing.push(Closing { file: open.file, index, bytes: Some(bytes), pending: None });
     }

@@ -31,7 +31,7 @@ pub(crate) const HEADER_LEN: usize = 32;
 pub(crate) const PAGE_CRC_LEN: usize = 4;
 
 /// A page's place in its datafile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PageRef {
     /// Unix seconds of the first row.
     pub first: u32,

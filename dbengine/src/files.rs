@@ -3,7 +3,7 @@
 //! A [`FileSet`] never changes: when a file is added or removed there is a new one, and who reads goes on with what it has.
 //! A file that was removed meanwhile can still be read by those who hold it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -94,7 +94,7 @@ impl FileSet {
         self.tiers.get(usize::from(tier)).map_or(&[], Vec::as_slice)
     }
 
-    pub fn tiers(&self) -> impl Iterator<Item = &[Arc<SealedFile>]> {
+    pub fn tiers(&self) -> impl ExactSizeIterator<Item = &[Arc<SealedFile>]> {
         self.tiers.iter().map(Vec::as_slice)
     }
 
@@ -141,6 +141,13 @@ impl FileSet {
             .iter()
             .filter(move |file| file.index.span().overlaps(window) && !except.contains(&file.id));
         files.flat_map(move |file| file.index.pages(key, window).map(move |page| (file, page)))
+    }
+
+    /// Those files of a tier that no file of the next tier was derived from.
+    pub fn underived(&self, tier: u8) -> Vec<&Arc<SealedFile>> {
+        let derived: HashSet<u64> =
+            self.tier(tier + 1).iter().flat_map(|file| file.index.sources()).collect();
+        self.tier(tier).iter().filter(|file| !derived.contains(&file.id.number())).collect()
     }
 
     /// The first and the last row of a group in a tier.

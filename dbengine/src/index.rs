@@ -38,6 +38,8 @@ struct Contents {
     samples: u64,
     first: u32,
     last: u32,
+    /// Of a tier's file: the numbers of the files that it was derived from.
+    sources: Vec<u64>,
 }
 
 #[derive(Archive, Serialize, Deserialize, Debug, PartialEq, Eq)]
@@ -68,9 +70,15 @@ pub(crate) struct GroupPages {
 }
 
 /// The file's bytes, padded.
-pub(crate) fn build(file: FileId, mut groups: Vec<GroupPages>, data_len: u64, samples: u64) -> Vec<u8> {
+pub(crate) fn build(
+    file: FileId,
+    mut groups: Vec<GroupPages>,
+    data_len: u64,
+    samples: u64,
+    sources: Vec<u64>,
+) -> Vec<u8> {
     groups.sort_unstable_by_key(|group| group.key);
-    let mut contents = Contents { data_len, samples, first: u32::MAX, ..Contents::default() };
+    let mut contents = Contents { data_len, samples, sources, first: u32::MAX, ..Contents::default() };
     for GroupPages { key, last, pages } in groups {
         let first = pages.iter().map(|page| page.first).min().unwrap_or(last);
         contents.first = contents.first.min(first);
@@ -230,6 +238,11 @@ impl Index {
     /// Values in all pages.
     pub fn samples(&self) -> u64 {
         self.contents().samples.to_native()
+    }
+
+    /// Of a tier's file: the numbers of the files that it was derived from.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = u64> + '_ {
+        self.contents().sources.iter().map(|number| number.to_native())
     }
 
     pub fn page_count(&self) -> usize {

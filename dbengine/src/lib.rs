@@ -64,6 +64,8 @@ mod recovery;
 
 mod retention;
 
+mod rollup;
+
 #[cfg(feature = "simulation")]
 pub mod simulated_disk;
 
@@ -81,8 +83,9 @@ pub use page::{Encoding, Page, PageError};
 pub use prefetch::{prefetch, prefetch_slice};
 pub use recovery::{Finding, Recovered, RecoveryError, inspect, recover};
 pub use retention::{Retention, expired};
+pub use rollup::{DeriveError, Derived, PARTS, Point, derive};
 pub use sample::{Row, SampleFlags, Samples};
-pub use snapshot::GroupSnapshot;
+pub use snapshot::{Fetch, GroupSnapshot};
 pub use statistics::{EncodingTotals, SealedTotals, Statistics};
 pub use store::{NoteNumber, StoreOptions, StoreTotals};
 pub use time::{TimeRange, UnixSeconds};

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! datafile with a valid index         as it is
+//! a tier's file without one           removed: it is derived again
 //! datafile without one                its extents are read up to the first that is not whole; its index is written
 //! journal segments                    rows newer than the group's last page: pages of a new datafile
 //! ```
@@ -155,6 +156,15 @@ impl Recovered {
                 if disk.open(FileName::Index { tier, id }).is_ok() {
                     self.findings.push(Finding::IndexLost { file: FileName::Index { tier, id }, why });
                 }
+                // What was derived is derived again from what it was derived from, as long as that is there.
+                if tier > 0 && disk.open(FileName::Data { tier: tier - 1, id }).is_ok() {
+                    if access == Access::Repair {
+                        for file in [FileName::Data { tier, id }, FileName::Index { tier, id }] {
+                            run(disk, file, DiskOpKind::Remove)?;
+                        }
+                    }
+                    return Ok(());
+                }
                 let bytes = self.rebuild_index(&*data, data_len, tier, id)?;
                 if access == Access::ReadOnly {
                     let Some(bytes) = bytes else { return Ok(()) };
@@ -214,7 +224,7 @@ impl Recovered {
             group.pages.push(page.place);
         }
         groups.retain(|group| !group.pages.is_empty());
-        Ok((!groups.is_empty()).then(|| index::build(id, groups, at, samples)))
+        Ok((!groups.is_empty()).then(|| index::build(id, groups, at, samples, Vec::new())))
     }
 
     /// Where rows of a group were written again: the number of the segment and how many introductions were read in it;

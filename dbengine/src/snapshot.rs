@@ -1,9 +1,16 @@
 //! Reading back a group's samples, on any thread, while the engine goes on.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
-    datafile::DiskPage, disk::FileId, hot::CopiedRows, key::GroupKey, page::Page, sample::Samples,
+    datafile::DiskPage,
+    disk::FileId,
+    hot::CopiedRows,
+    key::GroupKey,
+    page::Page,
+    rollup::{Point, points, row_of},
+    sample::{SampleFlags, Samples},
     time::TimeRange,
 };
 
@@ -23,6 +30,45 @@ pub struct GroupSnapshot {
     on_disk: Vec<DiskPage>,
     /// The files that it spoke for.
     files: Option<Arc<[FileId]>>,
+    /// What it has is of a tier.
+    rolled_up: Option<RolledUp>,
+}
+
+/// Rows of a tier, and that the group's own rows are to become such.
+#[derive(Clone, Debug)]
+struct RolledUp {
+    /// Seconds of a row.
+    step: u32,
+    /// Pages of this tier, and of lower ones where this one has not been derived yet.
+    pages: Vec<Page>,
+}
+
+/// What stands for a row of a tier, of all that is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetch {
+    Average,
+    Sum,
+    /// The one of minimum and maximum with the smaller magnitude.
+    Smallest,
+    /// The one of minimum and maximum with the larger magnitude.
+    Largest,
+    /// How many percent of the samples are anomalous.
+    AnomalyRate,
+}
+
+impl Fetch {
+    fn of(self, point: &Point) -> f32 {
+        let (min, max) = (point.min, point.max);
+        match self {
+            Fetch::Average => (point.sum / f64::from(point.count)) as f32,
+            Fetch::Sum => point.sum as f32,
+            Fetch::Smallest if min.abs() <= max.abs() => min,
+            Fetch::Smallest => max,
+            Fetch::Largest if max.abs() >= min.abs() => max,
+            Fetch::Largest => min,
+            Fetch::AnomalyRate => 100.0 * point.anomalies as f32 / point.count as f32,
+        }
+    }
 }
 
 impl GroupSnapshot {
@@ -34,7 +80,17 @@ impl GroupSnapshot {
         pages: Vec<Page>,
         hot: Option<CopiedRows>,
     ) -> GroupSnapshot {
-        GroupSnapshot { key, step, columns, window, pages, hot, on_disk: Vec::new(), files: None }
+        GroupSnapshot {
+            key,
+            step,
+            columns,
+            window,
+            pages,
+            hot,
+            on_disk: Vec::new(),
+            files: None,
+            rolled_up: None,
+        }
     }
 
     pub(crate) fn with_disk(mut self, on_disk: Vec<DiskPage>, files: Arc<[FileId]>) -> GroupSnapshot {
@@ -67,6 +123,41 @@ impl GroupSnapshot {
     pub fn add_pages(&mut self, pages: Vec<Page>) {
         self.pages.extend(pages);
         self.pages.sort_by_key(|page| page.span().first);
+    }
+
+    /// From now on it has rows of `step` seconds: those of `pages`, which are of tiers, and what becomes of its own.
+    pub fn roll_up(&mut self, step: u32, pages: Vec<Page>) {
+        self.rolled_up = Some(RolledUp { step, pages });
+    }
+
+    /// Seconds of a row, if it has rows of a tier.
+    pub fn tier_step(&self) -> Option<u32> {
+        self.rolled_up.as_ref().map(|rolled_up| rolled_up.step)
+    }
+
+    /// Puts a column's rows of a tier that lie in `window` into `out`, instead of what was there: their time, what
+    /// `fetch` makes of them, and whether any of their samples is anomalous. To be called after
+    /// [`roll_up`](Self::roll_up).
+    pub fn tier_column(&self, column: usize, window: TimeRange, fetch: Fetch, out: &mut Samples) {
+        let RolledUp { step, pages } = self.rolled_up.as_ref().expect("it was rolled up");
+        let step = i64::from(*step);
+        let mut rows: BTreeMap<i64, Point> = BTreeMap::new();
+        for page in pages {
+            points(page, column, TimeRange::ALL, |time, point| {
+                rows.entry(row_of(time, step)).or_insert(Point::EMPTY).merge(&point);
+            });
+        }
+        self.column(column, TimeRange::ALL, out);
+        for (index, (time, value)) in out.times.iter().zip(&out.values).enumerate() {
+            rows.entry(row_of(*time, step)).or_insert(Point::EMPTY).add(*value, out.flags_at(index));
+        }
+        out.clear();
+        for (time, point) in rows.range(window.first.0..=window.last.0) {
+            out.times.push(*time);
+            out.values.push(if point.count == 0 { f32::NAN } else { fetch.of(point) });
+            out.flags.push(if point.anomalies > 0 { SampleFlags::ANOMALOUS } else { SampleFlags::NONE });
+        }
+        out.settle_flags();
     }
 
     /// Seconds between the group's rows from now on; older ones may be closer or further apart.

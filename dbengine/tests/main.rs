@@ -7,3 +7,5 @@ mod database;
 mod format;
 
 mod oracle;
+
+mod tiers;

@@ -1,11 +1,11 @@
 //! The work of an answer, a dimension a step.
 
-use dbengine::{GroupSnapshot, SampleFlags, Samples, TimeRange};
+use dbengine::{Fetch, GroupSnapshot, SampleFlags, Samples, TimeRange};
 
 use super::{
     answer::{Answer, Column, Extent},
     decimal::{widen, widened},
-    group::fill,
+    group::{Method, fill},
     interpolation::Interpolated,
     options::QueryOption,
     plan::{Plan, PlannedColumn},
@@ -106,13 +106,25 @@ impl Execution {
         let snapshot = &self.snapshots[planned.chart];
         samples.clear();
         // A dimension may be newer than the snapshot.
+        let is_of_tier = snapshot.tier_step().is_some();
         if planned.dimension < snapshot.columns() {
-            snapshot.column(planned.dimension, self.window, samples);
+            if is_of_tier {
+                let fetch = match parameters.group.method {
+                    _ if parameters.has(QueryOption::AnomalyBit) => Fetch::AnomalyRate,
+                    Method::Sum => Fetch::Sum,
+                    Method::Min => Fetch::Smallest,
+                    Method::Max => Fetch::Largest,
+                    _ => Fetch::Average,
+                };
+                snapshot.tier_column(planned.dimension, self.window, fetch, samples);
+            } else {
+                snapshot.column(planned.dimension, self.window, samples);
+            }
         }
         self.samples_read += samples.len() as u64;
 
         values.clear();
-        if parameters.has(QueryOption::AnomalyBit) {
+        if parameters.has(QueryOption::AnomalyBit) && !is_of_tier {
             values.extend(samples.values.iter().enumerate().map(|(index, value)| match value {
                 gap if gap.is_nan() => f64::NAN,
                 _ if samples.flags_at(index).contains(SampleFlags::ANOMALOUS) => 100.0,
@@ -122,8 +134,11 @@ impl Execution {
             widen(&samples.values, values);
         }
 
-        let step = i64::from(queried.chart.update_every);
-        let (samples, values): (&Samples, &[f64]) = if step > grid.granularity {
+        let (step, finest) = match snapshot.tier_step() {
+            Some(step) => (step.into(), grid.view()),
+            None => (queried.chart.update_every.into(), grid.granularity),
+        };
+        let (samples, values): (&Samples, &[f64]) = if step > finest {
             interpolated.fill(grid, step, samples, values);
             (&interpolated.samples, &interpolated.values)
         } else {

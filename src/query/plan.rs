@@ -26,6 +26,17 @@ pub struct QueriedChart {
     pub newest: Vec<f32>,
 }
 
+/// Samples of a dimension that are read from the finest tier even if a coarser one would do: four hours of seconds.
+const EXACT_SAMPLES: i64 = 4 * 3600;
+
+/// A tier of the database, as a question sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tier {
+    pub number: u8,
+    /// Samples of the finest tier in one row of it.
+    pub factor: i64,
+}
+
 /// What a question was about, as far as it changes how the answer describes itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -148,6 +159,35 @@ impl Plan {
             first: UnixSeconds(self.grid.start() + 1 - beside),
             last: UnixSeconds(self.grid.before + beside),
         }
+    }
+
+    /// The oldest sample of all charts.
+    pub fn oldest(&self) -> UnixSeconds {
+        self.retention.first
+    }
+
+    /// The tier to read: the coarsest that still has a row for each row of the answer, unless one was asked for, or the
+    /// samples are few enough to be exact; but none below `least`, as those do not reach back so far. `factors` are those of the tiers that there are: how many rows of the one below
+    /// make one of theirs; the finest tier's is 1.
+    pub fn tier(&self, factors: &[u32], least: u8) -> Tier {
+        let of_tier = |tier: usize| Tier {
+            number: tier as u8,
+            factor: factors[..=tier].iter().map(|factor| i64::from((*factor).max(1))).product(),
+        };
+        let last = factors.len().saturating_sub(1);
+        let least = last.min(least.into());
+        if let Some(asked) = self.parameters.tier.filter(|_| self.options.contains(QueryOption::SelectedTier))
+        {
+            return of_tier(last.min(asked as usize));
+        }
+        let slowest =
+            self.charts.iter().map(|queried| i64::from(queried.chart.update_every)).max().unwrap_or(1);
+        let samples = self.grid.view().saturating_mul(self.grid.points as i64) / slowest.max(1);
+        if samples <= EXACT_SAMPLES {
+            return of_tier(least);
+        }
+        let fits = |tier: &usize| of_tier(*tier).factor.saturating_mul(slowest) <= self.grid.view();
+        of_tier((least..=last).rev().find(fits).unwrap_or(least))
     }
 
     /// The rows of the answer.

@@ -3,26 +3,33 @@
 //! ```text
 //! shard --Sealed--> Keeper: opens file and index, publishes a new FileSet --Published--> shard
 //!                     |
+//!                     +-- then, and now and then: derives the files of the tiers above
 //!                     +-- now and then: what retention does not allow goes, index last
 //! ```
 
+use std::collections::HashSet;
 use std::io;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dbengine::{
-    Directory, Disk, DiskOp, DiskOpKind, FileId, FileName, FileSet, OpId, Retention, SealedFile, UnixSeconds,
-    expired,
+    Directory, Disk, DiskOp, DiskOpKind, FileId, FileName, FileSet, OpId, SealedFile, UnixSeconds, expired,
 };
 use tokio::sync::mpsc;
 
 use super::clock::Clock;
+use crate::config::Tier;
 use crate::shard::message::Message;
 use crate::shard::placement::ShardId;
+use crate::telemetry::Telemetry;
 
 const EXPIRE_EVERY: Duration = Duration::from_secs(10);
+/// Files of a tier that are derived from together: an hour's file of seconds makes a file of minutes, but a file of hours
+/// needs a day's to be worth its index.
+const DERIVED_TOGETHER: [usize; 4] = [1, 24, 24, 24];
 
 /// A datafile of a shard that is complete.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +47,10 @@ pub(super) struct Keeper {
     pub(super) sealed: Receiver<Sealed>,
     pub(super) shards: Vec<mpsc::Sender<Message>>,
     /// By tier.
-    pub(super) retention: Vec<Retention>,
+    pub(super) tiers: Vec<Tier>,
+    /// What was derived from since the start, so that it is not again when what was derived has expired.
+    pub(super) derived: HashSet<(u8, FileId)>,
+    pub(super) metrics: Arc<Telemetry>,
     pub(super) clock: Clock,
 }
 
@@ -56,7 +66,9 @@ impl Keeper {
             match self.sealed.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(sealed) => self.publish(sealed),
                 Err(RecvTimeoutError::Timeout) => {
+                    self.derive();
                     self.expire();
+                    self.report();
                     due = Instant::now() + EXPIRE_EVERY;
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -86,10 +98,52 @@ impl Keeper {
         let _ = self.shards[shard.index()].blocking_send(Message::Published(file));
     }
 
+    /// Makes the files of the tiers that can be made.
+    fn derive(&mut self) {
+        let now = UnixSeconds(self.clock.now());
+        for (tier, (above, together)) in self.tiers.clone().iter().skip(1).zip(DERIVED_TOGETHER).enumerate() {
+            let files = self.files.read().expect("readers do not panic").clone();
+            let is_kept = |file: &SealedFile| {
+                above.retention.seconds.is_none_or(|seconds| now.since(file.index.span().last) <= seconds)
+            };
+            let sources: Vec<Arc<SealedFile>> = files
+                .underived(tier as u8)
+                .into_iter()
+                .filter(|file| is_kept(file) && !self.derived.contains(&(file.tier, file.id)))
+                .cloned()
+                .collect();
+            for sources in sources.chunks_exact(together) {
+                let begun = Instant::now();
+                let derived = match dbengine::derive(&mut self.directory, sources, above.factor) {
+                    Ok(derived) => derived,
+                    Err(error) => {
+                        tracing::error!("tier {}: {error}; it is tried again", tier + 1);
+                        self.metrics.keeper.errors.fetch_add(1, Relaxed);
+                        return;
+                    }
+                };
+                self.derived.extend(sources.iter().map(|source| (source.tier, source.id)));
+                for error in derived.broken {
+                    tracing::error!("tier {} lacks a page: {error}", tier + 1);
+                }
+                if let Some(file) = derived.file {
+                    tracing::info!(
+                        file = %file.name(),
+                        bytes = file.bytes,
+                        sources = sources.len(),
+                        took_ms = begun.elapsed().as_millis(),
+                        "tier derived"
+                    );
+                    self.change(|files| files.with(Arc::new(file)));
+                }
+            }
+        }
+    }
+
     fn expire(&mut self) {
         let files = self.files.read().expect("readers do not panic").clone();
         let now = UnixSeconds(self.clock.now());
-        for (tier, retention) in self.retention.clone().into_iter().enumerate() {
+        for (tier, Tier { retention, .. }) in self.tiers.clone().into_iter().enumerate() {
             for file in expired(&files, tier as u8, retention, now) {
                 let (tier, id) = (file.tier, file.id);
                 self.change(|files| files.without(tier, id));
@@ -102,6 +156,20 @@ impl Keeper {
                 }
                 tracing::info!(file = %file.name(), rows = %file.index.span(), "datafile expired");
             }
+        }
+    }
+
+    /// Copies the figures to where other threads read them.
+    fn report(&self) {
+        let files = self.files.read().expect("readers do not panic").clone();
+        for (tier, metrics) in self.metrics.keeper.tiers.iter().enumerate() {
+            let files = files.tier(tier as u8);
+            let spans = || files.iter().map(|file| file.index.span());
+            metrics.files.store(files.len() as u64, Relaxed);
+            metrics.bytes.store(files.iter().map(|file| file.bytes).sum(), Relaxed);
+            metrics.samples.store(files.iter().map(|file| file.index.samples()).sum(), Relaxed);
+            metrics.first.store(spans().map(|span| span.first.0).min().unwrap_or_default(), Relaxed);
+            metrics.last.store(spans().map(|span| span.last.0).max().unwrap_or_default(), Relaxed);
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use dbengine::GroupKey;
 use http::{StatusCode, header};
 use jiff::tz::TimeZone;
 
@@ -50,7 +51,17 @@ pub(super) async fn answer(api: &Api, host: &HostSnapshot, target: &Target) -> A
         Err(error) => return refusal(error),
     };
     let (groups, window, timeout_ms) = (plan.groups().collect(), plan.window(), plan.timeout_ms());
-    let Some(snapshots) = api.rows(host.shard, groups, window).await else { return Answer::overloaded() };
+    let oldest = window.first.max(plan.oldest());
+    let keys = plan.charts().iter().map(|queried| GroupKey(queried.chart.key));
+    let least = api.storage.borrow().tier_since(oldest, keys);
+    let tier = plan.tier(&api.tier_factors(), least);
+    let snapshots = if tier.number == 0 {
+        api.rows(host.shard, groups, window).await
+    } else {
+        let slowest = plan.charts().iter().map(|queried| queried.chart.update_every).max().unwrap_or(1);
+        api.tier_rows(host.shard, groups, window, tier, slowest).await
+    };
+    let Some(snapshots) = snapshots else { return Answer::overloaded() };
     let mut execution = plan.execution(snapshots);
     let mut turn = Instant::now();
     let points = loop {

@@ -9,15 +9,16 @@ use std::sync::Arc;
 
 use dbengine::{
     Directory, Disk, FileId, FileName, FileSet, GroupKey, GroupSnapshot, Page, PageRef, ReadAt, ReadError,
-    TimeRange, read_from,
+    SealedFile, TimeRange, UnixSeconds, read_from,
 };
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
+use crate::query::Tier;
 use crate::runtime::SharedFiles;
 
-/// A page of tier 0, by the file and where in it.
-type CacheKey = (FileId, u32);
+/// A page, by the tier, the file, and where in it.
+type CacheKey = (u8, FileId, PageRef);
 
 #[derive(Clone, Debug)]
 struct PageBytes;
@@ -60,24 +61,76 @@ impl Storage {
 
     /// The rows of a group on disk, and those that its shard has told of.
     pub(super) fn span(&self, key: GroupKey, in_shard: Option<TimeRange>) -> Option<TimeRange> {
-        let on_disk = self.files().span(0, key);
+        let files = self.files();
+        let on_disk = (0..files.tiers().len() as u8)
+            .filter_map(|tier| files.span(tier, key))
+            .reduce(|a, b| TimeRange { first: a.first.min(b.first), last: a.last.max(b.last) });
         match (on_disk, in_shard) {
             (Some(disk), Some(shard)) => {
-                Some(TimeRange { first: disk.first.min(shard.first), last: disk.last.max(shard.last) })
+                // A row of a tier is stamped with the end of its time, which may be to come.
+                Some(TimeRange { first: disk.first.min(shard.first), last: shard.last })
             }
             (disk, shard) => disk.or(shard),
         }
     }
 
-    /// Adds to a shard's answer the pages that are on disk. Broken ones are told in the log and left out.
-    pub(super) fn complete(&mut self, snapshot: &mut GroupSnapshot) {
-        let Some(covered) = snapshot.files() else { return };
+    /// The finest tier that reaches back to `first` for one of these groups; tier 0 if none does.
+    pub(super) fn tier_since(&self, first: UnixSeconds, mut keys: impl Iterator<Item = GroupKey>) -> u8 {
+        let files = self.files();
+        let Some(key) = keys.next() else { return 0 };
+        let reaches = |tier: &u8| files.span(*tier, key).is_some_and(|span| span.first <= first);
+        (0..files.tiers().len() as u8).find(reaches).unwrap_or(0)
+    }
+
+    /// Makes a shard's answer one of a tier's rows, of so many of its samples each: what a file of the tier has is taken
+    /// from there, the rest from the tiers below.
+    pub(super) fn complete_tier(&mut self, snapshot: &mut GroupSnapshot, tier: Tier) {
+        let step = u32::try_from(tier.factor.saturating_mul(snapshot.step().into())).unwrap_or(u32::MAX);
+        let (key, window) = (snapshot.key(), snapshot.window());
         let files = self.files();
         let mut pages = Vec::new();
-        for (file, place) in files.pages(0, snapshot.key(), snapshot.window(), covered) {
-            pages.extend(read_through(&mut self.cache, &mut self.broken_pages, (file.id, place), || {
-                file.read(place)
-            }));
+        for number in 1..=tier.number {
+            let sources = if number == tier.number {
+                files.tier(number).iter().collect()
+            } else {
+                files.underived(number)
+            };
+            for file in sources.into_iter().filter(|file| file.index.span().overlaps(window)) {
+                for place in file.index.pages(key, window) {
+                    pages.extend(self.read_page(file, place));
+                }
+            }
+        }
+        let underived: Vec<_> = files.underived(0).into_iter().cloned().collect();
+        self.complete_from(snapshot, &underived);
+        snapshot.roll_up(step, pages);
+    }
+
+    /// Adds to a shard's answer the pages that are on disk. Broken ones are told in the log and left out.
+    pub(super) fn complete(&mut self, snapshot: &mut GroupSnapshot) {
+        let files = self.files();
+        self.complete_from(snapshot, files.tier(0));
+    }
+
+    fn read_page(&mut self, file: &SealedFile, place: PageRef) -> Option<Page> {
+        read_through(&mut self.cache, &mut self.broken_pages, (file.tier, file.id, place), || {
+            file.read(place)
+        })
+    }
+
+    /// Adds the pages of these files, and those that the shard told of.
+    fn complete_from(&mut self, snapshot: &mut GroupSnapshot, files: &[Arc<SealedFile>]) {
+        let Some(covered) = snapshot.files() else { return };
+        let (key, window) = (snapshot.key(), snapshot.window());
+        let mut pages = Vec::new();
+        let is_asked =
+            |file: &&Arc<SealedFile>| file.index.span().overlaps(window) && !covered.contains(&file.id);
+        let places = files
+            .iter()
+            .filter(is_asked)
+            .flat_map(|file| file.index.pages(key, window).map(move |place| (file, place)));
+        for (file, place) in places {
+            pages.extend(self.read_page(file, place));
         }
         let mut open: HashMap<FileId, Arc<dyn ReadAt>> = HashMap::new();
         for page in snapshot.on_disk() {
@@ -97,7 +150,7 @@ impl Storage {
             pages.extend(read_through(
                 &mut self.cache,
                 &mut self.broken_pages,
-                (page.file, page.place),
+                (0, page.file, page.place),
                 read,
             ));
         }
@@ -109,10 +162,9 @@ impl Storage {
 fn read_through(
     cache: &mut Cache<CacheKey, Page, PageBytes>,
     broken: &mut u64,
-    (file, place): (FileId, PageRef),
+    key: CacheKey,
     read: impl FnOnce() -> Result<Page, ReadError>,
 ) -> Option<Page> {
-    let key = (file, place.offset);
     if let Some(page) = cache.get(&key) {
         return Some(page.clone());
     }
