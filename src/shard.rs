@@ -195,9 +195,10 @@ impl Shard {
         let late_us = if self.unsaved.is_empty() {
             self.commit_every_us
         } else {
-            self.commit_every_us + LATEST_COMMIT_US
+            self.commit_every_us.saturating_add(LATEST_COMMIT_US)
         };
-        if now_us - self.committed_us >= late_us {
+        let is_due = self.unsaved.is_empty() && self.engine.is_commit_due();
+        if is_due || now_us - self.committed_us >= late_us {
             self.committed_us = now_us;
             self.engine.commit(UnixSeconds(now_us.div_euclid(1_000_000)));
             self.disk(actions);

@@ -173,6 +173,11 @@ impl Engine {
         }
     }
 
+    /// So much was appended that the next commit is not to be waited for.
+    pub fn is_commit_due(&self) -> bool {
+        self.store.as_ref().is_some_and(|store| store.journal.is_long())
+    }
+
     /// Hands everything that was appended and noted to the disk. Without a disk nothing happens. `now` is the clock.
     pub fn commit(&mut self, now: UnixSeconds) {
         let Engine { groups, sealer, store: Some(store), .. } = self else { return };

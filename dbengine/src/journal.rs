@@ -43,8 +43,8 @@ use crate::{
 
 const MAGIC: [u8; 4] = *b"MSJ1";
 const HEADER_LEN: usize = 24;
-/// A batch is written early when it is this long, so that a burst does not become one write of any size.
-const BATCH_LEN: usize = 4 << 20;
+/// A batch is written early when it is this long: no burst becomes one large write, and its memory is soon used again.
+const BATCH_LEN: usize = 256 << 10;
 
 const NEXT: u64 = 0;
 const ROW: u64 = 1;
@@ -145,14 +145,19 @@ impl Journal {
     /// One bit for each column that changed, and the values of these.
     #[inline]
     fn put_changes(&mut self, last: &[f32], values: &[f32]) {
+        // Room for all values; what was not used is given back. No branch depends on a value.
         let bitmap_at = self.batch.len();
-        self.batch.resize(bitmap_at + values.len().div_ceil(8), 0);
+        let values_at = bitmap_at + values.len().div_ceil(8);
+        self.batch.resize(values_at + size_of_val(values), 0);
+        let (bitmap, room) = self.batch[bitmap_at..].split_at_mut(values_at - bitmap_at);
+        let mut used = 0;
         for (column, (last, value)) in last.iter().zip(values).enumerate() {
-            if last.to_bits() != value.to_bits() {
-                self.batch[bitmap_at + column / 8] |= 1 << (column % 8);
-                self.batch.extend_from_slice(&value.to_le_bytes());
-            }
+            let changed = last.to_bits() != value.to_bits();
+            bitmap[column / 8] |= u8::from(changed) << (column % 8);
+            room[used..used + size_of::<f32>()].copy_from_slice(&value.to_le_bytes());
+            used += usize::from(changed) * size_of::<f32>();
         }
+        self.batch.truncate(values_at + used);
     }
 
     /// From here on the group has no row in this segment, and this shape. `again`: rows follow that were journalled before.

@@ -147,7 +147,7 @@ fn mistakes_in_netdata_conf_are_said_with_line_and_remedy() {
 
 #[test]
 fn netdatas_other_options_are_known() {
-    let netdata = "[db]\ndbengine tier 1 update every iterations = 60\n[plugins]\nproc = no\n\
+    let netdata = "[db]\ndbengine tier 1 backfill = new\n[plugins]\nproc = no\n\
                    [plugin:proc]\nx = y\n[system.cpu]\nenabled = no\n[global]\nrun as user = netdata\n";
     let loaded = load_texts(netdata, KEY_SECTION, "").expect("no errors");
     assert!(
