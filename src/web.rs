@@ -18,6 +18,8 @@ mod answer;
 
 mod data;
 
+mod dbengine_stats;
+
 mod directory;
 
 pub mod format;
@@ -232,6 +234,7 @@ impl Api {
             "charts" => v1::charts(self, host).await,
             "chart" => v1::chart(self, host, target).await,
             "data" => data::answer(self, host, target).await,
+            "dbengine_stats" => dbengine_stats::answer(self),
             "allmetrics" => allmetrics::answer(self, host, target, peer).await,
             other => {
                 let command = escape_html(other);
