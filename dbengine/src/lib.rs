@@ -62,6 +62,8 @@ mod directory;
 
 mod recovery;
 
+mod verification;
+
 mod retention;
 
 #[cfg(feature = "simulation")]
@@ -79,10 +81,11 @@ pub use journal::{Record, SegmentDamage, SegmentEnd, read_segment};
 pub use key::{GroupKey, WriterId};
 pub use page::{Encoding, Page, PageError};
 pub use prefetch::{prefetch, prefetch_slice};
-pub use recovery::{Finding, Recovered, RecoveryError, inspect, recover};
+pub use recovery::{Finding, Recovered, RecoveryError, inspect, read_journal, recover};
 pub use retention::{Retention, expired};
 pub use sample::{Row, SampleFlags, Samples};
 pub use snapshot::GroupSnapshot;
 pub use statistics::{EncodingTotals, SealedTotals, Statistics};
 pub use store::{NoteNumber, StoreOptions, StoreTotals};
 pub use time::{TimeRange, UnixSeconds};
+pub use verification::{Flaw, Verified, verify_file};
