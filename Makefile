@@ -13,7 +13,7 @@ TEST_PACKAGES := netdata-core g++
 # What the parent alone is built without; see Cargo.toml.
 ALL := --features mainstem/parquet
 
-.PHONY: run build test check bench clean
+.PHONY: run build test check soak bench clean
 
 run: tools/.installed-run build
 	tools/run-demo $(STATE)
@@ -31,6 +31,10 @@ check: tools/.installed-build
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets $(ALL) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet $(ALL)
+
+# What takes long, on a machine without other work: half an hour and more. The report is committed.
+soak: tools/.installed-build
+	CRASH_ROUNDS=$${CRASH_ROUNDS:-20} tools/soak docs/reports/soak.md
 
 bench: build tools/.installed-test
 	$(CARGO) run --release -p mainstem-bench -- compare
