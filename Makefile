@@ -10,7 +10,10 @@ RUN_PACKAGES := curl
 # The real peer that the tests compare with, and a C++ compiler for LLVM's fuzzer.
 TEST_PACKAGES := netdata-core g++
 
-.PHONY: run build test check bench clean
+# What the parent alone is built without; see Cargo.toml.
+ALL := --features mainstem/parquet
+
+.PHONY: run build test check soak bench clean
 
 run: tools/.installed-run build
 	tools/run-demo $(STATE)
@@ -20,14 +23,18 @@ build: tools/.installed-build
 
 # All tests, in the order in which they fail fastest.
 test: tools/.installed-build tools/.installed-test check
-	$(CARGO) build --workspace --bins
-	$(CARGO) test --workspace --no-fail-fast
+	$(CARGO) build --workspace --bins $(ALL)
+	$(CARGO) test --workspace --no-fail-fast $(ALL)
 	tests/fuzz/run
 
 check: tools/.installed-build
 	$(CARGO) fmt --all -- --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	$(CARGO) clippy --workspace --all-targets $(ALL) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet $(ALL)
+
+# What takes long, on a machine without other work: half an hour and more. The report is committed.
+soak: tools/.installed-build
+	CRASH_ROUNDS=$${CRASH_ROUNDS:-20} tools/soak docs/reports/soak.md
 
 bench: build tools/.installed-test
 	$(CARGO) run --release -p mainstem-bench -- compare

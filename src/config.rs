@@ -106,6 +106,18 @@ pub struct Directories {
     pub machine_guid_file: PathBuf,
 }
 
+impl Directories {
+    /// The catalog's file.
+    pub fn catalog(&self) -> PathBuf {
+        self.cache.join("catalog.redb")
+    }
+
+    /// Where the samples are.
+    pub fn database(&self) -> PathBuf {
+        self.cache.join("db")
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Database {
     /// Of our own host, and of children whose sections name none.

@@ -37,6 +37,10 @@ pub mod web;
 
 pub mod dashboard;
 
+// The way out for those who have no parent running: what is on disk, read from there.
+
+pub mod db;
+
 // What all of them need.
 
 pub mod config;

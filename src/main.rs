@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use mainstem::config::{
-    Config, Diagnostic, Loaded, MemoryMode, Severity, identity, init, report, system_hostname,
+    Config, DEFAULT_STATE_DIR, Diagnostic, Loaded, MemoryMode, Severity, identity, init, report, system_hostname,
 };
+use mainstem::db;
 use mainstem::runtime::Parent;
 use mainstem::runtime::clock::Clock;
 use mainstem::telemetry::log;
@@ -34,6 +35,13 @@ enum Command {
     },
     /// Check the configuration: what is in force and where it comes from. Exits with 1 on errors.
     Check(Places),
+    /// Look at the database on disk, also while a parent runs on it. Changes nothing.
+    Db {
+        #[command(flatten)]
+        places: Places,
+        #[command(subcommand)]
+        command: db::Command,
+    },
 }
 
 #[derive(clap::Args)]
@@ -68,6 +76,7 @@ fn main() -> ExitCode {
         None => run(&arguments.run),
         Some(Command::Run(places)) => run(&places),
         Some(Command::Check(places)) => Ok(check(&places)),
+        Some(Command::Db { places, command }) => database(&places, &command),
         Some(Command::Init { directory }) => write_configuration(&directory),
     };
     outcome.unwrap_or_else(|error| {
@@ -167,6 +176,18 @@ fn check(places: &Places) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(code) => code,
+    }
+}
+
+fn database(places: &Places, command: &db::Command) -> anyhow::Result<ExitCode> {
+    // Without a configuration a state directory would be made where there is none.
+    let state = places.state.clone().unwrap_or_else(|| DEFAULT_STATE_DIR.into());
+    if places.config.is_none() && !state.join("api.key").exists() {
+        bail!("{} is no state directory of a parent; name it with --state, or --config DIR", state.display());
+    }
+    match places.load() {
+        Ok(loaded) => db::run(command, &loaded.config),
+        Err(code) => Ok(code),
     }
 }
 

@@ -63,8 +63,6 @@ pub use keeper::SharedFiles;
 use query_shard::QueryShard;
 pub(crate) use query_shard::breathe;
 
-/// The catalog's file, in the directory of the databases.
-const CATALOG_FILE: &str = "catalog.redb";
 /// Messages that may wait for a shard, which takes them every few milliseconds.
 const INBOX: usize = 4096;
 /// Browsers' connections that may wait for the query shard.
@@ -72,8 +70,6 @@ const VISITS: usize = 1024;
 /// Changed hosts that may wait for the query shard; more wait at their shard, one state a host.
 const PUBLISHED: usize = 4096;
 
-/// Below the cache directory.
-const DATABASE_DIRECTORY: &str = "db";
 /// Pages that are written together, about.
 const EXTENT_BYTES: usize = 256 << 10;
 /// Bounds of a datafile's size.
@@ -138,8 +134,8 @@ impl Parent {
         let config = Arc::new(config);
         let count = config.runtime.shards;
         let telemetry = Arc::new(Telemetry::new(count));
-        let mut store = CatalogStore::open(&config.directories.cache.join(CATALOG_FILE))?;
-        let database = Database::open(&config.directories.cache.join(DATABASE_DIRECTORY), &mut store)?;
+        let mut store = CatalogStore::open(&config.directories.catalog())?;
+        let database = Database::open(&config.directories.database(), &mut store)?;
         let (mut keeper, senders) = catalog::Keeper::new(store, count, Arc::clone(&telemetry));
         let (stop, stopped) = watch::channel(false);
         let (readers, published) = mpsc::channel(PUBLISHED);

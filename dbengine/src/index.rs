@@ -231,7 +231,7 @@ impl Index {
     }
 
     /// Bytes of the index's own file.
-    pub(crate) fn file_len(&self) -> u64 {
+    pub fn file_len(&self) -> u64 {
         self.bytes.get().len() as u64
     }
 

@@ -62,6 +62,8 @@ mod directory;
 
 mod recovery;
 
+mod verification;
+
 mod retention;
 
 mod rollup;
@@ -81,7 +83,7 @@ pub use journal::{Record, SegmentDamage, SegmentEnd, read_segment};
 pub use key::{GroupKey, WriterId};
 pub use page::{Encoding, Page, PageError};
 pub use prefetch::{prefetch, prefetch_slice};
-pub use recovery::{Finding, Recovered, RecoveryError, inspect, recover};
+pub use recovery::{Finding, Recovered, RecoveryError, inspect, read_journal, recover};
 pub use retention::{Retention, expired};
 pub use rollup::{DeriveError, Derived, PARTS, Point, derive};
 pub use sample::{Row, SampleFlags, Samples};
@@ -89,3 +91,4 @@ pub use snapshot::{Fetch, GroupSnapshot};
 pub use statistics::{EncodingTotals, SealedTotals, Statistics};
 pub use store::{NoteNumber, StoreOptions, StoreTotals};
 pub use time::{TimeRange, UnixSeconds};
+pub use verification::{Flaw, Verified, verify_file};

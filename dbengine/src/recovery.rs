@@ -24,7 +24,7 @@ use crate::{
     files::{Disk, FileSet, ReadAt, SealedFile},
     group::GroupId,
     index::{self, GroupPages, Index},
-    journal::{Record, SegmentDamage, read_segment},
+    journal::{Record, SegmentDamage, SegmentEnd, read_segment},
     key::{GroupKey, WriterId},
     sample::Row,
     store::StoreOptions,
@@ -88,6 +88,30 @@ pub fn inspect(disk: &mut dyn Disk, progress: &mut dyn FnMut(&str)) -> Result<Re
     scan(disk, Access::ReadOnly, progress)
 }
 
+/// Reads all segments of the journal, in order, and changes nothing. One that is removed meanwhile is passed over: its rows
+/// were in pages before.
+pub fn read_journal(
+    disk: &dyn Disk,
+    mut visit: impl FnMut(Record<'_>),
+) -> io::Result<Vec<(FileName, SegmentEnd)>> {
+    let mut segments: Vec<FileId> = disk
+        .list()?
+        .into_iter()
+        .filter_map(|file| if let FileName::Journal(id) = file { Some(id) } else { None })
+        .collect();
+    segments.sort_unstable();
+    let mut ends = Vec::new();
+    for id in segments {
+        let file = FileName::Journal(id);
+        match read_whole(disk, file) {
+            Ok(bytes) => ends.push((file, read_segment(&bytes, id, &mut visit))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(ends)
+}
+
 /// Whether what is missing may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
@@ -111,9 +135,15 @@ fn scan(
         _ => None,
     });
     for (count, (tier, id)) in data.enumerate() {
-        if let Err(error) = recovered.open_file(disk, access, tier, id) {
-            let file = FileName::Data { tier, id };
-            recovered.findings.push(Finding::Unreadable { file, why: error.to_string() });
+        match recovered.open_file(disk, access, tier, id) {
+            Ok(()) => {}
+            // Whoever runs on the directory may have removed it since it was listed.
+            Err(RecoveryError::Io(error))
+                if access == Access::ReadOnly && error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let file = FileName::Data { tier, id };
+                recovered.findings.push(Finding::Unreadable { file, why: error.to_string() });
+            }
         }
         if count % 64 == 63 {
             progress(&format!("{} datafiles opened", count + 1));
@@ -321,7 +351,7 @@ impl Recovered {
     }
 }
 
-fn read_whole(disk: &dyn Disk, file: FileName) -> io::Result<Vec<u8>> {
+pub(crate) fn read_whole(disk: &dyn Disk, file: FileName) -> io::Result<Vec<u8>> {
     let (data, len) = disk.open(file)?;
     let mut bytes = vec![0; len as usize];
     data.read_at(0, &mut bytes)?;
@@ -344,7 +374,7 @@ fn run(disk: &mut dyn Disk, file: FileName, kind: DiskOpKind) -> Result<(), Disk
 }
 
 /// The header and directory of the extent at `at`; `None`: no whole one stands there.
-fn read_extent(
+pub(crate) fn read_extent(
     data: &dyn ReadAt,
     data_len: u64,
     id: FileId,

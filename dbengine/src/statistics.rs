@@ -40,7 +40,8 @@ impl SealedTotals {
         self.encodings[encoding as usize]
     }
 
-    pub(crate) fn add(&mut self, page: &Page) {
+    /// Counts a page.
+    pub fn add(&mut self, page: &Page) {
         self.pages += 1;
         self.bytes += page.as_bytes().len() as u64;
         self.samples += page.samples();

@@ -18,8 +18,10 @@ pub mod record;
 use std::io::ErrorKind;
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use redb::{Database, ReadableDatabase, TableDefinition};
+use redb::backends::InMemoryBackend;
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, TableDefinition};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -31,6 +33,9 @@ const CHARTS: TableDefinition<'_, (u128, &str), &[u8]> = TableDefinition::new("c
 
 /// Pages that the database keeps in memory: what a batch touches, not the whole catalog.
 const CACHE_BYTES: usize = 16 << 20;
+/// How often a copy is taken until one is whole, and how long after the one before: a commit takes less.
+const COPIES: u32 = 10;
+const BETWEEN_COPIES: Duration = Duration::from_millis(100);
 /// Damaged records that are named in the log; the rest is only counted.
 const NAMED: u64 = 16;
 
@@ -110,6 +115,28 @@ impl CatalogStore {
         })
     }
 
+    /// A copy in memory, of a file that another process may be writing to. What is done with it does not reach the file.
+    ///
+    /// The writer's lock keeps us from opening the file, not from reading it. A copy that was taken in the middle of a
+    /// commit fails the checksums, and another is taken.
+    pub fn open_copy(path: &Path) -> Result<Self, StoreError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match copy(path) {
+                Err(StoreError::Damaged { .. }) if tries < COPIES => std::thread::sleep(BETWEEN_COPIES),
+                copied => {
+                    return Ok(Self {
+                        path: path.to_path_buf(),
+                        database: Some(copied?),
+                        stored: Stored::default(),
+                        bytes: Vec::new(),
+                    });
+                }
+            }
+        }
+    }
+
     /// Hands out each host with its charts, in the order of their definition. A damaged record is named in the log and
     /// left out; a host that cannot be read takes its charts along.
     pub fn load(&mut self, mut host: impl FnMut(HostRecord, Vec<ChartRecord>)) -> Result<Stored, StoreError> {
@@ -173,12 +200,30 @@ impl CatalogStore {
 }
 
 fn open(path: &Path) -> Result<Database, StoreError> {
-    let database = Database::builder()
-        .set_cache_size(CACHE_BYTES)
-        // Also a file that was closed in order: what another program has damaged since would make redb panic.
-        .set_check_integrity_on_open(true)
-        .create(path)
-        .map_err(|error| failed(path, error.into()))?;
+    with_tables(path, builder().create(path))
+}
+
+fn copy(path: &Path) -> Result<Database, StoreError> {
+    let in_memory = || -> std::io::Result<InMemoryBackend> {
+        let bytes = std::fs::read(path)?;
+        let memory = InMemoryBackend::new();
+        memory.set_len(bytes.len() as u64)?;
+        memory.write(0, &bytes)?;
+        Ok(memory)
+    };
+    let memory = in_memory().map_err(|cause| failed(path, cause.into()))?;
+    with_tables(path, builder().create_with_backend(memory))
+}
+
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    // Also a file that was closed in order: what another program has damaged since would make redb panic.
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    builder
+}
+
+fn with_tables(path: &Path, opened: Result<Database, DatabaseError>) -> Result<Database, StoreError> {
+    let database = opened.map_err(|error| failed(path, error.into()))?;
     // So that both tables are there to be read.
     let make_tables = || -> Result<(), redb::Error> {
         let transaction = database.begin_write()?;
