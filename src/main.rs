@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use mainstem::config::{
-    Config, DEFAULT_STATE_DIR, Diagnostic, Loaded, MemoryMode, Severity, identity, init, report, system_hostname,
+    Config, DEFAULT_STATE_DIR, Diagnostic, Loaded, MemoryMode, Severity, identity, init, report,
+    system_hostname,
 };
 use mainstem::db;
 use mainstem::runtime::Parent;

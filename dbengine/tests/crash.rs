@@ -46,7 +46,7 @@ impl Workload {
         for group in 0..GROUPS {
             let is_due = match group {
                 3 => second % 60 == 0,
-                4 => second < 400 || second > 1500,
+                4 => !(400..=1500).contains(&second),
                 5 => second > 350,
                 6 => self.random.below(10) > 0,
                 _ => true,
@@ -105,7 +105,7 @@ fn lose_power_at(workload: &Workload, disk: &SimulatedDisk, op: &DiskOp, number:
     disk.reseed(number);
     disk.lose_power(Some(op.clone()));
     // Recovery may be interrupted, too, and is then done again.
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         recover(&mut disk, &mut |_| {}).expect("a database");
         disk.lose_power(None);
     }

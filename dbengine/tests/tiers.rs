@@ -105,7 +105,7 @@ fn tiers_are_put_together_without_a_seam() {
     assert!(files.tier(0).len() > 8, "{} files", files.tier(0).len());
     // All but the newest two become minutes, all but the newest two of these an hour.
     for tier in 0..2u8 {
-        let sources: Vec<_> = files.tier(tier).iter().cloned().collect();
+        let sources = files.tier(tier).to_vec();
         let sources = &sources[..sources.len() - 2];
         let together = if tier == 0 { 1 } else { 3 };
         for sources in sources.chunks_exact(together) {

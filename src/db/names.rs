@@ -57,9 +57,14 @@ impl Names {
             }
         };
         let by_id = charts.iter().find(|record| *record.id == *chart);
-        by_id.or_else(|| charts.iter().find(|record| *record.name == *chart)).with_context(|| {
-            format!("{host} has no chart {chart}; it has: {}", list(charts.iter().map(|chart| &*chart.id)))
-        })
+        by_id.or_else(|| charts.iter().find(|record| record.name.as_deref() == Some(chart))).with_context(
+            || {
+                format!(
+                    "{host} has no chart {chart}; it has: {}",
+                    list(charts.iter().map(|chart| &*chart.id))
+                )
+            },
+        )
     }
 
     /// The hosts whose names match a pattern.
