@@ -32,6 +32,8 @@ use crate::{
 
 /// A place in the journal: the number of the segment, and how many introductions were read in it.
 type Place = (usize, u64);
+/// Where rows of a group were written again, and from which time on.
+type SaidAgain = HashMap<GroupKey, Vec<(Place, UnixSeconds)>, FixedState>;
 
 /// The writer of what recovery itself writes.
 const RECOVERY: WriterId = WriterId(999);
@@ -249,11 +251,8 @@ impl Recovered {
 
     /// Where rows of a group were written again: the number of the segment and how many introductions were read in it;
     /// and the time from which on. What was said of these times before is not in order with it, and needless.
-    fn said_again(
-        &self,
-        disk: &dyn Disk,
-    ) -> io::Result<HashMap<GroupKey, Vec<(Place, UnixSeconds)>, FixedState>> {
-        let mut said_again: HashMap<GroupKey, Vec<_>, FixedState> = HashMap::default();
+    fn said_again(&self, disk: &dyn Disk) -> io::Result<SaidAgain> {
+        let mut said_again = SaidAgain::default();
         for (count, id) in self.segments.iter().enumerate() {
             let (mut introduced, mut awaited) = (0, None);
             read_segment(&read_whole(disk, FileName::Journal(*id))?, *id, |record| match record {

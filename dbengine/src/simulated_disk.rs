@@ -145,7 +145,7 @@ impl SimulatedDisk {
                 self.files.insert(file, SimulatedFile { durable: before, ..SimulatedFile::default() });
             }
             DiskOpKind::Write { offset, bytes } => {
-                assert!(offset as usize % BLOCK == 0 && bytes.len() % BLOCK == 0, "a write is not aligned");
+                assert!((offset as usize).is_multiple_of(BLOCK) && bytes.len().is_multiple_of(BLOCK), "a write is not aligned");
                 let file = self.files.get_mut(&file).ok_or(missing)?;
                 let offset = offset as usize;
                 let end = offset + bytes.len();
