@@ -64,7 +64,7 @@ pub enum Command {
     /// Write the samples of hosts into files that other programs read.
     #[cfg(feature = "parquet")]
     Export {
-        /// The directory of the Parquet files: host=<hostname>/day=<YYYY-MM-DD>/part-<n>.parquet.
+        /// The directory of the Parquet files: host=HOSTNAME/day=YYYY-MM-DD/part-N.parquet.
         #[arg(long, value_name = "DIR")]
         parquet: PathBuf,
         /// Only hosts whose names match, as in netdata.conf: `*` for anything, `!` in front for none.
