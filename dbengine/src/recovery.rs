@@ -33,8 +33,6 @@ use crate::{
 
 /// A place in the journal: the number of the segment, and how many introductions were read in it.
 type Place = (usize, u64);
-/// Where rows of a group were written again, and from which time on.
-type SaidAgain = HashMap<GroupKey, Vec<(Place, UnixSeconds)>, FixedState>;
 
 /// Where rows of a group were written again, and from which time on.
 type SaidAgain = HashMap<GroupKey, Vec<(Place, UnixSeconds)>, FixedState>;
