@@ -12,7 +12,7 @@
 //! | 1, 2, 4 each | ends    | of every column but the last: where its body ends, from the first body on  |
 //! |              | bodies  | the columns, see `page/column.rs`                                          |
 //!
-//! Numbers of fixed size are little endian, the others as in `page/varint.rs`.
+//! Numbers of fixed size are little endian, the others as in `varint.rs`.
 //!
 //! Times come first and in one place, so that a page is found, or passed over, without touching a column. The table
 //! makes a column readable without those before it. Checksum and compression are not the page's: many pages share one.
@@ -37,8 +37,6 @@ mod packing;
 
 mod row_set;
 
-mod varint;
-
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -50,6 +48,7 @@ use crate::{
     run::{Run, RunStart},
     sample::{SampleFlags, Samples},
     time::{TimeRange, UnixSeconds},
+    varint,
 };
 
 const JUMPS: u8 = 4;
