@@ -143,6 +143,14 @@ impl Page {
         Ok(Page { bytes: Arc::from(bytes) })
     }
 
+    /// All but the time of row 0: step, rows, columns, where each column ends, and the columns. Pages that are alike in
+    /// these begin with the same bytes.
+    pub(crate) fn shape(&self) -> &[u8] {
+        let mut rest = &self.bytes[1..];
+        varint::take(&mut rest).expect("a page is checked before it is used");
+        rest
+    }
+
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }

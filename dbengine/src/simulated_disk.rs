@@ -145,7 +145,8 @@ impl SimulatedDisk {
                 self.files.insert(file, SimulatedFile { durable: before, ..SimulatedFile::default() });
             }
             DiskOpKind::Write { offset, bytes } => {
-                assert!(offset as usize % BLOCK == 0 && bytes.len() % BLOCK == 0, "a write is not aligned");
+                let is_aligned = offset.is_multiple_of(BLOCK as u64) && bytes.len().is_multiple_of(BLOCK);
+                assert!(is_aligned, "a write is not aligned");
                 let file = self.files.get_mut(&file).ok_or(missing)?;
                 let offset = offset as usize;
                 let end = offset + bytes.len();
