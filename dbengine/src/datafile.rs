@@ -26,8 +26,8 @@ use crate::{
     time::{TimeRange, UnixSeconds},
 };
 
-/// A datafile ends before its last page could begin beyond 4 GiB.
-const MOST_BYTES: u64 = 3 << 30;
+/// A datafile ends before its last page could begin beyond 64 GiB, which no [`PageRef`] could say.
+const MOST_BYTES: u64 = 60 << 30;
 /// After so many failures in one place another file is tried.
 const PATIENCE: u32 = 5;
 

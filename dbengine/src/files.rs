@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::{
     disk::{DiskDone, DiskOp, FileId, FileName},
-    extent::{BrokenPage, PageRef, read_page},
+    extent::{BrokenPage, Frame, FrameHeader, PageRef},
     index::Index,
     key::GroupKey,
     page::Page,
@@ -72,14 +72,64 @@ impl SealedFile {
     pub fn read(&self, place: PageRef) -> Result<Page, ReadError> {
         read_from(self.name(), &*self.data, place)
     }
+
+    /// Reads pages and checks them, in any order: what was packed together is unpacked once.
+    pub fn read_many(&self, places: &[PageRef]) -> Vec<Result<Page, ReadError>> {
+        read_many_from(self.name(), &*self.data, places)
+    }
 }
 
 /// Reads a page of a file and checks it.
 pub fn read_from(file: FileName, data: &dyn ReadAt, place: PageRef) -> Result<Page, ReadError> {
-    let offset = place.offset.into();
-    let mut bytes = vec![0; place.len as usize];
-    data.read_at(offset, &mut bytes).map_err(|error| ReadError::Io { file, offset, error })?;
-    read_page(&bytes).map_err(|error| ReadError::Broken { file, offset, error })
+    page(file, &read_frame(file, data, place)?, place)
+}
+
+/// Reads pages of a file and checks them, in any order: what was packed together is unpacked once.
+pub(crate) fn read_many_from(
+    file: FileName,
+    data: &dyn ReadAt,
+    places: &[PageRef],
+) -> Vec<Result<Page, ReadError>> {
+    let mut order: Vec<usize> = (0..places.len()).collect();
+    order.sort_unstable_by_key(|index| (places[*index].frame, places[*index].offset));
+    let mut pages = Vec::new();
+    pages.resize_with(places.len(), || None);
+    let mut open: Option<(u32, Frame)> = None;
+    for index in order {
+        let place = places[index];
+        let read = match open.take_if(|(frame, _)| *frame == place.frame) {
+            Some((_, frame)) => Ok(frame),
+            None => read_frame(file, data, place),
+        };
+        pages[index] = Some(read.and_then(|frame| {
+            let page = page(file, &frame, place);
+            open = Some((place.frame, frame));
+            page
+        }));
+    }
+    pages.into_iter().map(|page| page.expect("each was read")).collect()
+}
+
+fn page(file: FileName, frame: &Frame, place: PageRef) -> Result<Page, ReadError> {
+    frame.page(place).map_err(|error| ReadError::Broken { file, offset: place.at(), error })
+}
+
+/// Reads the pages that were packed together with this one.
+fn read_frame(file: FileName, data: &dyn ReadAt, place: PageRef) -> Result<Frame, ReadError> {
+    /// A length that is not true meets the end of the file before it has taken much memory.
+    const AT_ONCE: usize = 4 << 20;
+    let offset = place.at();
+    let io = |error| ReadError::Io { file, offset, error };
+    let broken = |error| ReadError::Broken { file, offset, error };
+    let mut bytes = vec![0; place.read_len()];
+    data.read_at(offset, &mut bytes).map_err(io)?;
+    let header = FrameHeader::parse(&bytes, file.id()).map_err(broken)?;
+    while bytes.len() < header.frame_len() {
+        let known = bytes.len();
+        bytes.resize(header.frame_len().min(known + AT_ONCE), 0);
+        data.read_at(offset + known as u64, &mut bytes[known..]).map_err(io)?;
+    }
+    Frame::open(header, &bytes).map_err(broken)
 }
 
 /// All complete datafiles of a database.

@@ -2,7 +2,7 @@
 //!
 //! | offset | size | field   |                                                              |
 //! |--------|------|---------|--------------------------------------------------------------|
-//! | 0      | 4    | magic   | `MSI1`                                                       |
+//! | 0      | 4    | magic   | `MIX1`                                                       |
 //! | 4      | 4    | crc     | crc32 of everything from offset 8 to the end of the archive  |
 //! | 8      | 8    | file    | the number of the datafile, and of this file                 |
 //! | 16     | 8    | length  | bytes of the archive                                         |
@@ -21,7 +21,7 @@ use crate::{
     time::{TimeRange, UnixSeconds},
 };
 
-const MAGIC: [u8; 4] = *b"MSI1";
+const MAGIC: [u8; 4] = *b"MIX1";
 /// Where the archive begins: aligned for whatever it holds.
 const ARCHIVE_AT: usize = 64;
 
@@ -55,8 +55,28 @@ struct GroupEntry {
 #[derive(Archive, Serialize, Deserialize, Debug, PartialEq, Eq)]
 struct PageEntry {
     first: u32,
-    offset: u32,
-    len: u32,
+    frame: u32,
+    frame_len: u16,
+    offset: u16,
+}
+
+const _: () = assert!(size_of::<ArchivedPageEntry>() == 12);
+
+impl From<PageRef> for PageEntry {
+    fn from(PageRef { first, frame, frame_len, offset }: PageRef) -> PageEntry {
+        PageEntry { first, frame, frame_len, offset }
+    }
+}
+
+impl From<&ArchivedPageEntry> for PageRef {
+    fn from(page: &ArchivedPageEntry) -> PageRef {
+        PageRef {
+            first: page.first.to_native(),
+            frame: page.frame.to_native(),
+            frame_len: page.frame_len.to_native(),
+            offset: page.offset.to_native(),
+        }
+    }
 }
 
 /// A group's pages, to make an index of.
@@ -89,11 +109,7 @@ pub(crate) fn build(
             last,
             pages: contents.pages.len() as u32,
         });
-        contents.pages.extend(pages.into_iter().map(|PageRef { first, offset, len }| PageEntry {
-            first,
-            offset,
-            len,
-        }));
+        contents.pages.extend(pages.into_iter().map(PageEntry::from));
     }
     let archive = rkyv::to_bytes::<rancor::Error>(&contents).expect("memory is the only limit of an archive");
     let mut bytes = vec![0; ARCHIVE_AT];
@@ -284,11 +300,7 @@ impl Index {
                 .map_or(contents.pages.len(), |next| next.pages.to_native() as usize);
             &contents.pages[start..end]
         });
-        overlapping(pages, window, |page| page.first.to_native()).iter().map(|page| PageRef {
-            first: page.first.to_native(),
-            offset: page.offset.to_native(),
-            len: page.len.to_native(),
-        })
+        overlapping(pages, window, |page| page.first.to_native()).iter().map(PageRef::from)
     }
 }
 

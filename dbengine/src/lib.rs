@@ -75,7 +75,7 @@ pub use datafile::{DatafileOptions, DatafileTotals, DiskPage};
 pub use directory::Directory;
 pub use disk::{BLOCK, DiskDone, DiskError, DiskOp, DiskOpKind, FileId, FileName, OpId};
 pub use engine::{Appended, Engine, EngineOptions};
-pub use extent::{BrokenPage, PageRef, read_page};
+pub use extent::{BrokenPage, ExtentPage, PageRef, build as build_extent};
 pub use files::{Disk, FileSet, ReadAt, ReadError, SealedFile, read_from};
 pub use group::{GroupId, Keep};
 pub use index::{Index, IndexError};

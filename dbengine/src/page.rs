@@ -12,7 +12,7 @@
 //! | 1, 2, 4 each | ends    | of every column but the last: where its body ends, from the first body on  |
 //! |              | bodies  | the columns, see `page/column.rs`                                          |
 //!
-//! Numbers of fixed size are little endian, the others as in `page/varint.rs`.
+//! Numbers of fixed size are little endian, the others as in `varint.rs`.
 //!
 //! Times come first and in one place, so that a page is found, or passed over, without touching a column. The table
 //! makes a column readable without those before it. Checksum and compression are not the page's: many pages share one.
@@ -37,8 +37,6 @@ mod packing;
 
 mod row_set;
 
-mod varint;
-
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -50,6 +48,7 @@ use crate::{
     run::{Run, RunStart},
     sample::{SampleFlags, Samples},
     time::{TimeRange, UnixSeconds},
+    varint,
 };
 
 const JUMPS: u8 = 4;
@@ -142,6 +141,14 @@ impl Page {
     pub fn from_bytes(bytes: &[u8]) -> Result<Page, PageError> {
         check(bytes)?;
         Ok(Page { bytes: Arc::from(bytes) })
+    }
+
+    /// All but the time of row 0: step, rows, columns, where each column ends, and the columns. Pages that are alike in
+    /// these begin with the same bytes.
+    pub(crate) fn shape(&self) -> &[u8] {
+        let mut rest = &self.bytes[1..];
+        varint::take(&mut rest).expect("a page is checked before it is used");
+        rest
     }
 
     pub fn as_bytes(&self) -> &[u8] {

@@ -20,8 +20,8 @@ use crate::{
     datafile::DatafileOptions,
     disk::{DiskDone, DiskError, DiskOp, DiskOpKind, FileId, FileName, OpId},
     engine::{Appended, Engine, EngineOptions},
-    extent::{self, Header, read_page},
-    files::{Disk, FileSet, ReadAt, SealedFile},
+    extent::{self, Header, PageRef},
+    files::{Disk, FileSet, ReadAt, ReadError, SealedFile, read_many_from},
     group::GroupId,
     index::{self, GroupPages, Index},
     journal::{Record, SegmentDamage, SegmentEnd, read_segment},
@@ -33,8 +33,7 @@ use crate::{
 
 /// A place in the journal: the number of the segment, and how many introductions were read in it.
 type Place = (usize, u64);
-
-/// Where rows of a group were written again, and from which time on.
+/// Of each group, where it was said again, and from which time on.
 type SaidAgain = HashMap<GroupKey, Vec<(Place, UnixSeconds)>, FixedState>;
 
 /// The writer of what recovery itself writes.
@@ -243,7 +242,7 @@ impl Recovered {
         // Each extent was synced before the next was written, so only the last one can be torn. All of it goes then: its
         // rows are in the journal, and a group's row is not looked for there when a page has a later one.
         if let Some((start, samples_before, listed)) = extents.last()
-            && !is_whole(data, listed)?
+            && !is_whole(file, data, listed)?
         {
             self.findings.push(Finding::ExtentsLost { file, at: *start, bytes: data_len - start });
             (at, samples) = (*start, *samples_before);
@@ -401,12 +400,13 @@ pub(crate) fn read_extent(
 }
 
 /// Whether every page of an extent can be read.
-fn is_whole(data: &dyn ReadAt, listed: &[extent::Listed]) -> io::Result<bool> {
-    for page in listed {
-        let mut bytes = vec![0; page.place.len as usize];
-        data.read_at(page.place.offset.into(), &mut bytes)?;
-        if read_page(&bytes).is_err() {
-            return Ok(false);
+fn is_whole(file: FileName, data: &dyn ReadAt, listed: &[extent::Listed]) -> io::Result<bool> {
+    let places: Vec<PageRef> = listed.iter().map(|page| page.place).collect();
+    for page in read_many_from(file, data, &places) {
+        match page {
+            Ok(_) => {}
+            Err(ReadError::Broken { .. }) => return Ok(false),
+            Err(ReadError::Io { error, .. }) => return Err(error),
         }
     }
     Ok(true)

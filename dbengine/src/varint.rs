@@ -1,38 +1,37 @@
-//! Integers in as few bytes as their size asks for: LEB128, and zigzag for those that may be negative.
+//! Integers in as few bytes as they need: seven bits a byte, the lowest first, the highest bit says that more follow. Signed
+//! ones are zig-zag coded before: 0, -1, 1, -2 are 0, 1, 2, 3.
 
-pub(crate) fn put(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
+/// Bytes of the longest.
+const MOST_LEN: usize = 10;
+
+pub(crate) fn put(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
     }
-    out.push(value as u8);
+    out.push(number as u8);
 }
 
-pub(crate) fn put_signed(out: &mut Vec<u8>, value: i64) {
-    put(out, zigzag(value));
+pub(crate) fn put_signed(out: &mut Vec<u8>, number: i64) {
+    put(out, zigzag(number));
 }
 
-pub(crate) fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)) as u64
-}
-
-pub(crate) fn unzigzag(value: u64) -> i64 {
-    (value >> 1) as i64 ^ -((value & 1) as i64)
-}
-
-/// Takes one off the front; `None`: it does not end, or is no 64 bit number.
+/// Takes a number off the front of `bytes`, if there is one and it is not longer than it needs to be.
 pub(crate) fn take(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first()?;
-        *bytes = rest;
+    let mut number = 0;
+    for index in 0..MOST_LEN {
+        let byte = *bytes.get(index)?;
         let bits = u64::from(byte & 0x7f);
-        if (bits << shift) >> shift != bits {
+        if index == MOST_LEN - 1 && bits > 1 {
             return None;
         }
-        value |= bits << shift;
-        if byte < 0x80 {
-            return Some(value);
+        number |= bits << (7 * index);
+        if byte & 0x80 == 0 {
+            if byte == 0 && index > 0 {
+                return None;
+            }
+            *bytes = &bytes[index + 1..];
+            return Some(number);
         }
     }
     None
@@ -42,23 +41,54 @@ pub(crate) fn take_signed(bytes: &mut &[u8]) -> Option<i64> {
     take(bytes).map(unzigzag)
 }
 
+/// Bytes of a number.
+pub(crate) fn len(number: u64) -> usize {
+    (u64::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize
+}
+
+pub(crate) fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)) as u64
+}
+
+pub(crate) fn unzigzag(number: u64) -> i64 {
+    (number >> 1) as i64 ^ -((number & 1) as i64)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
+    #[test]
+    fn a_number_takes_the_bytes_it_needs_and_no_other_form() {
+        for number in [0, 1, 127, 128, 16_383, 16_384, u64::from(u32::MAX), u64::MAX] {
+            let mut bytes = vec![];
+            put(&mut bytes, number);
+            assert_eq!(bytes.len(), len(number));
+            let mut rest = &bytes[..];
+            assert_eq!((take(&mut rest), rest), (Some(number), &[][..]));
+            assert_eq!(take(&mut &bytes[..bytes.len() - 1]), None);
+        }
+        for longer in [&[0x80, 0x00][..], &[0xff, 0x80, 0x00], &[0xff; 11], &[]] {
+            assert_eq!(take(&mut &longer[..]), None, "{longer:?}");
+        }
+        for number in [0, -1, 1, i64::MIN, i64::MAX] {
+            assert_eq!(unzigzag(zigzag(number)), number);
+        }
+    }
+
     proptest! {
         #[test]
-        fn numbers_come_back(values: Vec<(u64, i64)>) {
+        fn numbers_come_back(numbers: Vec<(u64, i64)>) {
             let mut bytes = vec![];
-            for (value, signed) in &values {
-                put(&mut bytes, *value);
+            for (number, signed) in &numbers {
+                put(&mut bytes, *number);
                 put_signed(&mut bytes, *signed);
             }
             let mut rest = &bytes[..];
-            for (value, signed) in values {
-                prop_assert_eq!((take(&mut rest), take_signed(&mut rest)), (Some(value), Some(signed)));
+            for (number, signed) in numbers {
+                prop_assert_eq!((take(&mut rest), take_signed(&mut rest)), (Some(number), Some(signed)));
             }
             prop_assert!(rest.is_empty());
         }

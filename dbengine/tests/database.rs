@@ -118,8 +118,9 @@ impl Database {
 /// All rows of a group in complete files.
 pub(crate) fn rows_in_files(files: &FileSet, key: GroupKey) -> Rows {
     let mut all = Rows::new();
-    for (file, place) in files.pages(0, key, TimeRange::ALL, &[]) {
-        let page = file.read(place).expect("a whole page");
+    let places = |file: &SealedFile| file.index.pages(key, TimeRange::ALL).collect::<Vec<_>>();
+    for page in files.tier(0).iter().flat_map(|file| file.read_many(&places(file))) {
+        let page = page.expect("a whole page");
         let rows = rows(page.columns(), |column, samples| {
             samples.clear();
             page.read(column, TimeRange::ALL, samples);

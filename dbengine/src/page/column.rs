@@ -13,8 +13,8 @@
 //! Sets are written as in `page/row_set.rs`. Taking repeats out makes a column that sits still but for a peak now and
 //! then cost what its peaks cost. No bytes at all are a column of zeros.
 
-use super::{constant, few, floats, integers, near, packing, row_set::RowSet, varint};
-use crate::sample::SampleFlags;
+use super::{constant, few, floats, integers, near, packing, row_set::RowSet};
+use crate::{sample::SampleFlags, varint};
 
 const ENCODING: u8 = 0b0000_0111;
 const CHANGES: u8 = 0b0000_1000;
@@ -94,7 +94,7 @@ pub(super) struct Original {
 
 impl Original {
     pub(super) fn write(self, out: &mut Vec<u8>) {
-        varint::write((self.back as u64) << 1 | u64::from(self.negated), out);
+        varint::put(out, (self.back as u64) << 1 | u64::from(self.negated));
     }
 
     pub(super) fn take(bytes: &mut &[u8]) -> Option<Original> {

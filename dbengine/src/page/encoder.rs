@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{EndLen, JUMPS, Page, column::ColumnEncoder, column::Encoding, varint};
-use crate::{run::RunStart, sample::SampleFlags};
+use super::{EndLen, JUMPS, Page, column::ColumnEncoder, column::Encoding};
+use crate::{run::RunStart, sample::SampleFlags, varint};
 
 const TURNED_AT_ONCE: usize = 16;
 
@@ -67,12 +67,12 @@ impl PageEncoder {
         bytes.clear();
         let end_len = EndLen::of(self.ends.last().copied().unwrap_or_default());
         bytes.push(end_len.code() | if jumps.is_empty() { 0 } else { JUMPS });
-        varint::write(varint::zigzag(origin.first.0), bytes);
-        varint::write(block.step.into(), bytes);
-        varint::write(u64::from(block.rows) - 1, bytes);
-        varint::write(block.columns as u64, bytes);
+        varint::put(bytes, varint::zigzag(origin.first.0));
+        varint::put(bytes, block.step.into());
+        varint::put(bytes, u64::from(block.rows) - 1);
+        varint::put(bytes, block.columns as u64);
         if !jumps.is_empty() {
-            varint::write(jumps.len() as u64, bytes);
+            varint::put(bytes, jumps.len() as u64);
         }
         for jump in jumps {
             bytes.extend_from_slice(&jump.row.to_le_bytes());

@@ -23,7 +23,7 @@
 
 use bitpacking::{BitPacker, BitPacker4x};
 
-use super::varint;
+use crate::varint;
 
 const BLOCK_LEN: usize = BitPacker4x::BLOCK_LEN;
 const STEPS: u8 = 0x80;
@@ -317,7 +317,7 @@ fn base_len(number: i32) -> usize {
 }
 
 fn write_base(number: i32, out: &mut Vec<u8>) {
-    varint::write(varint::zigzag(number.into()), out);
+    varint::put(out, varint::zigzag(number.into()));
 }
 
 fn take_base(bytes: &mut &[u8]) -> Option<i32> {

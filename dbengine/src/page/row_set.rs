@@ -10,7 +10,7 @@
 //! A row in a list is a varint: how many rows lie between it and the one before it in the list. So a counter that was
 //! reset once, or a child that was away for a while, does not cost a bit for every other row.
 
-use super::varint;
+use crate::varint;
 
 const LISTS: [List; 3] = [List::Rows, List::Others, List::Edges];
 const WORD: usize = u64::BITS as usize;
@@ -80,8 +80,8 @@ impl RowSet {
         });
         match lists.min_by_key(|(len, ..)| *len).filter(|(len, ..)| *len < bits_len) {
             Some((_, form, listed)) => {
-                varint::write(form, out);
-                listed.each_distance(|distance| varint::write(distance, out));
+                varint::put(out, form);
+                listed.each_distance(|distance| varint::put(out, distance));
             }
             None => {
                 out.push(0);
