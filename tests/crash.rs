@@ -367,10 +367,10 @@ fn what_is_on_disk_is_shown_verified_and_taken_out() {
     assert!(place.db(&["verify"]).status.success());
     let file = datafile(&place.database().join("tier-0"));
     let name = file.file_name().and_then(|name| name.to_str()).expect("a name of ours").to_owned();
-    // The extent's header says where its last page ends.
+    // The extent's header says where its last frame ends, at a multiple of 16 bytes: less than those are padding.
     let mut bytes = std::fs::read(&file).expect("it is there");
     let end = u32::from_le_bytes(bytes[16..20].try_into().expect("four bytes")) as usize;
-    bytes[end - 1] ^= 0xff;
+    bytes[end - 16] ^= 0xff;
     std::fs::write(&file, bytes).expect("written");
     let verified = place.db(&["verify"]);
     let said = text(&verified.stdout);
