@@ -75,7 +75,7 @@ const PUBLISHED: usize = 4096;
 /// Below the cache directory.
 const DATABASE_DIRECTORY: &str = "db";
 /// Pages that are written together, about.
-const EXTENT_BYTES: usize = 256 << 10;
+const EXTENT_BYTES: usize = 512 << 10;
 /// Bounds of a datafile's size.
 const LEAST_FILE_BYTES: u64 = 4 << 20;
 const MOST_FILE_BYTES: u64 = 2 << 30;

@@ -16,7 +16,7 @@ use quick_cache::unsync::Cache;
 
 use crate::runtime::SharedFiles;
 
-/// A page of tier 0, by the file, its frame, and where in that.
+/// A page of tier 0, by the file, its frame, and which page of that.
 type CacheKey = (FileId, u32, u16);
 
 #[derive(Clone, Debug)]
@@ -112,7 +112,7 @@ fn read_through(
     (file, place): (FileId, PageRef),
     read: impl FnOnce() -> Result<Page, ReadError>,
 ) -> Option<Page> {
-    let key = (file, place.frame, place.offset);
+    let key = (file, place.frame, place.page);
     if let Some(page) = cache.get(&key) {
         return Some(page.clone());
     }
