@@ -71,7 +71,7 @@ const VISITS: usize = 1024;
 const PUBLISHED: usize = 4096;
 
 /// Pages that are written together, about.
-const EXTENT_BYTES: usize = 1 << 20;
+const EXTENT_BYTES: usize = 512 << 10;
 /// Bounds of a datafile's size.
 const LEAST_FILE_BYTES: u64 = 4 << 20;
 const MOST_FILE_BYTES: u64 = 2 << 30;

@@ -9,10 +9,9 @@ use anyhow::{Context, Result};
 use dbengine::{Encoding, Page, SampleFlags, Samples, TimeRange, UnixSeconds};
 
 use crate::corpus::{self, ChartRows};
+use crate::extents::{self, INDEX_BYTES, INDEX_GROUP_BYTES, SealedPage, Written};
 use crate::results::{Machine, today};
 
-/// In a datafile's index and in its extent's table.
-const INDEX_BYTES: usize = 12 + 8;
 /// Columns of one encoding are read and written so many at a time, for their times.
 const TIMED_TOGETHER: usize = 16;
 /// Of the columns of an encoding, these are timed, so that all charts are among them.
@@ -54,9 +53,11 @@ struct Totals {
 /// All pages.
 #[derive(Default)]
 struct Measured {
-    pages: usize,
+    charts: u32,
     samples: usize,
+    /// Of the pages by themselves.
     bytes: usize,
+    sealed: Vec<SealedPage>,
     encodings: [Totals; Encoding::ALL.len()],
     children: Vec<Child>,
     sealing: Duration,
@@ -68,7 +69,8 @@ struct Child {
     version: &'static str,
     charts: usize,
     samples: usize,
-    bytes: usize,
+    /// With nothing of other children beside it.
+    bytes_per_sample: f64,
 }
 
 pub(crate) fn run(arguments: &Encodings) -> Result<()> {
@@ -80,11 +82,18 @@ pub(crate) fn run(arguments: &Encodings) -> Result<()> {
     let mut measured = Measured::of(&children, arguments.rows);
     let mut tables = measured.by_encoding();
     tables.push('\n');
+    let written = Written::of(&measured.sealed);
+    tables.push_str(&written.table(measured.bytes, measured.sealing_ns()));
+    tables.push('\n');
+    tables.push_str(&extents::by_extent(&measured.sealed));
+    tables.push('\n');
+    tables.push_str(&extents::by_frame(&measured.sealed));
+    tables.push('\n');
     tables.push_str(&measured.by_child());
     tables.push('\n');
     tables.push_str("| rows of a page | bytes/sample |\n|---|---|\n");
     for rows in OTHER_ROWS {
-        let size = Measured::of(&children, rows).bytes_per_sample();
+        let size = Written::of(&Measured::of(&children, rows).sealed).bytes_per_sample();
         let _ = writeln!(tables, "| {rows} | {size:.3} |");
     }
     print!("{tables}");
@@ -118,8 +127,17 @@ backwards by turns. From the second pass on, a value that came only once in the 
 line with its neighbours, is changed: decimals by up to two of their last digit, other floats in their last six bits,
 equal columns alike. So nothing looks as if it repeated that did not.
 
-Bytes are those of all full pages. The index counts {INDEX_BYTES} bytes a page: its entries in the extent and in the index
-of the datafile. Times by encoding are of whole pages made of every seventh column that was written this way, {TIMED_TOGETHER} columns
+Bytes are those of all full pages: in the first table by themselves, in the others as they are on disk, padding and all.
+For these the pages of all children, that began together, were put into extents of 512 KiB in the order in which an engine
+seals them; in the table by child, those of each alone. The index counts {INDEX_BYTES} bytes a page, and {INDEX_GROUP_BYTES} a group and datafile,
+which lasts an hour. The time to read a page is that of finding it in its datafile in memory, with its frame checked and
+unpacked for it alone.
+
+The table of frames has zstd by itself over the same pages. The engine packs 16 KiB at level 4, with the alike pages
+of an extent together: what larger frames save by themselves they hardly save then, and each reader of a page pays for
+all that is packed with it.
+
+Times by encoding are of whole pages made of every seventh column that was written this way, {TIMED_TOGETHER} columns
 a page, sealed and read again and again, the fastest time each, so without the cost of cold memory; those of the last line are the time of sealing
 every chart's pages once, and the mean over all samples of the speeds above it.
 ",
@@ -132,13 +150,16 @@ impl Measured {
     fn of(children: &[(&'static str, Vec<ChartRows>)], page_rows: u16) -> Measured {
         let mut measured = Measured::default();
         for (version, charts) in children {
-            let (samples, stored) = (measured.samples, measured.stored());
-            charts.iter().for_each(|chart| measured.add(chart, page_rows));
+            let known = measured.sealed.len();
+            let samples = measured.samples;
+            for chart in charts {
+                measured.add(chart, page_rows);
+            }
             measured.children.push(Child {
                 version,
                 charts: charts.len(),
                 samples: measured.samples - samples,
-                bytes: measured.stored() - stored,
+                bytes_per_sample: Written::of(&measured.sealed[known..]).bytes_per_sample(),
             });
         }
         measured
@@ -146,6 +167,7 @@ impl Measured {
 
     /// Seals a chart's rows into pages, and adds what they take.
     fn add(&mut self, chart: &ChartRows, page_rows: u16) {
+        self.charts += 1;
         let times: Vec<UnixSeconds> = chart.times.iter().copied().map(UnixSeconds).collect();
         let per_page = usize::from(page_rows);
         // Bytes, samples, and how its newest page is written.
@@ -161,7 +183,6 @@ impl Measured {
             let started = Instant::now();
             let sealed = black_box(Page::seal(chart.step, times, values, flags));
             self.sealing += started.elapsed();
-            self.pages += 1;
             self.samples += values.len();
             self.bytes += sealed.as_bytes().len();
             for (column, sums) in of_column.iter_mut().enumerate() {
@@ -176,6 +197,8 @@ impl Measured {
                     totals.timed.push(values.iter().skip(column).step_by(chart.columns).copied().collect());
                 }
             }
+            let first = (times[0].0 - chart.times[0]) as u64;
+            self.sealed.push(SealedPage::new(self.charts, first, values.len(), sealed));
         }
         for (column, (bytes, samples, encoding)) in of_column.into_iter().enumerate() {
             let name = format!("{}/{column} {encoding:?}", chart.id);
@@ -183,13 +206,8 @@ impl Measured {
         }
     }
 
-    /// With the index.
-    fn stored(&self) -> usize {
-        self.bytes + self.pages * INDEX_BYTES
-    }
-
-    fn bytes_per_sample(&self) -> f64 {
-        self.stored() as f64 / self.samples as f64
+    fn sealing_ns(&self) -> f64 {
+        self.sealing.as_nanos() as f64 / self.samples as f64
     }
 
     fn by_encoding(&self) -> String {
@@ -197,8 +215,7 @@ impl Measured {
             "| encoding | columns | samples | bytes/sample | share of bytes | encode ns/sample | decode M samples/s |\n\
              |---|---|---|---|---|---|---|\n",
         );
-        let stored = self.stored();
-        let share = |bytes: usize| 100.0 * bytes as f64 / stored as f64;
+        let share = |bytes: usize| 100.0 * bytes as f64 / self.bytes as f64;
         let (mut weighted, mut all) = (0.0, 0.0);
         for (encoding, totals) in Encoding::ALL.iter().zip(&self.encodings) {
             if totals.columns == 0 {
@@ -219,22 +236,20 @@ impl Measured {
             );
         }
         let bodies: usize = self.encodings.iter().map(|totals| totals.bytes).sum();
-        for (name, bytes) in [("header and table", self.bytes - bodies), ("index", self.pages * INDEX_BYTES)]
-        {
-            let _ = writeln!(
-                table,
-                "| {name} | | | {:.3} | {:.1} % | | |",
-                bytes as f64 / self.samples as f64,
-                share(bytes)
-            );
-        }
+        let rest = self.bytes - bodies;
+        let _ = writeln!(
+            table,
+            "| header and table | | | {:.3} | {:.1} % | | |",
+            rest as f64 / self.samples as f64,
+            share(rest)
+        );
         let _ = writeln!(
             table,
             "| all | {} | {:.0} M | {:.3} | 100 % | {:.1} | {:.0} |",
             self.encodings.iter().map(|totals| totals.columns).sum::<usize>(),
             self.samples as f64 / 1e6,
-            self.bytes_per_sample(),
-            self.sealing.as_nanos() as f64 / self.samples as f64,
+            self.bytes as f64 / self.samples as f64,
+            self.sealing_ns(),
             all / weighted,
         );
         table
@@ -242,10 +257,9 @@ impl Measured {
 
     fn by_child(&self) -> String {
         let mut table = String::from("| child | charts | samples | bytes/sample |\n|---|---|---|---|\n");
-        for Child { version, charts, samples, bytes } in &self.children {
-            let (samples, size) = (*samples as f64, *bytes as f64);
-            let _ =
-                writeln!(table, "| {version} | {charts} | {:.1} M | {:.3} |", samples / 1e6, size / samples);
+        for Child { version, charts, samples, bytes_per_sample } in &self.children {
+            let samples = *samples as f64 / 1e6;
+            let _ = writeln!(table, "| {version} | {charts} | {samples:.1} M | {bytes_per_sample:.3} |");
         }
         table
     }

@@ -24,6 +24,8 @@ mod corpus;
 
 mod encodings;
 
+mod extents;
+
 mod measurement;
 
 mod process;

@@ -24,7 +24,6 @@
 //! | page    | number  | of its group in the file, signed, less that of the page before, at first 0             |
 //! | page    | first   | its first second, signed, less that of the page before, at first 0                     |
 //! | page    | span    | its last second less its first                                                         |
-//! | page    | length  | its bytes                                                                              |
 //!
 //! Pages stand in the order of what they are made of, not of time: those of charts of one kind, on many hosts, come together
 //! and pack well even in small frames.
@@ -34,7 +33,7 @@
 
 mod frame;
 
-use self::frame::{Body, Packer, UNIT, next_offset, unpack};
+use self::frame::{Body, Packer, UNIT, unpack};
 pub use self::frame::{BrokenPage, PageRef};
 pub(crate) use self::frame::{Frame, Header as FrameHeader};
 use crate::{
@@ -114,10 +113,10 @@ impl Frames {
         if self.body.is_full() {
             self.end(file, packer);
         }
-        let offset = self.body.add(page);
+        let number = self.body.add(page);
         let first = page.span().first.0 as u32;
         let frame = (self.bytes.len() / UNIT) as u32;
-        self.places.push(PageRef { first, frame, frame_len: 0, offset });
+        self.places.push(PageRef { first, frame, frame_len: 0, page: number });
     }
 
     /// Writes the frame that is being made, if it has any page.
@@ -166,7 +165,6 @@ fn directory(frames: &[(u32, u64)], pages: &[&ExtentPage]) -> Vec<u8> {
         let TimeRange { first, last } = page.span();
         varint::put(&mut bytes, last.since(first) as u64);
     }
-    pages.iter().for_each(|listed| varint::put(&mut bytes, listed.page.as_bytes().len() as u64));
     bytes
 }
 
@@ -233,8 +231,9 @@ pub(crate) fn read_directory(
     let mut at = (offset + stored.len() as u64).div_ceil(UNIT as u64);
     for Framed { pages, units } in frames {
         let frame = u32::try_from(at).ok()?;
-        let place = PageRef { first: 0, frame, frame_len: read_units(units), offset: 0 };
-        listed.extend((0..pages).map(|_| Listed { number: 0, last: 0, place }));
+        let place = PageRef { first: 0, frame, frame_len: read_units(units), page: 0 };
+        let numbered = |page| Listed { number: 0, last: 0, place: PageRef { page, ..place } };
+        listed.extend((0..pages).map(numbered));
         at = at.checked_add(units)?;
     }
     read_groups(&mut rest, &mut listed, keys)?;
@@ -247,14 +246,6 @@ pub(crate) fn read_directory(
         let span = u32::try_from(varint::take(&mut rest)?).ok()?;
         page.last = page.place.first.checked_add(span)?;
     }
-    let (mut frame, mut behind) = (None, 0);
-    for page in &mut listed {
-        if frame != Some(page.place.frame) {
-            (frame, behind) = (Some(page.place.frame), 0);
-        }
-        page.place.offset = u16::try_from(behind).ok()?;
-        behind = next_offset(behind, varint::take(&mut rest)?)?;
-    }
     listed.sort_by_key(|page| page.place.first);
     let end = at.checked_mul(UNIT as u64)?;
     (rest.is_empty() && end == offset + u64::from(header.length)).then_some(listed)
@@ -263,7 +254,7 @@ pub(crate) fn read_directory(
 /// A frame as the directory tells of it.
 #[derive(Clone, Copy, Debug)]
 struct Framed {
-    pages: u64,
+    pages: u16,
     units: u64,
 }
 
@@ -272,12 +263,12 @@ fn read_frames(rest: &mut &[u8]) -> Option<Vec<Framed>> {
     let count = varint::take(rest)?;
     let mut pages = Vec::new();
     for _ in 0..count {
-        pages.push(varint::take(rest)?);
+        pages.push(u16::try_from(varint::take(rest)?).ok()?);
     }
     let mut frames = Vec::with_capacity(pages.len());
     let mut all = 0u64;
     for pages in pages {
-        all = all.checked_add(pages)?;
+        all += u64::from(pages);
         frames.push(Framed { pages, units: varint::take(rest).filter(|units| *units > 0)? });
     }
     (all <= rest.len() as u64).then_some(frames)

@@ -91,7 +91,7 @@ pub(crate) fn read_many_from(
     places: &[PageRef],
 ) -> Vec<Result<Page, ReadError>> {
     let mut order: Vec<usize> = (0..places.len()).collect();
-    order.sort_unstable_by_key(|index| (places[*index].frame, places[*index].offset));
+    order.sort_unstable_by_key(|index| (places[*index].frame, places[*index].page));
     let mut pages = Vec::new();
     pages.resize_with(places.len(), || None);
     let mut open: Option<(u32, Frame)> = None;

@@ -46,7 +46,6 @@ struct Contents {
 struct GroupEntry {
     /// High half, low half.
     key: [u64; 2],
-    first: u32,
     last: u32,
     /// The first of its pages; they end where those of the next group begin.
     pages: u32,
@@ -57,14 +56,14 @@ struct PageEntry {
     first: u32,
     frame: u32,
     frame_len: u16,
-    offset: u16,
+    page: u16,
 }
 
-const _: () = assert!(size_of::<ArchivedPageEntry>() == 12);
+const _: () = assert!(size_of::<ArchivedGroupEntry>() == 24 && size_of::<ArchivedPageEntry>() == 12);
 
 impl From<PageRef> for PageEntry {
-    fn from(PageRef { first, frame, frame_len, offset }: PageRef) -> PageEntry {
-        PageEntry { first, frame, frame_len, offset }
+    fn from(PageRef { first, frame, frame_len, page }: PageRef) -> PageEntry {
+        PageEntry { first, frame, frame_len, page }
     }
 }
 
@@ -74,7 +73,7 @@ impl From<&ArchivedPageEntry> for PageRef {
             first: page.first.to_native(),
             frame: page.frame.to_native(),
             frame_len: page.frame_len.to_native(),
-            offset: page.offset.to_native(),
+            page: page.page.to_native(),
         }
     }
 }
@@ -103,12 +102,7 @@ pub(crate) fn build(
         let first = pages.iter().map(|page| page.first).min().unwrap_or(last);
         contents.first = contents.first.min(first);
         contents.last = contents.last.max(last);
-        contents.groups.push(GroupEntry {
-            key: halves(key),
-            first,
-            last,
-            pages: contents.pages.len() as u32,
-        });
+        contents.groups.push(GroupEntry { key: halves(key), last, pages: contents.pages.len() as u32 });
         contents.pages.extend(pages.into_iter().map(PageEntry::from));
     }
     let archive = rkyv::to_bytes::<rancor::Error>(&contents).expect("memory is the only limit of an archive");
@@ -267,16 +261,28 @@ impl Index {
 
     /// Every group, with its first and last row.
     pub fn groups(&self) -> impl ExactSizeIterator<Item = (GroupKey, TimeRange)> + '_ {
-        self.contents().groups.iter().map(|group| {
+        self.contents().groups.iter().enumerate().map(|(at, group)| {
             let [high, low] = group.key.map(|half| u128::from(half.to_native()));
-            (GroupKey(high << 64 | low), seconds(group.first.to_native(), group.last.to_native()))
+            (GroupKey(high << 64 | low), self.span_of(at))
         })
     }
 
     /// A group's first and last row.
     pub fn group_span(&self, key: GroupKey) -> Option<TimeRange> {
-        let group = &self.contents().groups[self.find(key)?];
-        Some(seconds(group.first.to_native(), group.last.to_native()))
+        self.find(key).map(|at| self.span_of(at))
+    }
+
+    fn span_of(&self, at: usize) -> TimeRange {
+        let last = self.contents().groups[at].last.to_native();
+        let first = self.pages_of(at).first().map_or(last, |page| page.first.to_native());
+        seconds(first, last)
+    }
+
+    fn pages_of(&self, at: usize) -> &[ArchivedPageEntry] {
+        let ArchivedContents { groups, pages, .. } = self.contents();
+        let start = groups[at].pages.to_native() as usize;
+        let end = groups.get(at + 1).map_or(pages.len(), |next| next.pages.to_native() as usize);
+        &pages[start..end]
     }
 
     fn find(&self, key: GroupKey) -> Option<usize> {
@@ -286,20 +292,8 @@ impl Index {
 
     /// The group's pages that may have rows in `window`, in order of time.
     pub fn pages(&self, key: GroupKey, window: TimeRange) -> impl Iterator<Item = PageRef> + '_ {
-        let pages = self.find(key).map_or(&[][..], |at| {
-            let contents = self.contents();
-            let group = &contents.groups[at];
-            let span = seconds(group.first.to_native(), group.last.to_native());
-            if !span.overlaps(window) {
-                return &[];
-            }
-            let start = group.pages.to_native() as usize;
-            let end = contents
-                .groups
-                .get(at + 1)
-                .map_or(contents.pages.len(), |next| next.pages.to_native() as usize);
-            &contents.pages[start..end]
-        });
+        let at = self.find(key).filter(|at| self.span_of(*at).overlaps(window));
+        let pages = at.map_or(&[][..], |at| self.pages_of(at));
         overlapping(pages, window, |page| page.first.to_native()).iter().map(PageRef::from)
     }
 }

@@ -24,7 +24,7 @@ use crate::{
 /// Columns of a tier's page for each column of the tier below, in this order: sum, count, minimum, maximum, anomalies.
 pub const PARTS: usize = 5;
 /// Pages of about so many bytes are written together.
-const EXTENT_BYTES: usize = 1 << 20;
+const EXTENT_BYTES: usize = 512 << 10;
 /// Rows of a tier's page at most.
 const MOST_ROWS: usize = 1024;
 

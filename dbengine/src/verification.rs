@@ -165,7 +165,7 @@ impl Datafile {
     }
 
     fn page(&mut self, place: PageRef) {
-        let at = place.offset.into();
+        let at = place.at();
         match read_from(self.file, &*self.data, place) {
             Ok(page) => {
                 self.verified.pages += 1;
@@ -200,7 +200,7 @@ impl Datafile {
     /// Reads the pages from `at` on that the index knows.
     fn pages_behind(&mut self, index: &Index, at: u64) {
         for (key, _) in index.groups() {
-            for place in index.pages(key, TimeRange::ALL).filter(|place| u64::from(place.offset) > at) {
+            for place in index.pages(key, TimeRange::ALL).filter(|place| place.at() > at) {
                 self.page(place);
             }
         }

@@ -15,6 +15,9 @@
 //! not written like that; pages have none of their own, as one broken byte takes all that is packed with it.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+
+use zstd::bulk::{Compressor, Decompressor};
 
 use crate::{
     disk::FileId,
@@ -27,12 +30,13 @@ pub(crate) const UNIT: usize = 16;
 pub(crate) const HEADER_LEN: usize = 16;
 /// A frame ends with the page that fills it.
 const FULL: usize = 16 << 10;
-const _: () = assert!(FULL <= 1 << u16::BITS, "the offset of a page in a frame has 16 bits");
+const _: () = assert!(FULL <= 1 << u16::BITS, "a page's number in its frame has 16 bits");
 /// Nothing longer is packed: how much memory is taken to unpack must not follow from a number alone.
 const MOST_UNPACKED: usize = 4 << 20;
 /// Packing is to save more than this part.
 const LEAST_SAVED: usize = 32;
-const LEVEL: i32 = 3;
+/// What higher ones save, they take more than twice the time for.
+const LEVEL: i32 = 4;
 
 /// A page's place in its datafile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -43,8 +47,8 @@ pub struct PageRef {
     pub frame: u32,
     /// Bytes of the frame in the same units, or as many as can be said here.
     pub frame_len: u16,
-    /// Where in the unpacked frame it is.
-    pub offset: u16,
+    /// Which of the pages of its frame it is.
+    pub page: u16,
 }
 
 impl PageRef {
@@ -76,14 +80,13 @@ pub enum BrokenPage {
 
 /// Compresses what is worth it.
 pub(super) struct Packer {
-    compressor: zstd::bulk::Compressor<'static>,
+    compressor: Compressor<'static>,
     packed: Vec<u8>,
 }
 
 impl Packer {
     pub(super) fn new() -> Packer {
-        let compressor =
-            zstd::bulk::Compressor::new(LEVEL).expect("memory is the only limit of a compressor");
+        let compressor = Compressor::new(LEVEL).expect("memory is the only limit of a compressor");
         Packer { compressor, packed: Vec::new() }
     }
 
@@ -109,7 +112,11 @@ pub(super) fn unpack(stored: &[u8], length: u32) -> Option<Cow<'_, [u8]>> {
     if stored.len() > length || length > MOST_UNPACKED {
         return None;
     }
-    let bytes = zstd::bulk::decompress(stored, length).ok()?;
+    thread_local! {
+        /// To make one takes longer than to unpack a frame.
+        static DECOMPRESSOR: RefCell<Decompressor<'static>> = RefCell::default();
+    }
+    let bytes = DECOMPRESSOR.with_borrow_mut(|decompressor| decompressor.decompress(stored, length)).ok()?;
     (bytes.len() == length).then_some(Cow::Owned(bytes))
 }
 
@@ -125,13 +132,13 @@ impl Body {
         self.bytes.len() >= FULL
     }
 
-    /// Says where in the frame the page is.
+    /// Says which of the frame's pages it is.
     pub(super) fn add(&mut self, page: &Page) -> u16 {
-        let offset = self.bytes.len();
+        let number = u16::try_from(self.pages).expect("a full frame takes no page");
         varint::put(&mut self.bytes, page.as_bytes().len() as u64);
         self.bytes.extend_from_slice(page.as_bytes());
         self.pages += 1;
-        u16::try_from(offset).expect("a full frame takes no page")
+        number
     }
 
     /// Appends the frame to `out`.
@@ -146,11 +153,6 @@ impl Body {
         out.extend_from_slice(stored);
         out.resize(out.len().next_multiple_of(UNIT), 0);
     }
-}
-
-/// Where the page behind one of `len` bytes at `offset` is.
-pub(super) fn next_offset(offset: u64, len: u64) -> Option<u64> {
-    offset.checked_add(varint::len(len) as u64)?.checked_add(len)
 }
 
 /// The beginning of a frame.
@@ -212,9 +214,18 @@ impl Frame {
     }
 
     pub(crate) fn page(&self, place: PageRef) -> Result<Page, BrokenPage> {
-        let mut rest = self.body.get(usize::from(place.offset)..).ok_or(BrokenPage::Place)?;
-        let len = varint::take(&mut rest).ok_or(BrokenPage::Place)?;
-        let page = usize::try_from(len).ok().and_then(|len| rest.get(..len)).ok_or(BrokenPage::Place)?;
-        Ok(Page::from_bytes(page)?)
+        let mut rest = &self.body[..];
+        for _ in 0..place.page {
+            take_page(&mut rest).ok_or(BrokenPage::Place)?;
+        }
+        Ok(Page::from_bytes(take_page(&mut rest).ok_or(BrokenPage::Place)?)?)
     }
+}
+
+/// Takes the bytes of a page off the front.
+fn take_page<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let len = usize::try_from(varint::take(rest)?).ok()?;
+    let (page, behind) = rest.split_at_checked(len)?;
+    *rest = behind;
+    Some(page)
 }

@@ -158,12 +158,12 @@ proptest! {
     }
 
     #[test]
-    fn no_frame_panics(stored: Vec<u8>, length in prop_oneof![0..100u32, any::<u32>()], offset: u16) {
+    fn no_frame_panics(stored: Vec<u8>, length in prop_oneof![0..100u32, any::<u32>()], page: u16) {
         let crc = crc32fast::hash(&stored);
         let header = FrameHeader { stored: stored.len() as u32, length, crc };
         let mut bytes = vec![0; UNIT];
         bytes.extend_from_slice(&stored);
-        let place = PageRef { first: 0, frame: 0, frame_len: 0, offset };
+        let place = PageRef { first: 0, frame: 0, frame_len: 0, page };
         if let Ok(frame) = Frame::open(header, &bytes) {
             let _ = frame.page(place);
         }
