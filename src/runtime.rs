@@ -95,7 +95,8 @@ pub enum StartError {
     #[error(transparent)]
     Catalog(#[from] StoreError),
     #[error(
-        "the database in {directory} cannot be opened: {error}; look after the directory and the disk, or move the directory away to begin anew"
+        "the database in {directory} cannot be opened: {error}; look after the directory and the disk, or move the \
+         directory away to begin anew"
     )]
     Database { directory: String, error: dbengine::RecoveryError },
     #[error("cannot start a thread: {0}")]

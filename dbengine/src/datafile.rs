@@ -23,6 +23,7 @@ use crate::{
     index::{self, GroupPages, Index},
     key::GroupKey,
     page::Page,
+    store::FileNames,
     time::{TimeRange, UnixSeconds},
 };
 
@@ -210,12 +211,12 @@ impl Datafiles {
         self.settled
     }
 
-    /// Asks for what there is to do. `next_file` gives a file to whoever needs one. Pages that were lost are told.
+    /// Asks for what there is to do. Pages that were lost are told.
     pub(crate) fn pump(
         &mut self,
         now: UnixSeconds,
         ops: &mut DiskOps,
-        mut next_file: impl FnMut() -> FileId,
+        names: &mut FileNames,
         mut left: impl FnMut(Left),
     ) {
         while self.waiting_bytes > self.options.waiting_bytes
@@ -235,7 +236,7 @@ impl Datafiles {
             || now.since(self.open.opened_at) >= self.options.file_seconds.into()
             || self.failures >= PATIENCE;
         if self.writing.is_none() && is_due {
-            self.close(now, &mut next_file);
+            self.close(now, names);
         }
         let is_wanted = self.waiting_bytes >= self.options.extent_bytes || self.settled < self.flush_to;
         if self.writing.is_none() && is_wanted && !self.waiting.is_empty() {
@@ -251,17 +252,17 @@ impl Datafiles {
     }
 
     /// Ends the open file, if there is anything in it.
-    pub(crate) fn close(&mut self, now: UnixSeconds, next_file: &mut impl FnMut() -> FileId) {
+    pub(crate) fn close(&mut self, now: UnixSeconds, names: &mut FileNames) {
         debug_assert!(self.writing.is_none());
         self.failures = 0;
         if self.open.groups.is_empty() {
             self.open.opened_at = now;
             if self.open.is_created {
-                self.open = Open::new(next_file(), now);
+                self.open = Open::new(names.take(), now);
             }
             return;
         }
-        let open = std::mem::replace(&mut self.open, Open::new(next_file(), now));
+        let open = std::mem::replace(&mut self.open, Open::new(names.take(), now));
         let bytes = index::build(open.file, open.groups, open.end, open.samples, Vec::new());
         let index = Index::from_bytes(open.file, &bytes).expect("an index is valid when it is made");
         self.closing.push(Closing { file: open.file, index, bytes: Some(bytes), pending: None });
@@ -392,7 +393,7 @@ impl Datafiles {
                 last: UnixSeconds(group.last.into()),
             }
         });
-        closing.chain(open).reduce(|a, b| TimeRange { first: a.first.min(b.first), last: a.last.max(b.last) })
+        closing.chain(open).reduce(TimeRange::hull)
     }
 
     /// The files that [`pages`](Self::pages) speaks for.

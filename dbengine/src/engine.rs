@@ -261,9 +261,7 @@ impl Engine {
         let group = self.group(id);
         let on_disk = self.store.as_ref().and_then(|store| store.datafiles.span(group.past.key));
         match (on_disk, group.span()) {
-            (Some(disk), Some(memory)) => {
-                Some(TimeRange { first: disk.first.min(memory.first), last: memory.last })
-            }
+            (Some(disk), Some(memory)) => Some(disk.hull(memory)),
             (disk, memory) => disk.or(memory),
         }
     }

@@ -202,7 +202,7 @@ impl FileSet {
 
     /// The first and the last row of a group in a tier.
     pub fn span(&self, tier: u8, key: GroupKey) -> Option<TimeRange> {
-        self.tier(tier).iter().filter_map(|file| file.index.group_span(key)).reduce(union)
+        self.tier(tier).iter().filter_map(|file| file.index.group_span(key)).reduce(TimeRange::hull)
     }
 
     /// The newest row of every group in tier 0.
@@ -217,8 +217,4 @@ impl FileSet {
         }
         newest
     }
-}
-
-pub(crate) fn union(a: TimeRange, b: TimeRange) -> TimeRange {
-    TimeRange { first: a.first.min(b.first), last: a.last.max(b.last) }
 }

@@ -73,13 +73,29 @@ pub struct StoreTotals {
     pub rows_rewritten: u64,
 }
 
+/// Names for the files of one writer, each once.
+#[derive(Debug)]
+pub(crate) struct FileNames {
+    writer: WriterId,
+    next_sequence: u32,
+}
+
+impl FileNames {
+    pub(crate) fn take(&mut self) -> FileId {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        FileId { sequence, writer: self.writer }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) ops: DiskOps,
     pub(crate) journal: Journal,
     pub(crate) datafiles: Datafiles,
-    writer: WriterId,
-    next_sequence: u32,
+    names: FileNames,
+    /// Batches of this segment, and of those before, that failed were dealt with.
+    given_up: Option<FileId>,
     /// Told apart from all that a group may remember of older ones, for years.
     segment: u16,
     segment_began: UnixSeconds,
@@ -106,14 +122,13 @@ pub(crate) struct Store {
 impl Store {
     pub(crate) fn new(options: StoreOptions, now: UnixSeconds) -> Store {
         let StoreOptions { writer, first_sequence, survives_power_loss, datafiles } = options;
-        let file = |sequence| FileId { sequence, writer };
-        let journal = Journal::new(file(first_sequence), survives_power_loss);
+        let mut names = FileNames { writer, next_sequence: first_sequence };
         Store {
-            journal,
-            datafiles: Datafiles::new(datafiles, file(first_sequence + 1), now),
+            journal: Journal::new(names.take(), survives_power_loss),
+            datafiles: Datafiles::new(datafiles, names.take(), now),
             ops: DiskOps::default(),
-            writer,
-            next_sequence: first_sequence + 2,
+            names,
+            given_up: None,
             segment: 1,
             segment_began: now,
             old: VecDeque::new(),
@@ -224,15 +239,8 @@ impl Store {
         self.old.push_back(old);
         self.segment_began = self.now;
         self.segment = if self.segment + 1 == NOT_YET_JOURNALLED { 1 } else { self.segment + 1 };
-        let file = self.next_file();
-        self.journal.begin_segment(file);
+        self.journal.begin_segment(self.names.take());
         self.rewrites = false;
-    }
-
-    fn next_file(&mut self) -> FileId {
-        let sequence = self.next_sequence;
-        self.next_sequence += 1;
-        FileId { sequence, writer: self.writer }
     }
 
     /// Whether what a segment has stays in the journal: this one, and the one before unless its batches are missing.
@@ -272,12 +280,7 @@ impl Store {
 
     /// Asks for what there is to do for pages, and removes segments that are not needed any more.
     pub(crate) fn pump(&mut self, groups: &mut [Option<Group>]) {
-        let Store { datafiles, ops, next_sequence, writer, now, .. } = self;
-        let next_file = || {
-            *next_sequence += 1;
-            FileId { sequence: *next_sequence - 1, writer: *writer }
-        };
-        datafiles.pump(*now, ops, next_file, |left| forget_oldest(groups, left));
+        self.datafiles.pump(self.now, &mut self.ops, &mut self.names, |left| forget_oldest(groups, left));
         if let Some(Checkpoint::Waiting { pages, batches }) = self.checkpoint
             && self.datafiles.settled() >= pages
             && self.journal.durable() >= batches
@@ -299,18 +302,23 @@ impl Store {
     }
 
     pub(crate) fn disk_done(&mut self, done: &DiskDone, groups: &mut [Option<Group>]) {
+        // A segment that cannot be removed is found again at the next start.
+        let was_removal = self.removing.take_if(|removing| *removing == done.id).is_some();
         if let Err(error) = &done.result {
             self.last_error = Some(error.clone());
-            if error.file == FileName::Journal(self.journal.file()) {
+            // The last batches of a segment may fail after the next one has begun.
+            if let FileName::Journal(file) = error.file
+                && !was_removal
+                && self.given_up < Some(file)
+            {
                 self.totals.journal_errors += 1;
                 self.journal_failed = true;
+                self.given_up = Some(self.journal.file());
                 self.journal.give_up();
             }
         } else {
             self.journal.done(done.id);
         }
-        // A segment that cannot be removed is found again at the next start.
-        self.removing.take_if(|removing| *removing == done.id);
         self.datafiles.done(done, self.now, |left| forget_oldest(groups, left));
         self.pump(groups);
     }
@@ -328,12 +336,7 @@ impl Store {
         if self.datafiles.is_writing() || self.datafiles.settled() < self.datafiles.flush() {
             return false;
         }
-        let Store { datafiles, next_sequence, writer, now, .. } = self;
-        let mut next_file = || {
-            *next_sequence += 1;
-            FileId { sequence: *next_sequence - 1, writer: *writer }
-        };
-        datafiles.close(*now, &mut next_file);
+        self.datafiles.close(self.now, &mut self.names);
         self.pump(groups);
         if !self.datafiles.is_idle() {
             return false;

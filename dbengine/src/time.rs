@@ -58,6 +58,12 @@ impl TimeRange {
         !self.intersection(other).is_empty()
     }
 
+    /// The smallest range that has all of both, neither of which is empty.
+    #[must_use]
+    pub fn hull(self, other: TimeRange) -> TimeRange {
+        TimeRange { first: self.first.min(other.first), last: self.last.max(other.last) }
+    }
+
     /// The seconds that are in both; empty if there are none.
     #[must_use]
     pub fn intersection(&self, other: TimeRange) -> TimeRange {

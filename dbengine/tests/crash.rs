@@ -216,6 +216,32 @@ fn a_disk_that_fails_for_a_while_costs_nothing() {
     }
 }
 
+/// The last batch of a segment fails when the next one has begun already.
+#[test]
+fn an_error_where_segments_meet_costs_nothing() {
+    for faulty in 296..=306 {
+        let mut database = Database::open(SimulatedDisk::new(7), options(), START);
+        let mut workload = Workload::begin(&mut database, 7);
+        for second in 1..1000 {
+            database.disk.fault = if second == faulty { Fault::Broken } else { Fault::None };
+            workload.second(&mut database, second);
+            database.engine.notes_stored(dbengine::NoteNumber(GROUPS));
+            database.commit(START + second);
+            if second == faulty + 2 {
+                let mut disk = database.disk.clone();
+                disk.lose_power(None);
+                let recovered = recover(&mut disk, &mut |_| {}).expect("a database");
+                let committed = std::mem::take(&mut workload.committed);
+                workload.was_committed();
+                workload.check(|key| rows_in_files(&recovered.files, key), &format!("fault at {faulty}"));
+                workload.committed = committed;
+            }
+        }
+        let totals = database.engine.store_totals().expect("a store");
+        assert!(totals.journal_errors > 0 && totals.segments <= 3, "fault at {faulty}: {totals:?}");
+    }
+}
+
 /// Rows as the engine reads them: those that are older than a column are gaps in it.
 fn widened(workload: &Workload, key: GroupKey) -> Rows {
     let mut rows = workload.given.get(&key).cloned().unwrap_or_default();

@@ -50,7 +50,7 @@ impl Archive {
             Some(TimeRange { first: *rows.first_key_value()?.0, last: *rows.last_key_value()?.0 })
         });
         let spans = self.files.span(0, key).into_iter().chain(in_journal);
-        spans.reduce(|a, b| TimeRange { first: a.first.min(b.first), last: a.last.max(b.last) })
+        spans.reduce(TimeRange::hull)
     }
 
     /// Hands out the rows of a group in order of time, a page at a time: samples of each of its `columns`, all at the same

@@ -142,10 +142,10 @@ impl<'a> Export<'a> {
     ) -> anyhow::Result<()> {
         self.hosts += 1;
         let spans = charts.iter().filter_map(|chart| archive.span(GroupKey(chart.key)));
-        let both =
-            |a: TimeRange, b: TimeRange| TimeRange { first: a.first.min(b.first), last: a.last.max(b.last) };
-        let Some(span) =
-            spans.map(|span| span.intersection(window)).filter(|span| !span.is_empty()).reduce(both)
+        let Some(span) = spans
+            .map(|span| span.intersection(window))
+            .filter(|span| !span.is_empty())
+            .reduce(TimeRange::hull)
         else {
             return Ok(());
         };

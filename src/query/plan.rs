@@ -92,10 +92,7 @@ impl Plan {
             charts.retain(|queried| queried.chart.dimensions.iter().any(|dimension| filter.shows(dimension)));
         }
         let spans = charts.iter().filter_map(|queried| queried.span);
-        let retention = spans.reduce(|all, span| TimeRange {
-            first: all.first.min(span.first),
-            last: all.last.max(span.last),
-        });
+        let retention = spans.reduce(TimeRange::hull);
         let update_every = charts.iter().map(|queried| queried.chart.update_every.max(1)).min();
         let (Some(retention), Some(update_every)) = (retention, update_every) else {
             return Err(QueryError::NothingMatched);
@@ -166,9 +163,10 @@ impl Plan {
         self.retention.first
     }
 
-    /// The tier to read: the coarsest that still has a row for each row of the answer, unless one was asked for, or the
-    /// samples are few enough to be exact; but none below `least`, as those do not reach back so far. `factors` are those of the tiers that there are: how many rows of the one below
-    /// make one of theirs; the finest tier's is 1.
+    /// The tier to read: the coarsest that still has a row for each row of the answer, unless one was asked for, the samples
+    /// are few enough to be exact, or a resampling time counts on all of them; but none below `least`, as those do not
+    /// reach back so far. `factors` are those of the tiers that there are: how many rows of the one below make one of
+    /// theirs; the finest tier's is 1.
     pub fn tier(&self, factors: &[u32], least: u8) -> Tier {
         let of_tier = |tier: usize| Tier {
             number: tier as u8,
@@ -183,7 +181,7 @@ impl Plan {
         let slowest =
             self.charts.iter().map(|queried| i64::from(queried.chart.update_every)).max().unwrap_or(1);
         let samples = self.grid.view().saturating_mul(self.grid.points as i64) / slowest.max(1);
-        if samples <= EXACT_SAMPLES {
+        if samples <= EXACT_SAMPLES || self.grid.gtime.is_some() {
             return of_tier(least);
         }
         let fits = |tier: &usize| of_tier(*tier).factor.saturating_mul(slowest) <= self.grid.view();

@@ -239,7 +239,7 @@ impl Executor {
         }
     }
 
-    /// Waits for the next tick; a message ends the wait.
+    /// Waits for the next tick; a message ends the wait, but for a ping, which is only answered.
     async fn sleep(&mut self, turn: Turn) {
         let tick = if turn.received_bytes >= RUSH_BYTES {
             TICK_RUSH
@@ -250,16 +250,24 @@ impl Executor {
         } else {
             TICK_ALONE
         };
-        let message = tokio::select! {
-            biased;
-            message = self.inbox.recv() => Some(message),
-            () = async { glommio::timer::Timer::new(tick).await; } => None,
-        };
-        match message {
-            Some(Some(message)) => self.hear(message),
-            // Nobody is left who could say anything: the parent is gone.
-            Some(None) => self.stopping = true,
-            None => {}
+        let ends = Instant::now() + tick;
+        loop {
+            let left = ends.saturating_duration_since(Instant::now());
+            let message = tokio::select! {
+                biased;
+                message = self.inbox.recv() => message,
+                () = async { glommio::timer::Timer::new(left).await; } => return,
+            };
+            match message {
+                // Ten of them come a second: each a turn of its own would double the turns.
+                Some(ping @ Message::Ping { .. }) => self.hear(ping),
+                Some(message) => return self.hear(message),
+                // Nobody is left who could say anything: the parent is gone.
+                None => {
+                    self.stopping = true;
+                    return;
+                }
+            }
         }
     }
 

@@ -62,7 +62,7 @@ pub(super) fn answer(api: &Api) -> Answer {
 /// Bytes of a tier, and from its first row to its last.
 fn extent(files: &FileSet, tier: u8) -> (u64, Option<TimeRange>) {
     let spans = files.tier(tier).iter().map(|file| file.index.span());
-    let span = spans.reduce(|a, b| TimeRange { first: a.first.min(b.first), last: a.last.max(b.last) });
+    let span = spans.reduce(TimeRange::hull);
     (files.tier(tier).iter().map(|file| file.bytes).sum(), span)
 }
 

@@ -62,9 +62,8 @@ impl Storage {
     /// The rows of a group on disk, and those that its shard has told of.
     pub(super) fn span(&self, key: GroupKey, in_shard: Option<TimeRange>) -> Option<TimeRange> {
         let files = self.files();
-        let on_disk = (0..files.tiers().len() as u8)
-            .filter_map(|tier| files.span(tier, key))
-            .reduce(|a, b| TimeRange { first: a.first.min(b.first), last: a.last.max(b.last) });
+        let on_disk =
+            (0..files.tiers().len() as u8).filter_map(|tier| files.span(tier, key)).reduce(TimeRange::hull);
         match (on_disk, in_shard) {
             (Some(disk), Some(shard)) => {
                 // A row of a tier is stamped with the end of its time, which may be to come.
