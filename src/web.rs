@@ -53,6 +53,7 @@ use crate::catalog::{Chart, HostSnapshot};
 use crate::config::{Config, Rights};
 use crate::dashboard;
 use crate::query::{Tier, Workspace};
+use crate::runtime::breathe;
 use crate::runtime::clock::Clock;
 use crate::shard::message::{GroupState, Message, Question};
 use crate::shard::placement::ShardId;
@@ -62,6 +63,8 @@ use directory::Directory;
 use request::Target;
 pub use storage::Storage;
 
+/// Reading and decoding go on so long before other requests have their turn.
+const TURN: Duration = Duration::from_millis(2);
 /// How long a shard may take to answer before the client is told to come back.
 const SHARD_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 const FORBIDDEN: &str = "You are not allowed to access this resource.";
@@ -265,16 +268,22 @@ impl Api {
         Some(states)
     }
 
-    /// The rows of each group in a window, from memory and from disk.
+    /// The rows of each group in a window, of a tier, from memory and from disk.
     async fn rows(
         &self,
         shard: ShardId,
         groups: Vec<GroupId>,
         window: TimeRange,
+        tier: Tier,
     ) -> Option<Vec<GroupSnapshot>> {
         let mut snapshots = self.ask(shard, |answer| Question::Rows { groups, window, answer }).await?;
+        let mut turn = Instant::now();
         for snapshot in &mut snapshots {
-            self.storage.borrow_mut().complete(snapshot);
+            self.storage.borrow_mut().complete(snapshot, tier);
+            if turn.elapsed() >= TURN {
+                breathe().await;
+                turn = Instant::now();
+            }
         }
         Some(snapshots)
     }
@@ -282,25 +291,6 @@ impl Api {
     /// Of each tier: how many rows of the one below make one of its.
     fn tier_factors(&self) -> Vec<u32> {
         self.config.database.tiers.iter().map(|tier| tier.factor).collect()
-    }
-
-    /// The rows of each group, of a tier above the finest, in a window.
-    async fn tier_rows(
-        &self,
-        shard: ShardId,
-        groups: Vec<GroupId>,
-        window: TimeRange,
-        tier: Tier,
-        slowest: u32,
-    ) -> Option<Vec<GroupSnapshot>> {
-        // The first row is also of seconds before the window.
-        let before = tier.factor.saturating_mul(slowest.into()) - 1;
-        let window = TimeRange { first: window.first.minus(before), last: window.last };
-        let mut snapshots = self.ask(shard, |answer| Question::Rows { groups, window, answer }).await?;
-        for snapshot in &mut snapshots {
-            self.storage.borrow_mut().complete_tier(snapshot, tier);
-        }
-        Some(snapshots)
     }
 
     /// Asks a shard; `None` when it does not answer in time.

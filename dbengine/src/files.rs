@@ -200,6 +200,11 @@ impl FileSet {
         self.tier(tier).iter().filter(|file| !derived.contains(&file.id.number())).collect()
     }
 
+    /// Whether a file of the next tier was derived from this one.
+    pub fn is_derived(&self, tier: u8, id: FileId) -> bool {
+        self.tier(tier + 1).iter().any(|file| file.index.sources().any(|source| source == id.number()))
+    }
+
     /// The first and the last row of a group in a tier.
     pub fn span(&self, tier: u8, key: GroupKey) -> Option<TimeRange> {
         self.tier(tier).iter().filter_map(|file| file.index.group_span(key)).reduce(TimeRange::hull)

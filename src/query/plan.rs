@@ -37,6 +37,11 @@ pub struct Tier {
     pub factor: i64,
 }
 
+impl Tier {
+    /// Every sample.
+    pub const FINEST: Tier = Tier { number: 0, factor: 1 };
+}
+
 /// What a question was about, as far as it changes how the answer describes itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -149,13 +154,24 @@ impl Plan {
 
     /// What to read of each group: the rows of the answer, and the samples beside them that values in between need.
     pub fn window(&self) -> TimeRange {
-        let slowest =
-            self.charts.iter().map(|queried| i64::from(queried.chart.update_every)).max().unwrap_or(1);
+        let slowest = self.slowest();
         let beside = if slowest > self.grid.granularity { slowest } else { 0 };
         TimeRange {
             first: UnixSeconds(self.grid.start() + 1 - beside),
             last: UnixSeconds(self.grid.before + beside),
         }
+    }
+
+    /// What to read of each group for rows of a tier: the first of them is also of seconds before the window.
+    pub fn window_in(&self, tier: Tier) -> TimeRange {
+        let TimeRange { first, last } = self.window();
+        let before = if tier == Tier::FINEST { 0 } else { tier.factor.saturating_mul(self.slowest()) - 1 };
+        TimeRange { first: first.minus(before), last }
+    }
+
+    /// Seconds between samples of the slowest chart.
+    fn slowest(&self) -> i64 {
+        self.charts.iter().map(|queried| i64::from(queried.chart.update_every)).max().unwrap_or(1)
     }
 
     /// The oldest sample of all charts.
@@ -178,8 +194,7 @@ impl Plan {
         {
             return of_tier(last.min(asked as usize));
         }
-        let slowest =
-            self.charts.iter().map(|queried| i64::from(queried.chart.update_every)).max().unwrap_or(1);
+        let slowest = self.slowest();
         let samples = self.grid.view().saturating_mul(self.grid.points as i64) / slowest.max(1);
         if samples <= EXACT_SAMPLES || self.grid.gtime.is_some() {
             return of_tier(least);

@@ -16,6 +16,7 @@ use super::answer::{Answer, JSON, TEXT};
 use super::request::Target;
 use crate::catalog::{Chart, Dimension, HostSnapshot};
 use crate::config::simple_pattern::{SimplePattern, WHITE_SPACE};
+use crate::query::Tier;
 use crate::runtime::breathe;
 use crate::shard::message::{LatestRow, Question};
 use crate::wire::command::Algorithm;
@@ -246,7 +247,7 @@ impl<'a> Scrape<'a> {
         let last = windows.iter().map(|window| window.last).max()?;
         let groups = charts.iter().map(|chart| chart.group).collect();
         let range = TimeRange { first, last };
-        let rows = api.rows(host.shard, groups, range).await?;
+        let rows = api.rows(host.shard, groups, range, Tier::FINEST).await?;
         let mut samples = Samples::default();
         for ((chart, window), snapshot) in charts.iter().zip(windows).zip(&rows) {
             for (column, dimension) in chart.dimensions.iter().enumerate() {

@@ -7,17 +7,15 @@ use dbengine::GroupKey;
 use http::{StatusCode, header};
 use jiff::tz::TimeZone;
 
-use super::Api;
 use super::answer::Answer;
 use super::format::{self, Presentation};
 use super::request::Target;
+use super::{Api, TURN};
 use crate::catalog::{Chart, HostSnapshot};
 use crate::query::{Parameters, Plan, Progress, QueriedChart, QueryError};
 use crate::runtime::breathe;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Decoding goes on so long before other requests have their turn.
-const TURN: Duration = Duration::from_millis(2);
 /// Numbers of this size are seconds before now, larger ones are unix times: three years.
 const RELATIVE_UP_TO: u64 = 3 * 365 * 86_400;
 
@@ -50,18 +48,14 @@ pub(super) async fn answer(api: &Api, host: &HostSnapshot, target: &Target) -> A
         Ok(plan) => plan,
         Err(error) => return refusal(error),
     };
-    let (groups, window, timeout_ms) = (plan.groups().collect(), plan.window(), plan.timeout_ms());
-    let oldest = window.first.max(plan.oldest());
+    let oldest = plan.window().first.max(plan.oldest());
     let keys = plan.charts().iter().map(|queried| GroupKey(queried.chart.key));
     let least = api.storage.borrow().tier_since(oldest, keys);
     let tier = plan.tier(&api.tier_factors(), least);
-    let snapshots = if tier.number == 0 {
-        api.rows(host.shard, groups, window).await
-    } else {
-        let slowest = plan.charts().iter().map(|queried| queried.chart.update_every).max().unwrap_or(1);
-        api.tier_rows(host.shard, groups, window, tier, slowest).await
+    let (groups, window, timeout_ms) = (plan.groups().collect(), plan.window_in(tier), plan.timeout_ms());
+    let Some(snapshots) = api.rows(host.shard, groups, window, tier).await else {
+        return Answer::overloaded();
     };
-    let Some(snapshots) = snapshots else { return Answer::overloaded() };
     let mut execution = plan.execution(snapshots);
     let mut turn = Instant::now();
     let points = loop {

@@ -81,12 +81,15 @@ impl Storage {
         (0..files.tiers().len() as u8).find(reaches).unwrap_or(0)
     }
 
-    /// Makes a shard's answer one of a tier's rows, of so many of its samples each: what a file of the tier has is taken
-    /// from there, the rest from the tiers below.
-    pub(super) fn complete_tier(&mut self, snapshot: &mut GroupSnapshot, tier: Tier) {
-        let step = u32::try_from(tier.factor.saturating_mul(snapshot.step().into())).unwrap_or(u32::MAX);
-        let (key, window) = (snapshot.key(), snapshot.window());
+    /// Adds to a shard's answer what is on disk, and makes it one of a tier's rows: what a file of the tier has is taken
+    /// from there, the rest from the tiers below. Broken pages are told in the log and left out.
+    pub(super) fn complete(&mut self, snapshot: &mut GroupSnapshot, tier: Tier) {
         let files = self.files();
+        if tier == Tier::FINEST {
+            let all: Vec<_> = files.tier(0).iter().collect();
+            return self.add_samples(snapshot, &all, |_| false);
+        }
+        let (key, window) = (snapshot.key(), snapshot.window());
         let mut pages = Vec::new();
         for number in 1..=tier.number {
             let sources = if number == tier.number {
@@ -100,15 +103,10 @@ impl Storage {
                 }
             }
         }
-        let underived: Vec<_> = files.underived(0).into_iter().cloned().collect();
-        self.complete_from(snapshot, &underived);
+        // What the shard still speaks for may have been derived from since it was asked.
+        self.add_samples(snapshot, &files.underived(0), |file| files.is_derived(0, file));
+        let step = u32::try_from(tier.factor.saturating_mul(snapshot.step().into())).unwrap_or(u32::MAX);
         snapshot.roll_up(step, pages);
-    }
-
-    /// Adds to a shard's answer the pages that are on disk. Broken ones are told in the log and left out.
-    pub(super) fn complete(&mut self, snapshot: &mut GroupSnapshot) {
-        let files = self.files();
-        self.complete_from(snapshot, files.tier(0));
     }
 
     fn read_page(&mut self, file: &SealedFile, place: PageRef) -> Option<Page> {
@@ -117,22 +115,25 @@ impl Storage {
         })
     }
 
-    /// Adds the pages of these files, and those that the shard told of.
-    fn complete_from(&mut self, snapshot: &mut GroupSnapshot, files: &[Arc<SealedFile>]) {
+    /// Adds the pages of these files, and those that the shard told of but for files that are `known` otherwise.
+    fn add_samples(
+        &mut self,
+        snapshot: &mut GroupSnapshot,
+        files: &[&Arc<SealedFile>],
+        known: impl Fn(FileId) -> bool,
+    ) {
         let Some(covered) = snapshot.files() else { return };
         let (key, window) = (snapshot.key(), snapshot.window());
         let mut pages = Vec::new();
-        let is_asked =
-            |file: &&Arc<SealedFile>| file.index.span().overlaps(window) && !covered.contains(&file.id);
-        let places = files
-            .iter()
-            .filter(is_asked)
-            .flat_map(|file| file.index.pages(key, window).map(move |place| (file, place)));
-        for (file, place) in places {
-            pages.extend(self.read_page(file, place));
+        for file in files {
+            if file.index.span().overlaps(window) && !covered.contains(&file.id) {
+                for place in file.index.pages(key, window) {
+                    pages.extend(self.read_page(file, place));
+                }
+            }
         }
         let mut open: HashMap<FileId, Arc<dyn ReadAt>> = HashMap::new();
-        for page in snapshot.on_disk() {
+        for page in snapshot.on_disk().iter().filter(|page| !known(page.file)) {
             let name = FileName::Data { tier: 0, id: page.file };
             let directory = &self.directory;
             let read = || {
