@@ -68,38 +68,56 @@ impl Contender {
 
     /// Starts it and waits until its port is open.
     pub(crate) fn start(&self) -> Result<Running> {
-        let directory = tempfile::Builder::new().prefix("mainstem-bench-").tempdir()?;
-        let key = Uuid::new_v4();
-        // Asked for and given back: whoever takes it in between makes the start fail, with a message.
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        let mut command = match self {
-            Contender::Mainstem { binary, .. } => mainstem(binary, directory.path(), port, key)?,
-            Contender::Netdata { binary } => netdata(binary, directory.path(), port, key),
-        };
-        let output = File::create(directory.path().join("output"))?;
-        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        let process = command.spawn().with_context(|| format!("cannot start {}", self.name()))?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut running = Running { process, address, key, directory, ended: false };
-        let begun = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            if let Some(status) = running.process.try_wait()? {
-                running.ended = true;
-                bail!("{} ended with {status}: {}", self.name(), running.output());
-            }
-            ensure!(
-                begun.elapsed() < PATIENCE,
-                "{} did not open its port: {}",
-                self.name(),
-                running.output()
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(running)
+        Running::start(self.name(), |directory, port, key| match self {
+            Contender::Mainstem { binary, .. } => mainstem(binary, directory, port, key),
+            Contender::Netdata { binary } => Ok(netdata(binary, directory, port, key)),
+        })
     }
 }
 
 impl Running {
+    /// Starts what `command` says, given a directory, a port and a key, and waits until the port is open.
+    pub(crate) fn start(
+        name: &str,
+        command: impl FnOnce(&Path, u16, Uuid) -> Result<Command>,
+    ) -> Result<Running> {
+        let directory = tempfile::Builder::new().prefix("mainstem-bench-").tempdir()?;
+        let (process, address, key) = launch(name, directory.path(), command)?;
+        let mut running = Running { process, address, key, directory, ended: false };
+        running.wait_for_port(name)?;
+        Ok(running)
+    }
+
+    /// Starts one more in the directory of this one, which was ended.
+    pub(crate) fn start_again(
+        &mut self,
+        name: &str,
+        command: impl FnOnce(&Path, u16, Uuid) -> Result<Command>,
+    ) -> Result<()> {
+        assert!(self.ended, "one at a time in a directory");
+        (self.process, self.address, self.key) = launch(name, self.directory.path(), command)?;
+        self.ended = false;
+        self.wait_for_port(name)
+    }
+
+    fn wait_for_port(&mut self, name: &str) -> Result<()> {
+        let begun = Instant::now();
+        while TcpStream::connect(self.address).is_err() {
+            if let Some(status) = self.process.try_wait()? {
+                self.ended = true;
+                bail!("{name} ended with {status}: {}", self.output());
+            }
+            ensure!(begun.elapsed() < PATIENCE, "{name} did not open its port: {}", self.output());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// All that it writes is below this.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
@@ -112,7 +130,8 @@ impl Running {
         Ok(begun.elapsed())
     }
 
-    fn end(&mut self) -> Result<ExitStatus> {
+    /// Tells it to end, and waits for that.
+    pub(crate) fn end(&mut self) -> Result<ExitStatus> {
         self.ended = true;
         let pid = self.process.id().to_string();
         let told = Command::new("kill").args(["-TERM", &pid]).status().context("kill")?;
@@ -143,6 +162,21 @@ impl Drop for Running {
             eprintln!("the parent with the id {} could not be ended: {error:#}", self.process.id());
         }
     }
+}
+
+fn launch(
+    name: &str,
+    directory: &Path,
+    command: impl FnOnce(&Path, u16, Uuid) -> Result<Command>,
+) -> Result<(Child, SocketAddr, Uuid)> {
+    let key = Uuid::new_v4();
+    // Asked for and given back: whoever takes it in between makes the start fail, with a message.
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+    let mut command = command(directory, port, key)?;
+    let output = File::create(directory.join("output"))?;
+    command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+    let process = command.spawn().with_context(|| format!("cannot start {name}"))?;
+    Ok((process, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), key))
 }
 
 fn mainstem(binary: &Path, directory: &Path, port: u16, key: Uuid) -> Result<Command> {

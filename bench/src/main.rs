@@ -28,6 +28,8 @@ mod extents;
 
 mod measurement;
 
+mod netdata;
+
 mod process;
 
 mod results;
