@@ -45,4 +45,6 @@ pub mod db;
 
 pub mod config;
 
+pub(crate) mod tight;
+
 pub mod telemetry;
