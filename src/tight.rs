@@ -3,11 +3,17 @@
 
 /// Adds to the end.
 pub(crate) fn push<T>(list: &mut Vec<T>, item: T) {
-    const LEAST: usize = 2;
     if list.len() == list.capacity() {
-        list.reserve_exact(LEAST.max(list.len() / 8));
+        reserve(list, 2);
     }
     list.push(item);
+}
+
+/// Makes room for so many more.
+pub(crate) fn reserve<T>(list: &mut Vec<T>, more: usize) {
+    if list.capacity() - list.len() < more {
+        list.reserve_exact(more.max(list.len() / 8));
+    }
 }
 
 #[cfg(test)]

@@ -199,6 +199,10 @@ impl HotRows {
         let columns = self.columns as usize;
         assert_eq!(row.values.len(), columns, "a row has a value for each column");
         if !self.is_continued_by(time) {
+            if self.rest.runs.capacity() == 0 {
+                // Most groups have one, whose list would otherwise have room for four.
+                self.rest.runs.reserve_exact(1);
+            }
             self.rest.runs.push(RunStart { first: time, row: self.rows });
         }
         if self.chunk.capacity() - self.chunk.len() < columns {

@@ -1,5 +1,6 @@
 //! A dimension: one line of a chart.
 
+use ecow::EcoString;
 use serde::{Deserialize, Serialize};
 
 use super::store::record::DimensionRecord;
@@ -10,9 +11,9 @@ use crate::wire::command::Algorithm;
 #[serde(from = "DimensionRecord", into = "DimensionRecord")]
 pub struct Dimension {
     /// Unique in its chart, and what data lines name; as the child sent it, but valid UTF-8.
-    pub id: Box<str>,
+    pub id: EcoString,
     /// For people; the same as the id when the child gave none.
-    pub name: Box<str>,
+    pub name: EcoString,
     pub algorithm: Algorithm,
     /// Never 0.
     pub multiplier: i64,

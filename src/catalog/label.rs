@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::tight;
+
 /// Where a label comes from: bits, several may be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LabelSource(u32);
@@ -73,7 +75,7 @@ impl Labels {
         let labels = Arc::make_mut(&mut self.0);
         match labels.iter_mut().find(|known| known.name == label.name) {
             Some(known) => *known = label,
-            None => labels.push(label),
+            None => tight::push(labels, label),
         }
     }
 

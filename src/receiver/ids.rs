@@ -12,6 +12,8 @@
 //! A record grows at the end of the stream only: a chart that gets a dimension later moves there, and leaves a hole that
 //! is closed once holes are half of all.
 
+use crate::tight;
+
 /// Bytes in front of each id: its length, little endian.
 const LENGTH: usize = 2;
 
@@ -49,6 +51,7 @@ impl Ids {
         if record.end as usize != self.bytes.len() {
             let (from, to) = (record.at as usize, record.end as usize);
             let at = self.bytes.len() as u32;
+            tight::reserve(&mut self.bytes, to - from);
             self.bytes.extend_from_within(from..to);
             self.holes += to - from;
             record.at = at;
@@ -72,6 +75,7 @@ impl Ids {
     }
 
     fn push(&mut self, id: &str) {
+        tight::reserve(&mut self.bytes, LENGTH + id.len());
         let length = u16::try_from(id.len()).unwrap_or(u16::MAX);
         self.bytes.extend_from_slice(&length.to_le_bytes());
         self.bytes.extend_from_slice(&id.as_bytes()[..usize::from(length)]);

@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use dbengine::{Engine, GroupId, GroupKey, Keep, UnixSeconds, prefetch};
+use ecow::EcoString;
 
 use super::DisconnectReason;
 use super::ids::{Expected, Ids, Record};
+
 use crate::catalog::chart::group_key;
 use crate::catalog::{
     CatalogChange, Chart, ChartRecord, Dimension, HostInfo, HostRecord, HostSnapshot, HostState, Labels,
@@ -517,9 +519,9 @@ impl Mirror {
         engine: &mut Engine,
     ) -> Result<usize, DisconnectReason> {
         let mirrored = &mut self.charts[chart.index()];
-        let id = text(definition.dimension.id);
+        let id = EcoString::from(&*text(definition.dimension.id));
         let dimension = Dimension {
-            name: if definition.name.is_empty() { id.clone() } else { text(definition.name) },
+            name: if definition.name.is_empty() { id.clone() } else { (&*text(definition.name)).into() },
             id,
             algorithm: definition.algorithm,
             multiplier: definition.multiplier,

@@ -10,6 +10,7 @@
 //! journal, have theirs.
 
 use dbengine::GroupId;
+use ecow::EcoString;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -110,9 +111,9 @@ impl ChartRecord {
 /// A dimension of a [`ChartRecord`].
 #[derive(Serialize, Deserialize)]
 pub(crate) struct DimensionRecord {
-    id: Box<str>,
+    id: EcoString,
     /// None, if it is the id.
-    name: Option<Box<str>>,
+    name: Option<EcoString>,
     #[serde(with = "AlgorithmCode")]
     algorithm: Algorithm,
     multiplier: i64,

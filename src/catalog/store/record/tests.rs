@@ -68,8 +68,8 @@ fn dimension() -> impl Strategy<Value = Dimension> {
     ]);
     (text(), text(), algorithms, any::<[i64; 2]>(), any::<[bool; 3]>()).prop_map(
         |(id, name, algorithm, [multiplier, divisor], [hidden, obsolete, no_reset])| Dimension {
-            id,
-            name,
+            id: (&*id).into(),
+            name: (&*name).into(),
             algorithm,
             multiplier,
             divisor,
