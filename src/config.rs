@@ -131,6 +131,10 @@ pub struct Database {
     pub cleanup_obsolete_charts_after: Option<Duration>,
     /// `None`: never.
     pub cleanup_orphan_hosts_after: Option<Duration>,
+    /// The rows of obsolete charts go with them, in the memory modes that write them to files.
+    pub delete_obsolete_charts_files: bool,
+    /// The rows of orphan hosts go with them, in the memory modes that write them to files.
+    pub delete_orphan_hosts_files: bool,
     pub replication: Replication,
     /// Of the dbengine, the finest first; at least one.
     pub tiers: Vec<Tier>,

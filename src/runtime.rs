@@ -44,16 +44,19 @@ use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use dbengine::{DatafileOptions, Directory, FileSet, GroupKey, StoreOptions, UnixSeconds, WriterId};
+use dbengine::{
+    DatafileOptions, Directory, FileSet, Finding, GroupKey, StoreOptions, TimeRange, UnixSeconds, WriterId,
+    absent_groups,
+};
 use glommio::ExecutorJoinHandle;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
-use crate::catalog::{CatalogChange, CatalogStore, ChartRecord, StoreError};
-use crate::config::{Config, Durability, PortTls};
-use crate::shard::CommitEvery;
+use crate::catalog::{CatalogChange, CatalogStore, ChartRecord, HostRecord, StoreError};
+use crate::config::{Config, Durability, MemoryMode, PortTls};
 use crate::shard::message::Message;
 use crate::shard::placement::{self, ShardId};
+use crate::shard::{Cleanup, CommitEvery};
 use crate::telemetry::Telemetry;
 use crate::web::{Api, Storage};
 use acceptor::Acceptor;
@@ -137,7 +140,7 @@ impl Parent {
         let telemetry = Arc::new(Telemetry::new(count));
         let mut store = CatalogStore::open(&config.directories.catalog())?;
         let database = Database::open(&config.directories.database(), &mut store)?;
-        let (mut keeper, senders) = catalog::Keeper::new(store, count, Arc::clone(&telemetry));
+        let (mut keeper, senders, lost) = catalog::Keeper::new(store, count, Arc::clone(&telemetry));
         let (stop, stopped) = watch::channel(false);
         let (readers, published) = mpsc::channel(PUBLISHED);
         let (visit, visits) = mpsc::channel(VISITS);
@@ -153,6 +156,7 @@ impl Parent {
             let ingest = Ingest {
                 id: ShardId(index as u16),
                 limits: config.limits.clone(),
+                cleanup: Cleanup::new(&config.database),
                 telemetry: Arc::clone(&telemetry),
                 clock: clock.clone(),
                 inbox,
@@ -167,21 +171,14 @@ impl Parent {
             inboxes.push(sender);
         }
         drop(sealed);
-        keeper.restore(|host, charts| {
-            let newest =
-                |chart: &ChartRecord| database.newest.get(&GroupKey(chart.key)).copied().unwrap_or_default();
-            let charts = charts
-                .into_iter()
-                .map(|chart| {
-                    let newest = newest(&chart);
-                    (chart, newest)
-                })
-                .collect();
-            let inbox = &inboxes[placement::owner(&host.info.machine_guid, count).index()];
+        keeper.restore(|host, charts, forgotten| {
+            let guid = host.info.machine_guid;
+            let Some(charts) = database.charts_with_rows(&host, charts, forgotten) else { return };
+            let inbox = &inboxes[placement::owner(&guid, count).index()];
             // A shard that ended will be found by those who join it.
             let _ = inbox.blocking_send(Message::Restored { host: Box::new(host), charts });
         })?;
-        let catalog = keeper.start()?;
+        let catalog = keeper.start(inboxes.clone())?;
         let Database { directory, files, .. } = database;
         let files: SharedFiles = Arc::new(RwLock::new(Arc::new(files)));
         let keeper = keeper::Keeper {
@@ -189,6 +186,7 @@ impl Parent {
             files: Arc::clone(&files),
             sealed: seals,
             shards: inboxes.clone(),
+            lost,
             tiers: config.database.tiers.clone(),
             derived: HashSet::new(),
             metrics: Arc::clone(&telemetry),
@@ -267,6 +265,8 @@ struct Database {
     files: FileSet,
     newest: HashMap<GroupKey, UnixSeconds, foldhash::fast::FixedState>,
     next_sequence: u32,
+    /// What is on disk is all that there was: a group without rows has none.
+    is_whole: bool,
 }
 
 impl Database {
@@ -300,13 +300,52 @@ impl Database {
             recovered.rows,
             begun.elapsed().as_millis()
         );
+        let is_unreadable = |finding: &Finding| matches!(finding, Finding::Unreadable { .. });
+        let is_whole =
+            recovered.files.files().next().is_some() && !recovered.findings.iter().any(is_unreadable);
         Ok(Database {
+            is_whole,
             directory,
             root: root.into(),
             files: recovered.files,
             newest: recovered.newest,
             next_sequence: recovered.next_sequence,
         })
+    }
+
+    /// The charts of a host with the time of their newest row, 0 if only coarser tiers have any. Charts without a row in
+    /// any tier are forgotten, and a host that has no others: their samples have expired, and the last parent ended
+    /// before it knew. They stay while the database lacks files, or all of it: then it may come back.
+    fn charts_with_rows(
+        &self,
+        host: &HostRecord,
+        mut charts: Vec<ChartRecord>,
+        forgotten: &mut Vec<CatalogChange>,
+    ) -> Option<Vec<(ChartRecord, UnixSeconds)>> {
+        let guid = host.info.machine_guid;
+        if host.info.memory_mode == MemoryMode::Dbengine && self.is_whole {
+            let key = |chart: &ChartRecord| GroupKey(chart.key);
+            let unknown = charts.iter().map(key).filter(|key| !self.newest.contains_key(key)).collect();
+            let seen = UnixSeconds(host.seen);
+            let absent = absent_groups(&self.files, unknown, TimeRange { first: seen, last: seen });
+            let absent: HashSet<GroupKey> = absent.into_iter().collect();
+            if charts.iter().all(|chart| absent.contains(&key(chart))) {
+                forgotten.push(CatalogChange::ForgetHost(guid));
+                return None;
+            }
+            charts.retain(|chart| {
+                let stays = !absent.contains(&key(chart));
+                if !stays {
+                    forgotten.push(CatalogChange::ForgetChart { host: guid, chart: chart.id.clone() });
+                }
+                stays
+            });
+        }
+        let with_newest = |chart: ChartRecord| {
+            let newest = self.newest.get(&GroupKey(chart.key)).copied().unwrap_or_default();
+            (chart, newest)
+        };
+        Some(charts.into_iter().map(with_newest).collect())
     }
 
     fn shard_store(

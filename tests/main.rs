@@ -10,6 +10,8 @@ mod command;
 
 mod company;
 
+mod forgetting;
+
 mod handshake;
 
 mod harness;

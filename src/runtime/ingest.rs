@@ -27,12 +27,12 @@ use super::clock::Clock;
 use super::files::Files;
 use super::keeper::Sealed;
 use super::sockets::{Sockets, Turn};
-use crate::catalog::HostSnapshot;
+use crate::catalog::HostNews;
 use crate::config::Limits;
 use crate::shard::event::{Action, ConnectionId, Event};
 use crate::shard::message::{Arrival, Message};
 use crate::shard::placement::ShardId;
-use crate::shard::{CommitEvery, Shard};
+use crate::shard::{Cleanup, CommitEvery, Shard};
 use crate::telemetry::Telemetry;
 
 /// While children send what they collect. A turn of the executor costs as much as some hundred samples, and it finds
@@ -72,10 +72,11 @@ pub(super) struct ShardStore {
 pub(super) struct Ingest {
     pub(super) id: ShardId,
     pub(super) limits: Limits,
+    pub(super) cleanup: Cleanup,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) clock: Clock,
     pub(super) inbox: mpsc::Receiver<Message>,
-    pub(super) readers: mpsc::Sender<Arc<HostSnapshot>>,
+    pub(super) readers: mpsc::Sender<HostNews>,
     pub(super) catalog: CatalogSender,
     pub(super) store: Option<ShardStore>,
     /// A message on any of them wakes the executor, whatever state its main task is in.
@@ -130,11 +131,11 @@ struct Executor {
     sockets: Sockets,
     clock: Clock,
     inbox: mpsc::Receiver<Message>,
-    readers: mpsc::Sender<Arc<HostSnapshot>>,
+    readers: mpsc::Sender<HostNews>,
     catalog: CatalogSender,
     disk: Option<(Files, std::sync::mpsc::Sender<Sealed>)>,
-    /// Newest state of hosts that the readers' channel had no room for: at most one a host.
-    unpublished: HashMap<Uuid, Arc<HostSnapshot>>,
+    /// The newest of hosts that the readers' channel had no room for: at most one a host.
+    unpublished: HashMap<Uuid, HostNews>,
     telemetry: Arc<Telemetry>,
     actions: Vec<Action>,
     reported: Option<Instant>,
@@ -153,7 +154,7 @@ impl Executor {
         }
         Self {
             id: ingest.id,
-            shard: Shard::new(ingest.id, ingest.limits, Arc::clone(&ingest.telemetry), store),
+            shard: Shard::new(ingest.id, ingest.limits, ingest.cleanup, Arc::clone(&ingest.telemetry), store),
             disk,
             sockets,
             clock: ingest.clock,
@@ -293,6 +294,9 @@ impl Executor {
             Message::Published(file) => {
                 self.shard.apply(now_us, Event::Published(file), &mut self.actions);
             }
+            Message::Lost { host, charts } => {
+                self.shard.apply(now_us, Event::Lost { host, charts }, &mut self.actions);
+            }
             Message::Ping { answer } => {
                 // The watchdog may have given up waiting.
                 let _ = answer.send(());
@@ -338,7 +342,10 @@ impl Executor {
                     Action::Send { connection, bytes } => self.send(connection, bytes),
                     Action::Close { connection } => self.sockets.close(connection),
                     Action::Publish(snapshot) => {
-                        self.unpublished.insert(snapshot.info.machine_guid, snapshot);
+                        self.unpublished.insert(snapshot.info.machine_guid, HostNews::Changed(snapshot));
+                    }
+                    Action::Forget(host) => {
+                        self.unpublished.insert(host, HostNews::Forgotten(host));
                     }
                     Action::Store { until, changes } => self.catalog.send(until, changes),
                     Action::Disk(op) => {
@@ -356,7 +363,7 @@ impl Executor {
             }
         }
         if !self.unpublished.is_empty() {
-            self.unpublished.retain(|_, snapshot| self.readers.try_send(Arc::clone(snapshot)).is_err());
+            self.unpublished.retain(|_, news| self.readers.try_send(news.clone()).is_err());
         }
     }
 

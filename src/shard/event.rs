@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use dbengine::{DiskDone, DiskOp, FileId, UnixSeconds};
+use uuid::Uuid;
 
-use super::message::{Arrival, Question};
+use super::message::{Arrival, LostChart, Question};
 use crate::catalog::{CatalogChange, ChartRecord, HostRecord, HostSnapshot};
 use crate::receiver::DisconnectReason;
 
@@ -47,6 +48,9 @@ pub enum Event<'a> {
     DiskDone(DiskDone),
     /// Readers know this datafile.
     Published(FileId),
+    /// These charts of a host have no row in any complete datafile: they are to be forgotten, unless the shard has rows of
+    /// them.
+    Lost { host: Uuid, charts: Vec<LostChart> },
 }
 
 /// All that a shard can ask for.
@@ -58,6 +62,8 @@ pub enum Action {
     Close { connection: ConnectionId },
     /// Readers are to see this state of a host.
     Publish(Arc<HostSnapshot>),
+    /// Readers are to forget this host.
+    Forget(Uuid),
     /// The store is to make these changes, after those that it got before. Changes are counted: the last of these is
     /// number `until`.
     Store { until: u64, changes: Vec<CatalogChange> },

@@ -58,6 +58,14 @@ pub struct LatestRow {
     pub collected: Vec<Option<(i64, i64)>>,
 }
 
+/// A chart of which no complete datafile has any row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostChart {
+    pub id: Box<str>,
+    /// As in its record in the store: a chart of the same id that was defined anew has another.
+    pub key: u128,
+}
+
 /// All that another thread can say to a shard.
 #[derive(Debug)]
 pub enum Message {
@@ -75,6 +83,11 @@ pub enum Message {
     },
     /// Readers know this datafile.
     Published(FileId),
+    /// Charts of a host that have lost their last row on disk.
+    Lost {
+        host: Uuid,
+        charts: Vec<LostChart>,
+    },
     /// The watchdog wants to know whether the shard turns.
     Ping {
         answer: oneshot::Sender<()>,

@@ -1,3 +1,5 @@
+mod forgetting;
+
 use dbengine::UnixSeconds;
 use uuid::Uuid;
 
@@ -23,7 +25,10 @@ impl Story {
         let state = tempfile::tempdir().expect("a directory");
         let config = Config::embedded(state.path()).expect("the embedded default").config;
         let key = std::fs::read_to_string(state.path().join("api.key")).expect("its key").trim().to_owned();
-        let shard = Shard::new(ShardId(0), config.limits.clone(), Arc::new(Telemetry::new(1)), None);
+        let shard = {
+            let (limits, cleanup) = (config.limits.clone(), Cleanup::new(&config.database));
+            Shard::new(ShardId(0), limits, cleanup, Arc::new(Telemetry::new(1)), None)
+        };
         Self { shard, config, key, actions: Vec::new(), _state: state }
     }
 
@@ -67,6 +72,7 @@ impl Story {
                     format!("publish {} {} charts", host.info.hostname, host.charts.len())
                 }
                 // Those who ask about it take it before.
+                Action::Forget(guid) => format!("forget {}", guid.as_u128()),
                 Action::Store { .. } | Action::Disk(_) | Action::Seal(_) => return None,
             })
         };
