@@ -112,6 +112,11 @@ impl Directories {
         self.cache.join("catalog.redb")
     }
 
+    /// Where the rows of hosts in the memory modes `save` and `map` are.
+    pub fn rows(&self) -> PathBuf {
+        self.cache.join("rows")
+    }
+
     /// Where the samples are.
     pub fn database(&self) -> PathBuf {
         self.cache.join("db")

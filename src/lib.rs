@@ -27,6 +27,8 @@ pub mod receiver;
 
 pub mod catalog;
 
+pub mod saved;
+
 pub mod collect;
 
 // The way out. What lies between the two ways is the crate `dbengine`.

@@ -13,6 +13,9 @@
 //! catalog (a plain thread)
 //! ```
 //!
+//! Beside them two more plain threads: the keeper of complete datafiles, and the writer of rows that the memory modes `save`
+//! and `map` keep in files.
+//!
 //! Every arrow is a bounded channel of values. Stopping goes along the arrows: no new connections, then the shards let
 //! their children go, then the catalog is written and the query shard ends. Starting goes the other way round: the
 //! shards are told of every host that the catalog remembers before the first child can arrive.
@@ -32,6 +35,8 @@ mod catalog;
 mod ingest;
 
 mod query_shard;
+
+mod rows;
 
 mod sockets;
 
@@ -54,7 +59,8 @@ use uuid::Uuid;
 
 use crate::catalog::{CatalogChange, CatalogStore, ChartRecord, HostRecord, StoreError};
 use crate::config::{Config, Durability, MemoryMode, PortTls};
-use crate::shard::message::Message;
+use crate::saved::SavedRows;
+use crate::shard::message::{Message, RestoredChart};
 use crate::shard::placement::{self, ShardId};
 use crate::shard::{Cleanup, CommitEvery};
 use crate::telemetry::Telemetry;
@@ -115,6 +121,7 @@ pub struct Parent {
     shards: Vec<ExecutorJoinHandle<()>>,
     catalog: JoinHandle<()>,
     keeper: JoinHandle<()>,
+    rows: JoinHandle<()>,
     query: JoinHandle<()>,
     services: JoinHandle<()>,
 }
@@ -141,6 +148,7 @@ impl Parent {
         let mut store = CatalogStore::open(&config.directories.catalog())?;
         let database = Database::open(&config.directories.database(), &mut store)?;
         let (mut keeper, senders, lost) = catalog::Keeper::new(store, count, Arc::clone(&telemetry));
+        let (writer, row_senders) = rows::Writer::new(config.directories.rows(), count);
         let (stop, stopped) = watch::channel(false);
         let (readers, published) = mpsc::channel(PUBLISHED);
         let (visit, visits) = mpsc::channel(VISITS);
@@ -149,7 +157,7 @@ impl Parent {
         let mut nudges = Vec::new();
         let mut shards = Vec::new();
         let (sealed, seals) = std::sync::mpsc::channel();
-        for (index, catalog) in senders.into_iter().enumerate() {
+        for (index, (catalog, rows)) in senders.into_iter().zip(row_senders).enumerate() {
             let (sender, inbox) = mpsc::channel(INBOX);
             let (nudge, nudged) = (0..watchdog::NUDGED_TASKS).map(|_| mpsc::channel(1)).unzip();
             nudges.push(nudge);
@@ -162,6 +170,7 @@ impl Parent {
                 inbox,
                 readers: readers.clone(),
                 catalog,
+                rows,
                 store: Some(database.shard_store(index, &config, sealed.clone())),
                 nudges: nudged,
                 io_memory: preflight::io_memory(count),
@@ -171,13 +180,31 @@ impl Parent {
             inboxes.push(sender);
         }
         drop(sealed);
-        keeper.restore(|host, charts, forgotten| {
+        let directory = config.directories.rows();
+        let mut files: HashSet<Uuid> = rows::list(&directory).into_iter().collect();
+        keeper.restore(|host, charts, changes| {
             let guid = host.info.machine_guid;
-            let Some(charts) = database.charts_with_rows(&host, charts, forgotten) else { return };
+            let restored = match host.info.memory_mode {
+                MemoryMode::Save | MemoryMode::Map => {
+                    files.remove(&guid);
+                    rows::restore(guid, charts, rows::read(&directory, &guid), changes)
+                }
+                _ => database.charts_with_rows(&host, charts, changes),
+            };
+            let Some(charts) = restored else { return };
             let inbox = &inboxes[placement::owner(&guid, count).index()];
             // A shard that ended will be found by those who join it.
             let _ = inbox.blocking_send(Message::Restored { host: Box::new(host), charts });
         })?;
+        if !files.is_empty() {
+            tracing::info!(
+                "saved rows: {} files in {} are of hosts that the catalog does not know, or keeps in another memory \
+                 mode; they are left alone",
+                files.len(),
+                directory.display()
+            );
+        }
+        let rows = writer.start()?;
         let catalog = keeper.start(inboxes.clone())?;
         let Database { directory, files, .. } = database;
         let files: SharedFiles = Arc::new(RwLock::new(Arc::new(files)));
@@ -218,7 +245,7 @@ impl Parent {
             clock,
         );
         let services = services(acceptor, doors, inboxes.clone(), nudges, Arc::clone(&telemetry), stopped)?;
-        Ok(Self { addresses, telemetry, stop, inboxes, shards, catalog, keeper, query, services })
+        Ok(Self { addresses, telemetry, stop, inboxes, shards, catalog, keeper, rows, query, services })
     }
 
     /// Where it listens.
@@ -228,6 +255,14 @@ impl Parent {
 
     pub fn telemetry(&self) -> &Arc<Telemetry> {
         &self.telemetry
+    }
+
+    /// Writes the rows of all hosts in memory mode `save`. Returns at once; the log says when it is done.
+    pub fn save(&self) {
+        for inbox in &self.inboxes {
+            // A shard that ended will be found by those who join it.
+            let _ = inbox.blocking_send(Message::Save);
+        }
     }
 
     /// Stops in order: no new connections, children let go, queries ended. Takes at most a few seconds.
@@ -247,6 +282,7 @@ impl Parent {
         for (name, thread) in [
             ("catalog", self.catalog),
             ("keeper", self.keeper),
+            ("rows", self.rows),
             ("services", self.services),
             ("query", self.query),
         ] {
@@ -313,7 +349,7 @@ impl Database {
         })
     }
 
-    /// The charts of a host with the time of their newest row, 0 if only coarser tiers have any. Charts without a row in
+    /// The charts of a host, with the time of their newest row, 0 if only coarser tiers have any. Charts without a row in
     /// any tier are forgotten, and a host that has no others: their samples have expired, and the last parent ended
     /// before it knew. They stay while the database lacks files, or all of it: then it may come back.
     fn charts_with_rows(
@@ -321,7 +357,7 @@ impl Database {
         host: &HostRecord,
         mut charts: Vec<ChartRecord>,
         forgotten: &mut Vec<CatalogChange>,
-    ) -> Option<Vec<(ChartRecord, UnixSeconds)>> {
+    ) -> Option<Vec<RestoredChart>> {
         let guid = host.info.machine_guid;
         if host.info.memory_mode == MemoryMode::Dbengine && self.is_whole {
             let key = |chart: &ChartRecord| GroupKey(chart.key);
@@ -341,9 +377,9 @@ impl Database {
                 stays
             });
         }
-        let with_newest = |chart: ChartRecord| {
-            let newest = self.newest.get(&GroupKey(chart.key)).copied().unwrap_or_default();
-            (chart, newest)
+        let with_newest = |record: ChartRecord| {
+            let newest = self.newest.get(&GroupKey(record.key)).copied().unwrap_or_default();
+            RestoredChart { record, newest, saved: SavedRows::default() }
         };
         Some(charts.into_iter().map(with_newest).collect())
     }

@@ -15,6 +15,8 @@ pub mod message;
 
 pub mod placement;
 
+mod saving;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -23,7 +25,7 @@ use std::time::Duration;
 use dbengine::{Engine, EngineOptions, Keep, NoteNumber, StoreOptions, UnixSeconds};
 use uuid::Uuid;
 
-use crate::catalog::{CatalogChange, ChartRecord, HostInfo, HostRecord, HostState, Labels};
+use crate::catalog::{CatalogChange, HostInfo, HostRecord, HostState, Labels};
 use crate::config::{Limits, MemoryMode};
 use crate::receiver::{DisconnectReason, Mirror, Receiver, Surroundings};
 use crate::telemetry::{ChildCounters, ShardMetrics, Telemetry};
@@ -31,8 +33,10 @@ use crate::wire::Inbound;
 use crate::wire::handshake::{LogFacts, Refusal, Reply, StreamRequest};
 use event::{Action, ConnectionId, Event};
 pub use forgetting::Cleanup;
-use message::{Arrival, GroupState, LatestRow, Question};
+use message::{Arrival, GroupState, LatestRow, Question, RestoredChart};
 use placement::ShardId;
+use saving::Saving;
+pub use saving::{Contents, RowsOp};
 
 /// Readers see changed definitions at most so often, so that a child that defines a thousand charts is published once.
 const PUBLISH_EVERY_US: i64 = 250_000;
@@ -88,6 +92,7 @@ pub struct Shard {
     by_guid: HashMap<Uuid, HostIndex>,
     /// By the connection's place.
     children: Vec<Option<Child>>,
+    saving: Saving,
     /// What children did whose connections have ended.
     past: ChildCounters,
     received_bytes: u64,
@@ -137,6 +142,7 @@ impl Shard {
             hosts: Vec::new(),
             by_guid: HashMap::new(),
             children: Vec::new(),
+            saving: Saving::default(),
             past: ChildCounters::default(),
             received_bytes: 0,
             changed: Vec::new(),
@@ -173,6 +179,9 @@ impl Shard {
                 self.disk(actions);
             }
             Event::Published(file) => self.engine.published(file),
+            Event::Save => self.save(),
+            Event::RowsWritten { bytes } => self.saving.set_written(bytes),
+            Event::RowsFailed { host } => self.saving.failed(now_us, &host),
             Event::Lost { host, charts } => self.lost(host, &charts, actions),
         }
     }
@@ -180,6 +189,7 @@ impl Shard {
     /// What holds after every turn: changed hosts are published and on their way to the store, silent children are let go.
     pub fn settle(&mut self, now_us: i64, actions: &mut Vec<Action>) {
         self.clean_up(now_us, actions);
+        self.keep_rows(now_us, actions);
         if now_us - self.published_us >= PUBLISH_EVERY_US && !self.changed.is_empty() {
             self.published_us = now_us;
             for host in std::mem::take(&mut self.changed) {
@@ -287,15 +297,19 @@ impl Shard {
             self.disconnect(now_us, connection, DisconnectReason::Shutdown, actions);
         }
         self.hand_out(now_us, usize::MAX, actions);
+        self.save_all(now_us);
         self.engine.stop();
         self.disk(actions);
     }
 
-    /// After [`stop`](Self::stop): whether all that the shard had is on disk.
-    pub fn is_stopped(&mut self, actions: &mut Vec<Action>) -> bool {
+    /// After [`stop`](Self::stop): whether all that the shard had is on disk, or on its way to the files of its hosts.
+    pub fn is_stopped(&mut self, now_us: i64, actions: &mut Vec<Action>) -> bool {
+        if self.is_saving() {
+            self.keep_rows(now_us, actions);
+        }
         let stopped = self.engine.stop_further();
         self.disk(actions);
-        stopped
+        stopped && !self.is_saving()
     }
 
     /// Children connected now.
@@ -403,7 +417,9 @@ impl Shard {
         let info = host_info(&arrival);
         let host = match known {
             Some(host) => {
-                self.hosts[host].introduce(info, state);
+                let keep = keep(&info, &self.engine);
+                self.saving.wake(&info.machine_guid);
+                self.hosts[host].introduce(info, state, keep, &mut self.engine);
                 host
             }
             None => {
@@ -441,7 +457,7 @@ impl Shard {
     }
 
     /// A host of another day. Its child will find its charts as it left them.
-    fn restored(&mut self, now_us: i64, host: HostRecord, charts: Vec<(ChartRecord, UnixSeconds)>) {
+    fn restored(&mut self, now_us: i64, host: HostRecord, charts: Vec<RestoredChart>) {
         if self.by_guid.contains_key(&host.info.machine_guid) {
             return;
         }

@@ -16,6 +16,8 @@ mod handshake;
 
 mod harness;
 
+mod memory_modes;
+
 mod peer;
 
 mod restart;

@@ -16,6 +16,8 @@ use crate::catalog::{
 };
 use crate::collect::{Collector, Reading};
 use crate::config::Limits;
+use crate::saved::SavedRows;
+use crate::shard::message::RestoredChart;
 use crate::shard::placement::ShardId;
 use crate::wire::command::{ChartDefinition, DimensionDefinition};
 
@@ -72,6 +74,11 @@ pub struct MirroredChart {
 }
 
 impl MirroredChart {
+    /// As in its record in the store.
+    pub fn ordinal(&self) -> u32 {
+        self.ordinal
+    }
+
     /// The dimension of this id, looked for.
     #[cold]
     pub(super) fn search_dimension(&mut self, id: &[u8]) -> Option<usize> {
@@ -169,7 +176,7 @@ impl Mirror {
     /// definition.
     pub fn restore(
         host: HostRecord,
-        charts: Vec<(ChartRecord, UnixSeconds)>,
+        charts: Vec<RestoredChart>,
         keep: Keep,
         engine: &mut Engine,
         now_us: i64,
@@ -181,10 +188,12 @@ impl Mirror {
         };
         let away_since_us = Some(now_us);
         let mut mirror = Self { unsaved: false, away_since_us, ..Self::new(info, state, keep) };
-        for (mut chart, newest) in charts {
+        for RestoredChart { record: mut chart, newest, saved } in charts {
             chart.update_every = chart.update_every.clamp(1, LONGEST_UPDATE_EVERY);
-            let group = mirror.create_group(engine, chart.key, chart.update_every, chart.dimensions.len());
+            let columns = chart.dimensions.len();
+            let group = mirror.create_group(engine, chart.key, chart.update_every, columns);
             engine.resume_after(group, newest);
+            restore_rows(engine, group, saved, columns);
             let ordinal = chart.ordinal;
             let index = mirror.add_chart(chart.into_chart(group), ordinal);
             let Chart { id, name, obsolete, .. } = &*mirror.charts[index.index()].chart;
@@ -236,8 +245,21 @@ impl Mirror {
         }
     }
 
-    /// The same host introduced itself again: facts are replaced; labels and variables stay until new ones come.
-    pub fn introduce(&mut self, mut info: HostInfo, state: HostState) {
+    /// The same host introduced itself again: facts are replaced; labels and variables stay until new ones come. If its
+    /// rows are to be held in another way than before, those in memory are dropped.
+    pub fn introduce(&mut self, mut info: HostInfo, state: HostState, keep: Keep, engine: &mut Engine) {
+        if std::mem::discriminant(&self.keep) != std::mem::discriminant(&keep) {
+            self.keep = keep;
+            for index in 0..self.charts.len() {
+                let Chart { group, key, update_every, ref dimensions, .. } = *self.charts[index].chart;
+                let columns = dimensions.len();
+                engine.remove_group(group);
+                let group = self.create_group(engine, key, update_every, columns);
+                let mirrored = &mut self.charts[index];
+                mirrored.group = group;
+                Arc::make_mut(&mut mirrored.chart).group = group;
+            }
+        }
         info.labels = self.info.labels.clone();
         info.variables = self.info.variables.clone();
         info.claim_id = self.info.claim_id;
@@ -718,6 +740,18 @@ impl Mirror {
             collector.redefine(update_every, store_first);
         }
         self.mark_changed(chart);
+    }
+}
+
+/// Gives a group without rows back what was saved of it. A page with more columns than the chart has would be of no use: its
+/// chart is not this one.
+fn restore_rows(engine: &mut Engine, group: GroupId, saved: SavedRows, columns: usize) {
+    // What is stale was saved twice.
+    for page in saved.pages.into_iter().filter(|page| page.columns() <= columns) {
+        let _ = engine.restore_page(group, page);
+    }
+    for mut row in saved.rows {
+        let _ = engine.append(group, row.time, row.row(columns));
     }
 }
 

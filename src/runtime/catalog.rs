@@ -164,14 +164,14 @@ impl Keeper {
         (keeper, senders, LostSender(channel))
     }
 
-    /// Hands out what the store remembers, but for hosts and charts that `host` asks to be forgotten.
+    /// Hands out what the store remembers. What `host` finds to be otherwise is changed then.
     pub(super) fn restore(
         &mut self,
         mut host: impl FnMut(HostRecord, Vec<ChartRecord>, &mut Vec<CatalogChange>),
     ) -> Result<(), StoreError> {
         let begun = Instant::now();
-        let mut forgotten = Vec::new();
-        let stored = self.store.load(|record, charts| host(record, charts, &mut forgotten))?;
+        let mut changes = Vec::new();
+        let stored = self.store.load(|record, charts| host(record, charts, &mut changes))?;
         tracing::info!(
             "catalog: {} hosts, {} charts, {} dimensions loaded in {} ms",
             stored.hosts,
@@ -179,12 +179,15 @@ impl Keeper {
             stored.dimensions,
             begun.elapsed().as_millis()
         );
-        if !forgotten.is_empty() {
-            self.store.apply(&forgotten)?;
-            tracing::info!(
-                "catalog: {} hosts and charts forgotten, which have no sample left",
-                forgotten.len()
-            );
+        if !changes.is_empty() {
+            let is_forgetting = |change: &&CatalogChange| {
+                matches!(change, CatalogChange::ForgetHost(_) | CatalogChange::ForgetChart { .. })
+            };
+            let forgotten = changes.iter().filter(is_forgetting).count();
+            if forgotten > 0 {
+                tracing::info!("catalog: {forgotten} hosts and charts have no sample left and are forgotten");
+            }
+            self.store.apply(&changes)?;
         }
         self.report();
         Ok(())

@@ -26,6 +26,7 @@ use super::catalog::CatalogSender;
 use super::clock::Clock;
 use super::files::Files;
 use super::keeper::Sealed;
+use super::rows::RowsSender;
 use super::sockets::{Sockets, Turn};
 use crate::catalog::HostNews;
 use crate::config::Limits;
@@ -78,6 +79,7 @@ pub(super) struct Ingest {
     pub(super) inbox: mpsc::Receiver<Message>,
     pub(super) readers: mpsc::Sender<HostNews>,
     pub(super) catalog: CatalogSender,
+    pub(super) rows: RowsSender,
     pub(super) store: Option<ShardStore>,
     /// A message on any of them wakes the executor, whatever state its main task is in.
     pub(super) nudges: Vec<mpsc::Receiver<()>>,
@@ -133,6 +135,7 @@ struct Executor {
     inbox: mpsc::Receiver<Message>,
     readers: mpsc::Sender<HostNews>,
     catalog: CatalogSender,
+    rows: RowsSender,
     disk: Option<(Files, std::sync::mpsc::Sender<Sealed>)>,
     /// The newest of hosts that the readers' channel had no room for: at most one a host.
     unpublished: HashMap<Uuid, HostNews>,
@@ -161,6 +164,7 @@ impl Executor {
             inbox: ingest.inbox,
             readers: ingest.readers,
             catalog: ingest.catalog,
+            rows: ingest.rows,
             unpublished: HashMap::new(),
             telemetry: ingest.telemetry,
             actions: Vec::new(),
@@ -186,6 +190,7 @@ impl Executor {
             if let Some(until) = self.catalog.news() {
                 self.shard.apply(now_us, Event::CatalogStored { until }, &mut self.actions);
             }
+            self.hear_of_rows(now_us);
             self.hear_of_disk(now_us);
             self.shard.settle(now_us, &mut self.actions);
             if self.stopping {
@@ -215,21 +220,32 @@ impl Executor {
         }
     }
 
+    fn hear_of_rows(&mut self, now_us: i64) {
+        if let Some(bytes) = self.rows.news() {
+            self.shard.apply(now_us, Event::RowsWritten { bytes }, &mut self.actions);
+            for host in self.rows.failed() {
+                self.shard.apply(now_us, Event::RowsFailed { host }, &mut self.actions);
+            }
+        }
+    }
+
     /// Writes what the stopped shard still has.
     async fn finish_disk(&mut self) {
         let begun = Instant::now();
         loop {
             let now_us = self.clock.now_us();
+            self.hear_of_rows(now_us);
             self.hear_of_disk(now_us);
             if let Some(until) = self.catalog.news() {
                 self.shard.apply(now_us, Event::CatalogStored { until }, &mut self.actions);
             }
-            let stopped = self.shard.is_stopped(&mut self.actions);
+            let stopped = self.shard.is_stopped(now_us, &mut self.actions);
             self.carry_out();
             if stopped {
                 return;
             }
-            if begun.elapsed() > STOP_WITHIN {
+            // What has no journal is waited for.
+            if begun.elapsed() > STOP_WITHIN && !self.shard.is_saving() {
                 tracing::warn!(
                     shard = self.id.0,
                     "the disk is too slow to write all pages now; the journal has the rest for the next start"
@@ -294,6 +310,7 @@ impl Executor {
             Message::Published(file) => {
                 self.shard.apply(now_us, Event::Published(file), &mut self.actions);
             }
+            Message::Save => self.shard.apply(now_us, Event::Save, &mut self.actions),
             Message::Lost { host, charts } => {
                 self.shard.apply(now_us, Event::Lost { host, charts }, &mut self.actions);
             }
@@ -348,6 +365,7 @@ impl Executor {
                         self.unpublished.insert(host, HostNews::Forgotten(host));
                     }
                     Action::Store { until, changes } => self.catalog.send(until, changes),
+                    Action::Rows(op) => self.rows.send(op),
                     Action::Disk(op) => {
                         if let Some((files, _)) = &self.disk {
                             files.carry_out(op);

@@ -12,7 +12,7 @@
 //! [`Event::Lost`]: super::event::Event::Lost
 
 use super::message::LostChart;
-use super::{Action, HostIndex, Shard};
+use super::{Action, HostIndex, RowsOp, Shard};
 use crate::catalog::CatalogChange;
 use crate::config::{Database, MemoryMode};
 use crate::receiver::ChartIndex;
@@ -135,6 +135,7 @@ impl Shard {
             }
         };
         self.forgotten_charts += charts as u64;
+        self.saving.forget(&mirror.info().machine_guid);
         tracing::info!(host = &*mirror.info().hostname, charts, "charts forgotten: {why}");
         self.mark_changed(host);
     }
@@ -152,6 +153,10 @@ impl Shard {
         self.forgotten_hosts += 1;
         self.forgotten_charts += mirror.charts().len() as u64;
         mirror.forget_all(&mut self.engine);
+        self.saving.forget(&guid);
+        if matches!(mirror.info().memory_mode, MemoryMode::Map | MemoryMode::Save) {
+            self.saving.hand_out(RowsOp::Remove { host: guid }, actions);
+        }
         self.by_guid.remove(&guid);
         self.changed.retain(|changed| *changed != host);
         self.unsaved.retain(|unsaved| *unsaved != host);

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::catalog::{ChartRecord, HostRecord};
 use crate::config::ChildPolicy;
+use crate::saved::SavedRows;
 use crate::wire::capability::Capabilities;
 use crate::wire::handshake::StreamRequest;
 
@@ -58,6 +59,16 @@ pub struct LatestRow {
     pub collected: Vec<Option<(i64, i64)>>,
 }
 
+/// A chart of another day.
+#[derive(Debug)]
+pub struct RestoredChart {
+    pub record: ChartRecord,
+    /// The time of its newest row in the database, 0 for none.
+    pub newest: UnixSeconds,
+    /// What was in the host's file, in the memory modes that have one.
+    pub saved: SavedRows,
+}
+
 /// A chart of which no complete datafile has any row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostChart {
@@ -78,8 +89,7 @@ pub enum Message {
     /// A host that the store remembers, and its charts.
     Restored {
         host: Box<HostRecord>,
-        /// With the time of the newest row on disk, 0 for none.
-        charts: Vec<(ChartRecord, UnixSeconds)>,
+        charts: Vec<RestoredChart>,
     },
     /// Readers know this datafile.
     Published(FileId),
@@ -88,6 +98,8 @@ pub enum Message {
         host: Uuid,
         charts: Vec<LostChart>,
     },
+    /// Hosts of memory mode `save` are to be written.
+    Save,
     /// The watchdog wants to know whether the shard turns.
     Ping {
         answer: oneshot::Sender<()>,

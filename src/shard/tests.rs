@@ -1,10 +1,12 @@
 mod forgetting;
 
+mod saving;
+
 use dbengine::UnixSeconds;
 use uuid::Uuid;
 
 use super::*;
-use crate::catalog::{CatalogChange, Chart};
+use crate::catalog::{CatalogChange, Chart, ChartRecord};
 use crate::config::Config;
 use crate::wire::capability::{Capabilities, negotiate};
 
@@ -73,7 +75,7 @@ impl Story {
                 }
                 // Those who ask about it take it before.
                 Action::Forget(guid) => format!("forget {}", guid.as_u128()),
-                Action::Store { .. } | Action::Disk(_) | Action::Seal(_) => return None,
+                Action::Store { .. } | Action::Rows(_) | Action::Disk(_) | Action::Seal(_) => return None,
             })
         };
         self.actions.drain(..).filter_map(word).collect()
@@ -230,7 +232,8 @@ fn restart(changes: Vec<CatalogChange>) -> Story {
     let mut story = Story::begin();
     for (host, mut charts) in hosts {
         charts.sort_by_key(|chart| chart.ordinal);
-        let charts = charts.into_iter().map(|chart| (chart, UnixSeconds(0))).collect();
+        let restored = |record| RestoredChart { record, newest: UnixSeconds(0), saved: Default::default() };
+        let charts = charts.into_iter().map(restored).collect();
         let event = Event::Restored { host: Box::new(host), charts };
         story.shard.apply(START, event, &mut story.actions);
     }
