@@ -34,8 +34,9 @@ const BATCHES: usize = 4;
 const COMMIT_AFTER: Duration = Duration::from_secs(1);
 /// Changes that are committed without waiting for more: then a commit costs little beside them.
 const COMMIT_AT: usize = 16 * 1024;
-/// Charts that a shard is told of at once: it looks at each within one turn.
-const LOST_AT_ONCE: usize = 1024;
+/// Charts of a message to a shard, and messages until the next pause: a shard forgets them within a turn, beside all else.
+const LOST_AT_ONCE: usize = 512;
+const TOLD_AT_ONCE: usize = 16;
 const TELL_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// After an error.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -261,9 +262,10 @@ impl Keeper {
         }
     }
 
-    /// Tells shards of lost charts, as far as they have room: one that ends may be waiting for this thread.
+    /// Tells shards of some lost charts, as far as they have room: one that ends may be waiting for this thread.
     fn tell(&mut self) {
-        while let Some((shard, message)) = self.untold.pop_front() {
+        for _ in 0..TOLD_AT_ONCE {
+            let Some((shard, message)) = self.untold.pop_front() else { return };
             if let Err(mpsc::error::TrySendError::Full(message)) =
                 self.shards[shard.index()].try_send(message)
             {

@@ -26,7 +26,7 @@ const APPEND_EVERY_US: i64 = 1_000_000;
 /// Bytes that may be on their way to files; a host's file is made whole all the same.
 const UNDER_WAY: u64 = 32 << 20;
 /// Charts that one turn looks at, and then all of one host.
-const CHARTS_A_TURN: usize = 4096;
+const CHARTS_A_TURN: usize = 2048;
 /// Appended rows that are not worth a new file.
 const LEAST_APPENDED: u64 = 256 << 10;
 /// A file that could not be written is tried again so long after.
