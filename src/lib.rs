@@ -25,9 +25,9 @@ pub mod wire;
 
 pub mod receiver;
 
-pub mod catalog;
-
 pub mod saved;
+
+pub mod catalog;
 
 pub mod collect;
 

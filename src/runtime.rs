@@ -59,8 +59,8 @@ use uuid::Uuid;
 
 use crate::catalog::{CatalogChange, CatalogStore, ChartRecord, HostRecord, StoreError};
 use crate::config::{Config, Durability, MemoryMode, PortTls};
-use crate::saved::SavedRows;
-use crate::shard::message::{Message, RestoredChart};
+use crate::saved::{RestoredChart, SavedRows};
+use crate::shard::message::Message;
 use crate::shard::placement::{self, ShardId};
 use crate::shard::{Cleanup, CommitEvery};
 use crate::telemetry::Telemetry;

@@ -241,6 +241,16 @@ impl SavedRows {
     }
 }
 
+/// A chart of another day, on its way back to its shard.
+#[derive(Debug)]
+pub struct RestoredChart {
+    pub record: ChartRecord,
+    /// The time of its newest row in the database, 0 for none.
+    pub newest: UnixSeconds,
+    /// What was in the host's file, in the memory modes that have one.
+    pub saved: SavedRows,
+}
+
 /// What a file has.
 #[derive(Debug, Default)]
 pub struct SavedHost {

@@ -16,8 +16,7 @@ use crate::catalog::{
 };
 use crate::collect::{Collector, Reading};
 use crate::config::Limits;
-use crate::saved::SavedRows;
-use crate::shard::message::RestoredChart;
+use crate::saved::{RestoredChart, SavedRows};
 use crate::shard::placement::ShardId;
 use crate::wire::command::{ChartDefinition, DimensionDefinition};
 

@@ -18,8 +18,7 @@ use dbengine::UnixSeconds;
 use uuid::Uuid;
 
 use crate::catalog::{CatalogChange, ChartRecord};
-use crate::saved::{self, SavedHost, SavedRows};
-use crate::shard::message::RestoredChart;
+use crate::saved::{self, RestoredChart, SavedHost, SavedRows};
 use crate::shard::placement::ShardId;
 use crate::shard::{Contents, RowsOp};
 

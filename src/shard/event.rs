@@ -6,9 +6,10 @@ use dbengine::{DiskDone, DiskOp, FileId};
 use uuid::Uuid;
 
 use super::RowsOp;
-use super::message::{Arrival, LostChart, Question, RestoredChart};
+use super::message::{Arrival, LostChart, Question};
 use crate::catalog::{CatalogChange, HostRecord, HostSnapshot};
 use crate::receiver::DisconnectReason;
+use crate::saved::RestoredChart;
 
 /// A connection of a shard: a place that is used again, and a number that is not, so that late news of a closed
 /// connection cannot reach its successor.

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use dbengine::{FileId, GroupId, GroupSnapshot, TimeRange, UnixSeconds};
+use dbengine::{FileId, GroupId, GroupSnapshot, TimeRange};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::catalog::{ChartRecord, HostRecord};
+use crate::catalog::HostRecord;
 use crate::config::ChildPolicy;
-use crate::saved::SavedRows;
+use crate::saved::RestoredChart;
 use crate::wire::capability::Capabilities;
 use crate::wire::handshake::StreamRequest;
 
@@ -57,16 +57,6 @@ pub struct LatestRow {
     pub values: Vec<f32>,
     /// Last collected value of a dimension and when it was collected (unix microseconds).
     pub collected: Vec<Option<(i64, i64)>>,
-}
-
-/// A chart of another day.
-#[derive(Debug)]
-pub struct RestoredChart {
-    pub record: ChartRecord,
-    /// The time of its newest row in the database, 0 for none.
-    pub newest: UnixSeconds,
-    /// What was in the host's file, in the memory modes that have one.
-    pub saved: SavedRows,
 }
 
 /// A chart of which no complete datafile has any row.

@@ -1,7 +1,6 @@
-use super::super::message::RestoredChart;
 use super::super::saving::RowsOp;
 use super::*;
-use crate::saved::{self, SavedHost};
+use crate::saved::{self, RestoredChart, SavedHost};
 
 /// The file of a host as the operations leave it, and the bytes of all of them.
 #[derive(Default)]
