@@ -20,6 +20,7 @@ pub mod algorithm;
 
 use dbengine::prefetch_slice;
 
+use crate::tight;
 use crate::wire::command::Algorithm;
 use algorithm::{Difference, counter_difference};
 
@@ -140,14 +141,17 @@ impl Collector {
     pub fn add_dimension(&mut self, reading: Reading) {
         self.has_percentages |= reading.is_percentage();
         let reading = share(&mut self.readings, reading);
-        self.dimensions.push(Dimension {
-            last: 0,
-            carry: 0.0,
-            reading,
-            collections: u8::from(self.store_first),
-            reset: false,
-            is_wide: false,
-        });
+        tight::push(
+            &mut self.dimensions,
+            Dimension {
+                last: 0,
+                carry: 0.0,
+                reading,
+                collections: u8::from(self.store_first),
+                reset: false,
+                is_wide: false,
+            },
+        );
         self.sync_clock = true;
     }
 

@@ -47,4 +47,6 @@ pub mod db;
 
 pub mod config;
 
+pub(crate) mod tight;
+
 pub mod telemetry;

@@ -1,30 +1,30 @@
-//! The rows of a group that no page holds yet, as they came: row after row, in chunks.
+//! The rows of a group that no page holds yet: the newest as they came, row after row, the others in blocks.
 //!
-//! A row that continues the run touches [`HotRows`] and the end of its newest chunk, nothing else; what other rows
-//! need is behind a box, so that a group's part of this is within a cache line. Chunks are small: a group that is idle
-//! or young stays small, and after a seal the memory is free for others.
+//! A row that continues the run touches [`HotRows`] and the newest rows, nothing else; what other rows need is behind a
+//! box, so that a group's part of this is within a cache line. The newest rows stay in one place: when it is full, all
+//! but the last are squeezed into a block, and it is used again. So a group's rows are in caches where they are written,
+//! and take a third of the memory before they are a page.
 //!
 //! The newest row stays here until the next one comes, also when the rows are full: sealing is work of the next row.
 
-use std::mem;
+use std::ops::Range;
 
 use crate::{
     page::RowBlock,
     prefetch::prefetch,
     run::{Run, RunStart},
     sample::{Row, SampleFlags, Samples},
+    squeezed::{BLOCK_ROWS, SqueezedRows},
     time::{TimeRange, UnixSeconds},
 };
 
-/// A chunk has as many rows as come to about this many values, but from 8 to 32: a few cache lines in a row. Half of
-/// the newest chunk is unused on average: 522 bytes a metric in groups of 16 columns, 559 with 512 values a chunk.
-const CHUNK_VALUES: usize = 128;
-const CHUNK_ROWS: std::ops::RangeInclusive<usize> = 8..=32;
+/// The newest rows have room for a block, and for the row that stays when that is made.
+const NEWEST_ROWS: usize = BLOCK_ROWS + 1;
 
 /// Hot rows, of one step and one number of columns.
 #[derive(Debug)]
 pub(crate) struct HotRows {
-    /// The newest rows. Its capacity is given once; when it is used up, a new one is begun.
+    /// The newest rows, in order. Its capacity is given at once.
     chunk: Vec<f32>,
     newest: UnixSeconds,
     step: u32,
@@ -46,11 +46,11 @@ pub(crate) const NOT_YET_JOURNALLED: u16 = u16::MAX;
 struct Rest {
     /// The journal's segment that has the first of the rows.
     since: u16,
-    /// The chunks before the newest.
-    full: Vec<Vec<f32>>,
+    /// The rows before those of the chunk.
+    blocks: SqueezedRows,
     runs: Vec<RunStart>,
-    /// Of all rows until `limit`, from the first row on that has any; before, empty.
-    flags: Vec<SampleFlags>,
+    /// Of the rows that have any.
+    flags: RowFlags,
 }
 
 impl HotRows {
@@ -73,9 +73,9 @@ impl HotRows {
             self.chunk = Vec::new();
         }
         self.chunk.clear();
-        self.rest.full.clear();
+        self.rest.blocks.clear();
         self.rest.runs.clear();
-        self.rest.flags = Vec::new();
+        self.rest.flags = RowFlags::default();
         (self.step, self.columns, self.rows, self.limit) = (step, columns, 0, limit);
     }
 
@@ -146,16 +146,16 @@ impl HotRows {
         let columns = self.columns as usize;
         let newest = &self.chunk[self.chunk.len() - columns..];
         let before = &self.chunk[..self.chunk.len() - columns];
-        let before =
-            if before.is_empty() { self.rest.full.last().map_or(&[][..], Vec::as_slice) } else { before };
         let previous = (self.rows > 1).then(|| (self.time(self.rows - 2), &before[before.len() - columns..]));
         (self.newest, Row { values: newest, flags: self.flags_of(self.rows - 1) }, previous)
     }
 
     /// Calls `visit` with every row from row `first` on, in order of time.
     pub(crate) fn each_row(&self, first: u16, mut visit: impl FnMut(UnixSeconds, Row<'_>)) {
-        let chunks = self.rest.full.iter().chain([&self.chunk]);
-        let every_row = chunks.flat_map(|chunk| chunk.chunks_exact((self.columns as usize).max(1)));
+        let columns = self.columns as usize;
+        let mut older = Vec::new();
+        self.rest.blocks.blocks().for_each(|block| block.expand(columns, &mut older));
+        let every_row = older.chunks_exact(columns.max(1)).chain(self.chunk.chunks_exact(columns.max(1)));
         let mut runs = Run::all(self.rest.runs.iter().copied(), self.rows).peekable();
         for (row, values) in (0..self.rows).zip(every_row) {
             while runs.peek().is_some_and(|run| run.row + run.rows <= row) {
@@ -176,9 +176,7 @@ impl HotRows {
     }
 
     fn flags_of(&self, row: u16) -> Option<&[SampleFlags]> {
-        let columns = self.columns as usize;
-        let start = usize::from(row) * columns;
-        self.rest.flags.get(start..start + columns)
+        self.rest.flags.of(row, self.columns as usize)
     }
 
     #[inline]
@@ -204,26 +202,39 @@ impl HotRows {
             self.rest.runs.push(RunStart { first: time, row: self.rows });
         }
         if self.chunk.capacity() - self.chunk.len() < columns {
-            let rows = (CHUNK_VALUES / columns).clamp(*CHUNK_ROWS.start(), *CHUNK_ROWS.end());
-            let missing = usize::from(self.limit - self.rows);
-            let full = mem::replace(&mut self.chunk, Vec::with_capacity(rows.min(missing) * columns));
-            if !full.is_empty() {
-                self.rest.full.push(full);
-            }
+            self.make_room();
         }
         self.chunk.extend_from_slice(row.values);
         if let Some(flags) =
             row.flags.filter(|flags| flags.iter().any(|flags| flags.known() != SampleFlags::NONE))
         {
             assert_eq!(flags.len(), columns, "a row has flags for each column, or none");
-            self.rest.flags.resize(usize::from(self.limit) * columns, SampleFlags::NONE);
-            let start = usize::from(self.rows) * columns;
-            for (kept, flags) in self.rest.flags[start..start + columns].iter_mut().zip(flags) {
-                *kept = flags.known();
-            }
+            self.rest.flags.push(self.rows, flags);
         }
         self.newest = time;
         self.rows += 1;
+    }
+
+    /// Makes a block of all rows but the last, or for the first row a chunk. The first chunk is as short as makes all
+    /// blocks after it full.
+    fn make_room(&mut self) {
+        let columns = self.columns as usize;
+        let missing = usize::from(self.limit - self.rows);
+        if self.chunk.is_empty() {
+            let rows = if missing <= NEWEST_ROWS { missing } else { 1 + (missing - 1) % BLOCK_ROWS + 1 };
+            self.chunk = Vec::with_capacity(rows * columns);
+            return;
+        }
+        let last = self.chunk.len() - columns;
+        if last > 0 {
+            self.rest.blocks.push(&self.chunk[..last], columns);
+        }
+        self.chunk.copy_within(last.., 0);
+        self.chunk.truncate(columns);
+        let wanted = (1 + missing).min(NEWEST_ROWS) * columns;
+        if self.chunk.capacity() < wanted {
+            self.chunk.reserve_exact(wanted - columns);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -263,21 +274,20 @@ impl HotRows {
 
     /// Bytes of the rows: what is allocated for them, used or not.
     pub(crate) fn bytes(&self) -> usize {
-        let values = self.chunk.capacity() + self.rest.full.iter().map(Vec::capacity).sum::<usize>();
-        values * size_of::<f32>()
-            + self.rest.flags.capacity()
+        self.chunk.capacity() * size_of::<f32>()
+            + self.rest.blocks.bytes()
+            + self.rest.flags.bytes()
             + self.rest.runs.capacity() * size_of::<RunStart>()
     }
 
     /// All rows, to be sealed.
     pub(crate) fn block(&self) -> RowBlock<'_> {
-        let used = usize::from(self.rows) * self.columns as usize;
         RowBlock {
             step: self.step,
             columns: self.columns as usize,
-            full: &self.rest.full,
+            blocks: &self.rest.blocks,
             newest: &self.chunk,
-            flags: &self.rest.flags[..used.min(self.rest.flags.len())],
+            flags: &self.rest.flags,
             rows: self.rows,
             runs: &self.rest.runs,
         }
@@ -288,23 +298,96 @@ impl HotRows {
         let all = Run::all(self.rest.runs.iter().copied(), self.rows);
         let mut runs: Vec<Run> = all.filter_map(|run| run.clip(self.step, window)).collect();
         let (first, last) = (runs.first()?.row, *runs.last()?);
+        let columns = self.columns as usize;
+        let flags = self.rest.flags.copy(first..last.row + last.rows, columns);
         for run in &mut runs {
             run.row -= first;
         }
-        let columns = self.columns as usize;
         let (first, end) = (usize::from(first) * columns, usize::from(last.row + last.rows) * columns);
         let mut values = Vec::with_capacity(end - first);
-        let mut chunk_at = 0;
-        for chunk in self.rest.full.iter().chain([&self.chunk]) {
-            let chunk_end = chunk_at + chunk.len();
-            if first < chunk_end && chunk_at < end {
-                values
-                    .extend_from_slice(&chunk[first.max(chunk_at) - chunk_at..end.min(chunk_end) - chunk_at]);
+        let (mut at, mut expanded) = (0, Vec::new());
+        let mut add = |at: usize, part: &[f32]| {
+            values.extend_from_slice(&part[first.max(at) - at..end.min(at + part.len()) - at]);
+        };
+        for block in self.rest.blocks.blocks() {
+            let block_end = at + block.rows() * columns;
+            if first < block_end && at < end {
+                expanded.clear();
+                block.expand(columns, &mut expanded);
+                add(at, &expanded);
             }
-            chunk_at = chunk_end;
+            at = block_end;
         }
-        let flags = self.rest.flags.get(first..end).unwrap_or_default().to_vec();
+        if at < end {
+            add(at, &self.chunk);
+        }
         Some(CopiedRows { step: self.step, columns, runs, values, flags })
+    }
+}
+
+/// The flags of the rows that have any: few, as a rule.
+#[derive(Debug, Default)]
+pub(crate) struct RowFlags {
+    /// In order.
+    rows: Vec<u16>,
+    /// Of each of these rows, one for each column.
+    flags: Vec<SampleFlags>,
+}
+
+impl RowFlags {
+    /// Of rows that come one after the other: all of them, or none.
+    pub(crate) fn of_all(rows: u16, flags: &[SampleFlags]) -> RowFlags {
+        if flags.is_empty() {
+            return RowFlags::default();
+        }
+        RowFlags { rows: (0..rows).collect(), flags: flags.to_vec() }
+    }
+
+    /// Those of a row behind all that are there.
+    fn push(&mut self, row: u16, flags: &[SampleFlags]) {
+        self.rows.push(row);
+        self.flags.extend(flags.iter().map(|flags| flags.known()));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    fn of(&self, row: u16, columns: usize) -> Option<&[SampleFlags]> {
+        let at = self.rows.binary_search(&row).ok()?;
+        Some(&self.flags[at * columns..(at + 1) * columns])
+    }
+
+    /// The rows that have any, with the flags of a column.
+    pub(crate) fn of_column(
+        &self,
+        column: usize,
+        columns: usize,
+    ) -> impl Iterator<Item = (usize, SampleFlags)> + '_ {
+        let flags = self.flags.iter().skip(column).step_by(columns);
+        self.rows.iter().map(|row| usize::from(*row)).zip(flags.copied())
+    }
+
+    /// The flags of these rows, one after the other; empty if there are none.
+    fn copy(&self, rows: Range<u16>, columns: usize) -> Vec<SampleFlags> {
+        let begin = self.rows.partition_point(|row| *row < rows.start);
+        let end = self.rows.partition_point(|row| *row < rows.end);
+        if begin == end {
+            return Vec::new();
+        }
+        let mut copy = vec![SampleFlags::NONE; rows.len() * columns];
+        for (row, flags) in
+            self.rows[begin..end].iter().zip(self.flags[begin * columns..].chunks_exact(columns))
+        {
+            let at = usize::from(row - rows.start) * columns;
+            copy[at..at + columns].copy_from_slice(flags);
+        }
+        copy
+    }
+
+    /// Bytes that are allocated.
+    fn bytes(&self) -> usize {
+        self.rows.capacity() * size_of::<u16>() + self.flags.capacity()
     }
 }
 

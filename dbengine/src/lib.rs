@@ -32,6 +32,8 @@ mod group;
 
 mod hot;
 
+mod squeezed;
+
 mod run;
 
 mod snapshot;

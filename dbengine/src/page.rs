@@ -45,8 +45,10 @@ use self::column::Column;
 pub use self::column::Encoding;
 pub(crate) use self::encoder::{PageEncoder, RowBlock};
 use crate::{
+    hot::RowFlags,
     run::{Run, RunStart},
     sample::{SampleFlags, Samples},
+    squeezed::SqueezedRows,
     time::{TimeRange, UnixSeconds},
     varint,
 };
@@ -129,9 +131,9 @@ impl Page {
         PageEncoder::default().encode(&RowBlock {
             step,
             columns: values.len() / times.len(),
-            full: &[],
+            blocks: &SqueezedRows::default(),
             newest: values,
-            flags,
+            flags: &RowFlags::of_all(rows, flags),
             rows,
             runs: &runs,
         })

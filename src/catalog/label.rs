@@ -1,5 +1,7 @@
 //! Labels: names and values that a child gives to itself or to a chart.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 /// Where a label comes from: bits, several may be set.
@@ -48,16 +50,37 @@ pub struct Label {
     pub source: LabelSource,
 }
 
-/// A set of labels in the order they came; names are unique.
+/// A set of labels in the order they came; names are unique. A clone shares them.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Labels(Vec<Label>);
+#[serde(from = "Vec<Label>", into = "Vec<Label>")]
+pub struct Labels(Arc<Vec<Label>>);
+
+impl From<Vec<Label>> for Labels {
+    fn from(labels: Vec<Label>) -> Labels {
+        Labels(Arc::new(labels))
+    }
+}
+
+impl From<Labels> for Vec<Label> {
+    fn from(labels: Labels) -> Vec<Label> {
+        Arc::unwrap_or_clone(labels.0)
+    }
+}
 
 impl Labels {
     /// Adds a label, or replaces the one of that name.
     pub fn insert(&mut self, label: Label) {
-        match self.0.iter_mut().find(|known| known.name == label.name) {
+        let labels = Arc::make_mut(&mut self.0);
+        match labels.iter_mut().find(|known| known.name == label.name) {
             Some(known) => *known = label,
-            None => self.0.push(label),
+            None => labels.push(label),
+        }
+    }
+
+    /// Shares those of `others` if they are the same: those of neighbouring charts mostly are.
+    pub fn share(&mut self, others: &Labels) {
+        if self.0 == others.0 {
+            self.0 = Arc::clone(&others.0);
         }
     }
 

@@ -18,6 +18,7 @@ use crate::collect::{Collector, Reading};
 use crate::config::Limits;
 use crate::saved::{RestoredChart, SavedRows};
 use crate::shard::placement::ShardId;
+use crate::tight;
 use crate::wire::command::{ChartDefinition, DimensionDefinition};
 
 /// Dimensions from which on an id is looked up by hash when it is not the expected one.
@@ -529,28 +530,34 @@ impl Mirror {
     }
 
     /// A chart that was not there, with all of its dimensions.
-    fn add_chart(&mut self, chart: Chart, ordinal: u32) -> ChartIndex {
+    fn add_chart(&mut self, mut chart: Chart, ordinal: u32) -> ChartIndex {
         let index = ChartIndex(self.charts.len() as u32);
         self.by_id.insert(chart.id.as_bytes().into(), index.0);
+        if let Some(before) = self.charts.last() {
+            chart.labels.share(&before.chart.labels);
+        }
         let mut record = self.ids.add_chart(&chart.id);
         for dimension in &chart.dimensions {
             self.ids.add_dimension(&mut record, &dimension.id);
         }
         self.dimension_count += chart.dimensions.len();
-        self.charts.push(MirroredChart {
-            record,
-            group: chart.group,
-            update_every: chart.update_every,
-            columns: chart.dimensions.len(),
-            ordinal,
-            unsaved: false,
-            chart: Arc::new(chart),
-            collector: None,
-            collected: Vec::new(),
-            collected_at: 0,
-            follower: ChartIndex(index.0 + 1),
-            dimensions_by_id: ById::default(),
-        });
+        tight::push(
+            &mut self.charts,
+            MirroredChart {
+                record,
+                group: chart.group,
+                update_every: chart.update_every,
+                columns: chart.dimensions.len(),
+                ordinal,
+                unsaved: false,
+                chart: Arc::new(chart),
+                collector: None,
+                collected: Vec::new(),
+                collected_at: 0,
+                follower: ChartIndex(index.0 + 1),
+                dimensions_by_id: ById::default(),
+            },
+        );
         index
     }
 
@@ -705,7 +712,7 @@ impl Mirror {
         self.ids.add_dimension(&mut mirrored.record, &dimension.id);
         mirrored.columns += 1;
         let definition = Arc::make_mut(&mut mirrored.chart);
-        definition.dimensions.push(dimension);
+        tight::push(&mut definition.dimensions, dimension);
         engine.widen(definition.group, definition.dimensions.len());
         let index = definition.dimensions.len() - 1;
         self.ids.compact(self.charts.iter_mut().map(|mirrored| &mut mirrored.record));
@@ -715,7 +722,10 @@ impl Mirror {
     }
 
     /// Gives a chart other labels.
-    pub(super) fn label_chart(&mut self, chart: ChartIndex, labels: Labels) {
+    pub(super) fn label_chart(&mut self, chart: ChartIndex, mut labels: Labels) {
+        if let Some(before) = chart.index().checked_sub(1) {
+            labels.share(&self.charts[before].chart.labels);
+        }
         let mirrored = &mut self.charts[chart.index()];
         if mirrored.chart.labels != labels {
             Arc::make_mut(&mut mirrored.chart).labels = labels;

@@ -3,7 +3,13 @@
 use std::sync::Arc;
 
 use super::{EndLen, JUMPS, Page, column::ColumnEncoder, column::Encoding};
-use crate::{run::RunStart, sample::SampleFlags, varint};
+use crate::{
+    hot::RowFlags,
+    run::RunStart,
+    sample::SampleFlags,
+    squeezed::{SqueezedBlock, SqueezedRows},
+    varint,
+};
 
 const TURNED_AT_ONCE: usize = 16;
 
@@ -12,11 +18,10 @@ const TURNED_AT_ONCE: usize = 16;
 pub(crate) struct RowBlock<'a> {
     pub(crate) step: u32,
     pub(crate) columns: usize,
-    /// Values, row after row: `full` and then `newest`, each of whole rows.
-    pub(crate) full: &'a [Vec<f32>],
+    /// The rows, in order: those in blocks, and the newest, value after value.
+    pub(crate) blocks: &'a SqueezedRows,
     pub(crate) newest: &'a [f32],
-    /// Row after row, or empty when no flag is set.
-    pub(crate) flags: &'a [SampleFlags],
+    pub(crate) flags: &'a RowFlags,
     pub(crate) rows: u16,
     /// The first is of row 0, and no other is more than `u32::MAX` seconds later.
     pub(crate) runs: &'a [RunStart],
@@ -43,16 +48,22 @@ impl PageEncoder {
 
         self.bodies.clear();
         self.ends.clear();
+        let mut blocks: Vec<_> = block.blocks.blocks().collect();
         for first in (0..block.columns).step_by(TURNED_AT_ONCE) {
             let width = TURNED_AT_ONCE.min(block.columns - first);
             self.turned.resize(width * rows, 0.0);
-            turn(block, first, width, &mut self.turned);
+            turn(block, &mut blocks, first, width, &mut self.turned);
             // Those of these columns that are worth a copy.
             let mut originals = [false; TURNED_AT_ONCE];
             for (offset, values) in self.turned.chunks_exact(rows).enumerate() {
                 let column = first + offset;
                 self.flags.clear();
-                self.flags.extend(block.flags.iter().skip(column).step_by(block.columns).take(rows));
+                if !block.flags.is_empty() {
+                    self.flags.resize(rows, SampleFlags::NONE);
+                    for (row, flags) in block.flags.of_column(column, block.columns) {
+                        self.flags[row] = flags;
+                    }
+                }
                 let earlier = self.turned.chunks_exact(rows).enumerate().take(offset).rev();
                 let earlier = earlier.filter(|(other, _)| originals[*other]);
                 let earlier = earlier.map(|(other, values)| (offset - other, values));
@@ -88,12 +99,23 @@ impl PageEncoder {
     }
 }
 
-/// Copies `width` columns from `first` on out of the rows, each in one piece.
-fn turn(block: &RowBlock<'_>, first: usize, width: usize, turned: &mut [f32]) {
+/// Copies `width` columns from `first` on out of the rows, each in one piece. `blocks` begin at these columns, and are
+/// moved on to the next.
+fn turn(
+    block: &RowBlock<'_>,
+    blocks: &mut [SqueezedBlock<'_>],
+    first: usize,
+    width: usize,
+    turned: &mut [f32],
+) {
     let rows = usize::from(block.rows);
-    let chunks = block.full.iter().map(Vec::as_slice).chain([block.newest]);
-    let every_row = chunks.flat_map(|chunk| chunk.chunks_exact(block.columns));
-    for (row, values) in every_row.enumerate() {
+    let mut begin = 0;
+    for block in blocks {
+        let end = begin + block.rows();
+        turned.chunks_exact_mut(rows).for_each(|column| block.take_column(&mut column[begin..end]));
+        begin = end;
+    }
+    for (row, values) in (begin..).zip(block.newest.chunks_exact(block.columns)) {
         for (offset, value) in values[first..first + width].iter().enumerate() {
             turned[offset * rows + row] = *value;
         }

@@ -128,9 +128,9 @@ fn seal(input: &Input) -> Page {
     PageEncoder::default().encode(&RowBlock {
         step: input.step,
         columns: input.columns.len(),
-        full: &[],
+        blocks: &SqueezedRows::default(),
         newest: &newest,
-        flags: &flags,
+        flags: &RowFlags::of_all(rows as u16, &flags),
         rows: rows as u16,
         runs: &runs,
     })
