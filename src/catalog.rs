@@ -19,7 +19,7 @@ pub mod store;
 
 pub use chart::Chart;
 pub use dimension::Dimension;
-pub use host::{HostInfo, HostSnapshot, HostState};
+pub use host::{HostInfo, HostNews, HostSnapshot, HostState};
 pub use label::{Label, Labels};
 pub use store::change::CatalogChange;
 pub use store::record::{ChartRecord, HostRecord};

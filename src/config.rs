@@ -112,6 +112,11 @@ impl Directories {
         self.cache.join("catalog.redb")
     }
 
+    /// Where the rows of hosts in the memory modes `save` and `map` are.
+    pub fn rows(&self) -> PathBuf {
+        self.cache.join("rows")
+    }
+
     /// Where the samples are.
     pub fn database(&self) -> PathBuf {
         self.cache.join("db")
@@ -131,6 +136,10 @@ pub struct Database {
     pub cleanup_obsolete_charts_after: Option<Duration>,
     /// `None`: never.
     pub cleanup_orphan_hosts_after: Option<Duration>,
+    /// The rows of obsolete charts go with them, in the memory modes that write them to files.
+    pub delete_obsolete_charts_files: bool,
+    /// The rows of orphan hosts go with them, in the memory modes that write them to files.
+    pub delete_orphan_hosts_files: bool,
     pub replication: Replication,
     /// Of the dbengine, the finest first; at least one.
     pub tiers: Vec<Tier>,
@@ -218,10 +227,32 @@ impl MemoryMode {
         ("dbengine", MemoryMode::Dbengine),
     ];
 
+    /// What an operator should know who chose it; `None` for the mode that keeps everything.
+    fn promise(self) -> Option<&'static str> {
+        Some(match self {
+            MemoryMode::None => "`none` keeps only the newest row of a chart",
+            MemoryMode::Ram | MemoryMode::Alloc => {
+                "samples are in memory only, `retention` rows a chart: the end of the process loses them"
+            }
+            MemoryMode::Map => {
+                "samples are in memory, `retention` rows a chart, and in a file a host: they survive the end of the \
+                 process but for the last second or two, not a loss of power"
+            }
+            MemoryMode::Save => {
+                "samples are in memory, `retention` rows a chart, and written at an orderly stop and on SIGUSR1: a \
+                 crash loses all since"
+            }
+            MemoryMode::Dbengine => return None,
+        })
+    }
+
     /// Netdata silently takes `save` for a word that it does not know.
     fn read(text: &str) -> Reading<MemoryMode> {
         match Self::NAMES.iter().find(|(name, _)| *name == text) {
-            Some(&(_, mode)) => Reading::clean(mode),
+            Some(&(_, mode)) => match mode.promise() {
+                Some(promise) => Reading::noted(mode, promise),
+                None => Reading::clean(mode),
+            },
             None => {
                 let hint = suggestion(text, Self::NAMES.iter().map(|&(name, _)| name));
                 Reading::unusable(format!("there is no memory mode `{text}`{hint}"))

@@ -25,6 +25,8 @@ pub mod wire;
 
 pub mod receiver;
 
+pub mod saved;
+
 pub mod catalog;
 
 pub mod collect;

@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use mainstem::config::{
-    Config, DEFAULT_STATE_DIR, Diagnostic, Loaded, MemoryMode, Severity, identity, init, report,
-    system_hostname,
+    Config, DEFAULT_STATE_DIR, Diagnostic, Loaded, Severity, identity, init, report, system_hostname,
 };
 use mainstem::db;
 use mainstem::runtime::Parent;
@@ -106,7 +105,6 @@ fn run(places: &Places) -> anyhow::Result<ExitCode> {
     // The signals are listened to before anything starts, so that none is missed.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut signals = runtime.block_on(async { Signals::new() }).context("cannot listen to signals")?;
-    warn_of_volatile_modes(&config);
     let parent = Parent::start(config, guid, Clock::System)?;
     for address in parent.addresses() {
         tracing::info!("listening on {address}; machine GUID {guid}");
@@ -120,45 +118,49 @@ fn run(places: &Places) -> anyhow::Result<ExitCode> {
         );
     }
 
-    runtime.block_on(signals.next());
+    while runtime.block_on(signals.next()) == Signal::Save {
+        parent.save();
+    }
     tracing::info!("stopping; a second signal ends the process at once");
     std::thread::spawn(move || {
-        runtime.block_on(signals.next());
+        while runtime.block_on(signals.next()) == Signal::Save {}
         std::process::exit(130);
     });
     parent.stop();
     Ok(ExitCode::SUCCESS)
 }
 
-/// Modes that write rings to files are not here yet; their rows are kept in memory.
-fn warn_of_volatile_modes(config: &Config) {
-    let volatile = |mode: &MemoryMode| matches!(mode, MemoryMode::Save | MemoryMode::Map);
-    let of_children = config.streaming.sections.iter().filter_map(|section| section.options.memory_mode);
-    if let Some(mode) = of_children.chain([config.database.mode]).find(volatile) {
-        tracing::warn!(
-            "memory mode '{mode}' keeps samples in memory only in this version, as 'ram' does: {} rows a chart \
-             ('[db] retention'), lost when the process ends; 'dbengine' keeps them on disk",
-            config.database.retention_rows
-        );
-    }
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signal {
+    /// SIGTERM and Ctrl-C: an orderly end.
+    Stop,
+    /// SIGUSR1: rows of memory mode `save` are written.
+    Save,
 }
 
-/// SIGTERM and Ctrl-C.
+/// The signals that are listened to.
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    user: tokio::signal::unix::Signal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            user: signal(SignalKind::user_defined1())?,
+        })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.user.recv() => Signal::Save,
         }
     }
 }

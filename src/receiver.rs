@@ -40,7 +40,7 @@ use crate::wire::command::{
 use crate::wire::instruction::encode_instruction;
 use ids::Expected;
 use mirror::text;
-pub use mirror::{ChartIndex, Mirror, MirroredChart};
+pub use mirror::{ChartIndex, Mirror, MirroredChart, Moved};
 
 /// How far ahead of our clock a sample may be stamped, in seconds; further ones would block the samples to come.
 const FURTHEST_FUTURE_S: i64 = 86_400;
@@ -221,6 +221,24 @@ impl Receiver {
             chart_labels: Labels::default(),
             unknown_keywords: HashSet::new(),
         }
+    }
+
+    /// Forgets charts of its host with their rows, all but one that the child is speaking of at this moment. Says how
+    /// many.
+    pub fn forget(&mut self, mut gone: Vec<ChartIndex>, mirror: &mut Mirror, engine: &mut Engine) -> usize {
+        let replayed = self.replay.as_ref().map(|replay| replay.chart);
+        gone.retain(|chart| Some(*chart) != self.scope && Some(*chart) != replayed);
+        let moved = mirror.forget(&gone, engine);
+        let place = |chart: &mut Option<ChartIndex>| *chart = chart.and_then(|chart| moved.place(chart));
+        place(&mut self.scope);
+        place(&mut self.previous);
+        self.slots.iter_mut().for_each(place);
+        if let Some(replay) = &mut self.replay {
+            replay.chart = moved.place(replay.chart).unwrap_or(replay.chart);
+        }
+        let mut index = 0..;
+        self.charts.retain(|_| moved.place(ChartIndex(index.next().unwrap_or_default())).is_some());
+        gone.len()
     }
 
     /// Does what one line says. Inlined into the parser's loop, where a `SET` then is never made a [`Command`].

@@ -13,6 +13,9 @@
 //! catalog (a plain thread)
 //! ```
 //!
+//! Beside them two more plain threads: the keeper of complete datafiles, and the writer of rows that the memory modes `save`
+//! and `map` keep in files.
+//!
 //! Every arrow is a bounded channel of values. Stopping goes along the arrows: no new connections, then the shards let
 //! their children go, then the catalog is written and the query shard ends. Starting goes the other way round: the
 //! shards are told of every host that the catalog remembers before the first child can arrive.
@@ -33,6 +36,8 @@ mod ingest;
 
 mod query_shard;
 
+mod rows;
+
 mod sockets;
 
 mod watchdog;
@@ -44,16 +49,20 @@ use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use dbengine::{DatafileOptions, Directory, FileSet, GroupKey, StoreOptions, UnixSeconds, WriterId};
+use dbengine::{
+    DatafileOptions, Directory, FileSet, Finding, GroupKey, StoreOptions, TimeRange, UnixSeconds, WriterId,
+    absent_groups,
+};
 use glommio::ExecutorJoinHandle;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
-use crate::catalog::{CatalogChange, CatalogStore, ChartRecord, StoreError};
-use crate::config::{Config, Durability, PortTls};
-use crate::shard::CommitEvery;
+use crate::catalog::{CatalogChange, CatalogStore, ChartRecord, HostRecord, StoreError};
+use crate::config::{Config, Durability, MemoryMode, PortTls};
+use crate::saved::{RestoredChart, SavedRows};
 use crate::shard::message::Message;
 use crate::shard::placement::{self, ShardId};
+use crate::shard::{Cleanup, CommitEvery};
 use crate::telemetry::Telemetry;
 use crate::web::{Api, Storage};
 use acceptor::Acceptor;
@@ -112,6 +121,7 @@ pub struct Parent {
     shards: Vec<ExecutorJoinHandle<()>>,
     catalog: JoinHandle<()>,
     keeper: JoinHandle<()>,
+    rows: JoinHandle<()>,
     query: JoinHandle<()>,
     services: JoinHandle<()>,
 }
@@ -137,7 +147,8 @@ impl Parent {
         let telemetry = Arc::new(Telemetry::new(count));
         let mut store = CatalogStore::open(&config.directories.catalog())?;
         let database = Database::open(&config.directories.database(), &mut store)?;
-        let (mut keeper, senders) = catalog::Keeper::new(store, count, Arc::clone(&telemetry));
+        let (mut keeper, senders, lost) = catalog::Keeper::new(store, count, Arc::clone(&telemetry));
+        let (writer, row_senders) = rows::Writer::new(config.directories.rows(), count);
         let (stop, stopped) = watch::channel(false);
         let (readers, published) = mpsc::channel(PUBLISHED);
         let (visit, visits) = mpsc::channel(VISITS);
@@ -146,18 +157,20 @@ impl Parent {
         let mut nudges = Vec::new();
         let mut shards = Vec::new();
         let (sealed, seals) = std::sync::mpsc::channel();
-        for (index, catalog) in senders.into_iter().enumerate() {
+        for (index, (catalog, rows)) in senders.into_iter().zip(row_senders).enumerate() {
             let (sender, inbox) = mpsc::channel(INBOX);
             let (nudge, nudged) = (0..watchdog::NUDGED_TASKS).map(|_| mpsc::channel(1)).unzip();
             nudges.push(nudge);
             let ingest = Ingest {
                 id: ShardId(index as u16),
                 limits: config.limits.clone(),
+                cleanup: Cleanup::new(&config.database),
                 telemetry: Arc::clone(&telemetry),
                 clock: clock.clone(),
                 inbox,
                 readers: readers.clone(),
                 catalog,
+                rows,
                 store: Some(database.shard_store(index, &config, sealed.clone())),
                 nudges: nudged,
                 io_memory: preflight::io_memory(count),
@@ -167,21 +180,32 @@ impl Parent {
             inboxes.push(sender);
         }
         drop(sealed);
-        keeper.restore(|host, charts| {
-            let newest =
-                |chart: &ChartRecord| database.newest.get(&GroupKey(chart.key)).copied().unwrap_or_default();
-            let charts = charts
-                .into_iter()
-                .map(|chart| {
-                    let newest = newest(&chart);
-                    (chart, newest)
-                })
-                .collect();
-            let inbox = &inboxes[placement::owner(&host.info.machine_guid, count).index()];
+        let directory = config.directories.rows();
+        let mut files: HashSet<Uuid> = rows::list(&directory).into_iter().collect();
+        keeper.restore(|host, charts, changes| {
+            let guid = host.info.machine_guid;
+            let restored = match host.info.memory_mode {
+                MemoryMode::Save | MemoryMode::Map => {
+                    files.remove(&guid);
+                    rows::restore(guid, charts, rows::read(&directory, &guid), changes)
+                }
+                _ => database.charts_with_rows(&host, charts, changes),
+            };
+            let Some(charts) = restored else { return };
+            let inbox = &inboxes[placement::owner(&guid, count).index()];
             // A shard that ended will be found by those who join it.
             let _ = inbox.blocking_send(Message::Restored { host: Box::new(host), charts });
         })?;
-        let catalog = keeper.start()?;
+        if !files.is_empty() {
+            tracing::info!(
+                "saved rows: {} files in {} are of hosts that the catalog does not know, or keeps in another memory \
+                 mode; they are left alone",
+                files.len(),
+                directory.display()
+            );
+        }
+        let rows = writer.start()?;
+        let catalog = keeper.start(inboxes.clone())?;
         let Database { directory, files, .. } = database;
         let files: SharedFiles = Arc::new(RwLock::new(Arc::new(files)));
         let keeper = keeper::Keeper {
@@ -189,6 +213,7 @@ impl Parent {
             files: Arc::clone(&files),
             sealed: seals,
             shards: inboxes.clone(),
+            lost,
             tiers: config.database.tiers.clone(),
             derived: HashSet::new(),
             metrics: Arc::clone(&telemetry),
@@ -220,7 +245,7 @@ impl Parent {
             clock,
         );
         let services = services(acceptor, doors, inboxes.clone(), nudges, Arc::clone(&telemetry), stopped)?;
-        Ok(Self { addresses, telemetry, stop, inboxes, shards, catalog, keeper, query, services })
+        Ok(Self { addresses, telemetry, stop, inboxes, shards, catalog, keeper, rows, query, services })
     }
 
     /// Where it listens.
@@ -230,6 +255,14 @@ impl Parent {
 
     pub fn telemetry(&self) -> &Arc<Telemetry> {
         &self.telemetry
+    }
+
+    /// Writes the rows of all hosts in memory mode `save`. Returns at once; the log says when it is done.
+    pub fn save(&self) {
+        for inbox in &self.inboxes {
+            // A shard that ended will be found by those who join it.
+            let _ = inbox.blocking_send(Message::Save);
+        }
     }
 
     /// Stops in order: no new connections, children let go, queries ended. Takes at most a few seconds.
@@ -249,6 +282,7 @@ impl Parent {
         for (name, thread) in [
             ("catalog", self.catalog),
             ("keeper", self.keeper),
+            ("rows", self.rows),
             ("services", self.services),
             ("query", self.query),
         ] {
@@ -267,6 +301,8 @@ struct Database {
     files: FileSet,
     newest: HashMap<GroupKey, UnixSeconds, foldhash::fast::FixedState>,
     next_sequence: u32,
+    /// What is on disk is all that there was: a group without rows has none.
+    is_whole: bool,
 }
 
 impl Database {
@@ -300,13 +336,52 @@ impl Database {
             recovered.rows,
             begun.elapsed().as_millis()
         );
+        let is_unreadable = |finding: &Finding| matches!(finding, Finding::Unreadable { .. });
+        let is_whole =
+            recovered.files.files().next().is_some() && !recovered.findings.iter().any(is_unreadable);
         Ok(Database {
+            is_whole,
             directory,
             root: root.into(),
             files: recovered.files,
             newest: recovered.newest,
             next_sequence: recovered.next_sequence,
         })
+    }
+
+    /// The charts of a host, with the time of their newest row, 0 if only coarser tiers have any. Charts without a row in
+    /// any tier are forgotten, and a host that has no others: their samples have expired, and the last parent ended
+    /// before it knew. They stay while the database lacks files, or all of it: then it may come back.
+    fn charts_with_rows(
+        &self,
+        host: &HostRecord,
+        mut charts: Vec<ChartRecord>,
+        forgotten: &mut Vec<CatalogChange>,
+    ) -> Option<Vec<RestoredChart>> {
+        let guid = host.info.machine_guid;
+        if host.info.memory_mode == MemoryMode::Dbengine && self.is_whole {
+            let key = |chart: &ChartRecord| GroupKey(chart.key);
+            let unknown = charts.iter().map(key).filter(|key| !self.newest.contains_key(key)).collect();
+            let seen = UnixSeconds(host.seen);
+            let absent = absent_groups(&self.files, unknown, TimeRange { first: seen, last: seen });
+            let absent: HashSet<GroupKey> = absent.into_iter().collect();
+            if charts.iter().all(|chart| absent.contains(&key(chart))) {
+                forgotten.push(CatalogChange::ForgetHost(guid));
+                return None;
+            }
+            charts.retain(|chart| {
+                let stays = !absent.contains(&key(chart));
+                if !stays {
+                    forgotten.push(CatalogChange::ForgetChart { host: guid, chart: chart.id.clone() });
+                }
+                stays
+            });
+        }
+        let with_newest = |record: ChartRecord| {
+            let newest = self.newest.get(&GroupKey(record.key)).copied().unwrap_or_default();
+            RestoredChart { record, newest, saved: SavedRows::default() }
+        };
+        Some(charts.into_iter().map(with_newest).collect())
     }
 
     fn shard_store(

@@ -9,9 +9,13 @@
 
 pub mod event;
 
+mod forgetting;
+
 pub mod message;
 
 pub mod placement;
+
+mod saving;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -21,15 +25,19 @@ use std::time::Duration;
 use dbengine::{Engine, EngineOptions, Keep, NoteNumber, StoreOptions, UnixSeconds};
 use uuid::Uuid;
 
-use crate::catalog::{ChartRecord, HostInfo, HostRecord, HostState, Labels};
+use crate::catalog::{CatalogChange, HostInfo, HostRecord, HostState, Labels};
 use crate::config::{Limits, MemoryMode};
 use crate::receiver::{DisconnectReason, Mirror, Receiver, Surroundings};
+use crate::saved::RestoredChart;
 use crate::telemetry::{ChildCounters, ShardMetrics, Telemetry};
 use crate::wire::Inbound;
 use crate::wire::handshake::{LogFacts, Refusal, Reply, StreamRequest};
 use event::{Action, ConnectionId, Event};
+pub use forgetting::Cleanup;
 use message::{Arrival, GroupState, LatestRow, Question};
 use placement::ShardId;
+use saving::Saving;
+pub use saving::{Contents, RowsOp};
 
 /// Readers see changed definitions at most so often, so that a child that defines a thousand charts is published once.
 const PUBLISH_EVERY_US: i64 = 250_000;
@@ -75,6 +83,7 @@ struct Child {
 pub struct Shard {
     id: ShardId,
     limits: Limits,
+    cleanup: Cleanup,
     engine: Engine,
     commit_every_us: i64,
     committed_us: i64,
@@ -84,6 +93,7 @@ pub struct Shard {
     by_guid: HashMap<Uuid, HostIndex>,
     /// By the connection's place.
     children: Vec<Option<Child>>,
+    saving: Saving,
     /// What children did whose connections have ended.
     past: ChildCounters,
     received_bytes: u64,
@@ -91,6 +101,8 @@ pub struct Shard {
     changed: Vec<HostIndex>,
     /// Hosts of which the store does not know the newest.
     unsaved: VecDeque<HostIndex>,
+    /// Hosts that the store is to forget.
+    hosts_to_forget: VecDeque<CatalogChange>,
     /// Changes that were ever handed out to the store.
     handed_out: u64,
     /// How many of them it has on disk.
@@ -98,6 +110,9 @@ pub struct Shard {
     published_us: i64,
     idle_checked_us: i64,
     seen_us: i64,
+    cleaned_up_us: i64,
+    forgotten_hosts: u64,
+    forgotten_charts: u64,
     /// Lines for the child whose bytes are being read.
     out: Vec<u8>,
     telemetry: Arc<Telemetry>,
@@ -108,6 +123,7 @@ impl Shard {
     pub fn new(
         id: ShardId,
         limits: Limits,
+        cleanup: Cleanup,
         telemetry: Arc<Telemetry>,
         store: Option<(StoreOptions, CommitEvery)>,
     ) -> Self {
@@ -119,6 +135,7 @@ impl Shard {
         Self {
             id,
             limits,
+            cleanup,
             engine,
             commit_every_us,
             committed_us: 0,
@@ -126,15 +143,20 @@ impl Shard {
             hosts: Vec::new(),
             by_guid: HashMap::new(),
             children: Vec::new(),
+            saving: Saving::default(),
             past: ChildCounters::default(),
             received_bytes: 0,
             changed: Vec::new(),
             unsaved: VecDeque::new(),
+            hosts_to_forget: VecDeque::new(),
             handed_out: 0,
             stored: 0,
             published_us: 0,
             idle_checked_us: 0,
             seen_us: 0,
+            cleaned_up_us: 0,
+            forgotten_hosts: 0,
+            forgotten_charts: 0,
             out: Vec::new(),
             telemetry,
         }
@@ -147,7 +169,7 @@ impl Shard {
             Event::Arrived { connection, arrival } => self.arrived(now_us, connection, *arrival, actions),
             Event::Ended { connection, reason } => self.ended(now_us, connection, reason),
             Event::Asked(question) => self.answer(question),
-            Event::Restored { host, charts } => self.restored(*host, charts),
+            Event::Restored { host, charts } => self.restored(now_us, *host, charts),
             Event::CatalogStored { until } => {
                 self.stored = until;
                 self.engine.notes_stored(NoteNumber(until));
@@ -158,11 +180,17 @@ impl Shard {
                 self.disk(actions);
             }
             Event::Published(file) => self.engine.published(file),
+            Event::Save => self.save(),
+            Event::RowsWritten { bytes } => self.saving.set_written(bytes),
+            Event::RowsFailed { host } => self.saving.failed(now_us, &host),
+            Event::Lost { host, charts } => self.lost(host, &charts, actions),
         }
     }
 
     /// What holds after every turn: changed hosts are published and on their way to the store, silent children are let go.
     pub fn settle(&mut self, now_us: i64, actions: &mut Vec<Action>) {
+        self.clean_up(now_us, actions);
+        self.keep_rows(now_us, actions);
         if now_us - self.published_us >= PUBLISH_EVERY_US && !self.changed.is_empty() {
             self.published_us = now_us;
             for host in std::mem::take(&mut self.changed) {
@@ -234,6 +262,12 @@ impl Shard {
     fn hand_out(&mut self, now_us: i64, most: usize, actions: &mut Vec<Action>) {
         let now = UnixSeconds(now_us.div_euclid(1_000_000));
         let mut changes = Vec::new();
+        // Before what came since, which may have the same machine GUIDs.
+        while changes.len() < most
+            && let Some(forgotten) = self.hosts_to_forget.pop_front()
+        {
+            changes.push(forgotten);
+        }
         while changes.len() < most
             && let Some(host) = self.unsaved.pop_front()
         {
@@ -264,15 +298,19 @@ impl Shard {
             self.disconnect(now_us, connection, DisconnectReason::Shutdown, actions);
         }
         self.hand_out(now_us, usize::MAX, actions);
+        self.save_all(now_us);
         self.engine.stop();
         self.disk(actions);
     }
 
-    /// After [`stop`](Self::stop): whether all that the shard had is on disk.
-    pub fn is_stopped(&mut self, actions: &mut Vec<Action>) -> bool {
+    /// After [`stop`](Self::stop): whether all that the shard had is on disk, or on its way to the files of its hosts.
+    pub fn is_stopped(&mut self, now_us: i64, actions: &mut Vec<Action>) -> bool {
+        if self.is_saving() {
+            self.keep_rows(now_us, actions);
+        }
         let stopped = self.engine.stop_further();
         self.disk(actions);
-        stopped
+        stopped && !self.is_saving()
     }
 
     /// Children connected now.
@@ -304,12 +342,15 @@ impl Shard {
         metrics.rows_in_the_future.store(sum.rows_in_the_future, Relaxed);
         metrics.unknown_keywords.store(sum.unknown_keywords, Relaxed);
         metrics.commands_without_effect.store(sum.commands_without_effect, Relaxed);
+        metrics.forgotten_hosts.store(self.forgotten_hosts, Relaxed);
+        metrics.forgotten_charts.store(self.forgotten_charts, Relaxed);
         metrics.newest_sample.store(sum.newest_sample, Relaxed);
     }
 
     /// The figures of the store. Counting them looks at every group: not something to do every turn.
     pub fn report_storage(&self, metrics: &ShardMetrics) {
         let engine = self.engine.statistics();
+        metrics.groups.store(engine.groups, Relaxed);
         metrics.stored_samples.store(engine.samples, Relaxed);
         metrics.hot_bytes.store(engine.hot_bytes, Relaxed);
         metrics.sealed_bytes.store(engine.sealed.bytes, Relaxed);
@@ -377,7 +418,9 @@ impl Shard {
         let info = host_info(&arrival);
         let host = match known {
             Some(host) => {
-                self.hosts[host].introduce(info, state);
+                let keep = keep(&info, &self.engine);
+                self.saving.wake(&info.machine_guid);
+                self.hosts[host].introduce(info, state, keep, &mut self.engine);
                 host
             }
             None => {
@@ -415,12 +458,12 @@ impl Shard {
     }
 
     /// A host of another day. Its child will find its charts as it left them.
-    fn restored(&mut self, host: HostRecord, charts: Vec<(ChartRecord, UnixSeconds)>) {
+    fn restored(&mut self, now_us: i64, host: HostRecord, charts: Vec<RestoredChart>) {
         if self.by_guid.contains_key(&host.info.machine_guid) {
             return;
         }
         let keep = keep(&host.info, &self.engine);
-        let mirror = Mirror::restore(host, charts, keep, &mut self.engine);
+        let mirror = Mirror::restore(host, charts, keep, &mut self.engine, now_us);
         let host = self.add_host(mirror);
         self.mark_changed(host);
     }
@@ -548,8 +591,7 @@ impl Shard {
             bracketed(child.peer),
             mirror.info().machine_guid,
         );
-        let since = UnixSeconds(now_us.div_euclid(1_000_000));
-        mirror.set_state(HostState::Disconnected { since, reason: reason.to_string().into() });
+        mirror.leave(now_us, reason.to_string().into());
         self.mark_changed(child.host);
     }
 

@@ -49,7 +49,7 @@ use hyper::body::{Bytes, Incoming};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use crate::catalog::{Chart, HostSnapshot};
+use crate::catalog::{Chart, HostNews, HostSnapshot};
 use crate::config::{Config, Rights};
 use crate::dashboard;
 use crate::query::{Tier, Workspace};
@@ -116,9 +116,12 @@ impl Api {
         }
     }
 
-    /// A host has changed.
-    pub fn publish(&self, snapshot: Arc<HostSnapshot>) {
-        self.directory.publish(snapshot);
+    /// There is something new of a host.
+    pub fn hear(&self, news: HostNews) {
+        match news {
+            HostNews::Changed(snapshot) => self.directory.publish(snapshot),
+            HostNews::Forgotten(host) => self.directory.forget(&host),
+        }
     }
 
     /// A connection begins.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant};
@@ -21,7 +22,8 @@ pub(crate) struct TestParent {
     pub(crate) address: SocketAddr,
     pub(crate) key: String,
     pub(crate) machine_guid: Uuid,
-    _state: tempfile::TempDir,
+    /// Its own directory, which goes with it.
+    own_state: Option<tempfile::TempDir>,
 }
 
 impl TestParent {
@@ -38,8 +40,15 @@ impl TestParent {
 
     pub(crate) fn with(clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
         let state = tempfile::tempdir().expect("a directory");
-        let mut config = Config::embedded(state.path()).expect("the embedded default").config;
-        let key = std::fs::read_to_string(state.path().join("api.key")).expect("its key").trim().to_owned();
+        let mut parent = Self::within(state.path(), clock, change);
+        parent.own_state = Some(state);
+        parent
+    }
+
+    /// A parent whose state is in this directory.
+    pub(crate) fn within(state: &Path, clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::embedded(state).expect("the embedded default").config;
+        let key = std::fs::read_to_string(state.join("api.key")).expect("its key").trim().to_owned();
         config.web.bind = vec![BindTo {
             address: BindAddress::Tcp { host: BindHost::Ip([127, 0, 0, 1].into()), interface: None, port: 0 },
             rights: Rights::ALL,
@@ -52,7 +61,7 @@ impl TestParent {
         mainstem::telemetry::log::start(&config.logs).expect("a log");
         let parent = Parent::start(config, machine_guid, clock).expect("the parent starts");
         let address = parent.addresses()[0];
-        Self { parent: Some(parent), address, key, machine_guid, _state: state }
+        Self { parent: Some(parent), address, key, machine_guid, own_state: None }
     }
 
     pub(crate) fn telemetry(&self) -> &mainstem::telemetry::Telemetry {

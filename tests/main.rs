@@ -10,9 +10,13 @@ mod command;
 
 mod company;
 
+mod forgetting;
+
 mod handshake;
 
 mod harness;
+
+mod memory_modes;
 
 mod peer;
 

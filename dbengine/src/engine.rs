@@ -12,7 +12,7 @@ use crate::{
     group::{Group, GroupId, Keep, Sealer},
     hot::NEVER_JOURNALLED,
     key::GroupKey,
-    page::PageEncoder,
+    page::{Page, PageEncoder},
     prefetch::prefetch,
     sample::Row,
     snapshot::GroupSnapshot,
@@ -101,6 +101,13 @@ impl Engine {
     /// Rows of the group up to this time are on disk already: they are refused as stale. For a group without rows.
     pub fn resume_after(&mut self, id: GroupId, newest: UnixSeconds) {
         self.group_mut(id).hot.resume_after(newest);
+    }
+
+    /// Takes back a page of a group that is kept in memory, as a snapshot of its former life had it. To be called in order
+    /// of time, before any row is appended; what does not follow on the pages before is stale.
+    pub fn restore_page(&mut self, id: GroupId, page: Page) -> Appended {
+        let group = self.groups[id.index()].as_mut().expect("a group is there until it is removed");
+        group.restore(page, &mut self.sealer.totals)
     }
 
     /// Forgets a group and its rows; snapshots keep theirs. The next group may get the same id.

@@ -150,10 +150,28 @@ impl Group {
                 };
                 self.hot.restart(step, columns, limit);
             }
+        } else if !self.past.pages.is_empty() && time <= self.hot.newest_time() {
+            // Of a group whose pages were given back.
+            return Appended::Stale;
         } else {
             self.hot.restart(step, columns, self.past.first_limit(id, sealer.page_rows));
         }
         self.hot.push(time, row);
+        Appended::Stored
+    }
+
+    /// Takes back a page of a group that lived before, which has no rows yet but in older pages. One that does not follow
+    /// on these is stale.
+    pub(crate) fn restore(&mut self, page: Page, totals: &mut SealedTotals) -> Appended {
+        let span = page.span();
+        let follows = self.past.pages.is_empty() || span.first > self.hot.newest_time();
+        if !follows || !self.hot.is_empty() || !matches!(self.past.keep, Keep::Rows(_)) {
+            return Appended::Stale;
+        }
+        self.hot.resume_after(span.last);
+        self.past.rows += page.rows() as u64;
+        totals.add(&page);
+        self.past.pages.push_back(page);
         Appended::Stored
     }
 

@@ -68,6 +68,8 @@ mod verification;
 
 mod retention;
 
+mod lost;
+
 mod rollup;
 
 #[cfg(feature = "simulation")]
@@ -83,6 +85,7 @@ pub use group::{GroupId, Keep};
 pub use index::{Index, IndexError};
 pub use journal::{Record, SegmentDamage, SegmentEnd, read_segment};
 pub use key::{GroupKey, WriterId};
+pub use lost::{absent_groups, lost_groups};
 pub use page::{Encoding, Page, PageError};
 pub use prefetch::{prefetch, prefetch_slice};
 pub use recovery::{Finding, Recovered, RecoveryError, inspect, read_journal, recover};

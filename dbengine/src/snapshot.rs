@@ -125,6 +125,11 @@ impl GroupSnapshot {
         self.pages.sort_by_key(|page| page.span().first);
     }
 
+    /// Pages in memory that may have rows in the window, in order of time. Rows that no page holds are newer.
+    pub fn pages(&self) -> &[Page] {
+        &self.pages
+    }
+
     /// From now on it has rows of `step` seconds: those of `pages`, which are of tiers, and what becomes of its own.
     pub fn roll_up(&mut self, step: u32, pages: Vec<Page>) {
         self.rolled_up = Some(RolledUp { step, pages });

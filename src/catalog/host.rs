@@ -87,6 +87,15 @@ pub struct HostSnapshot {
     pub charts: Vec<Arc<Chart>>,
 }
 
+/// What readers are told of a host.
+#[derive(Clone, Debug)]
+pub enum HostNews {
+    /// It is new, or is known anew.
+    Changed(Arc<HostSnapshot>),
+    /// It is as one that never was.
+    Forgotten(Uuid),
+}
+
 impl HostSnapshot {
     /// The chart of this id, else the one of this name.
     pub fn chart(&self, id_or_name: &str) -> Option<&Arc<Chart>> {

@@ -15,6 +15,7 @@ pub mod change;
 
 pub mod record;
 
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::path::{Path, PathBuf};
@@ -177,6 +178,28 @@ impl CatalogStore {
             tracing::warn!(path = %self.path.display(), "{} damaged records in all", self.stored.damaged);
         }
         Ok(self.stored)
+    }
+
+    /// Hands out the machine GUID and the id of the charts that have one of these keys, host by host. The beginnings of
+    /// all records are read. A store that an error has closed knows of none.
+    pub fn find(
+        &self,
+        keys: &HashSet<u128>,
+        mut found: impl FnMut(Uuid, &str, u128),
+    ) -> Result<(), StoreError> {
+        let Some(database) = &self.database else { return Ok(()) };
+        let mut search = || -> Result<(), redb::Error> {
+            let charts = database.begin_read()?.open_table(CHARTS)?;
+            for entry in charts.range::<(u128, &str)>(..)? {
+                let (chart, bytes) = entry?;
+                if let Some(key) = record::chart_key(bytes.value()).filter(|key| keys.contains(key)) {
+                    let (host, id) = chart.value();
+                    found(Uuid::from_u128(host), id, key);
+                }
+            }
+            Ok(())
+        };
+        search().map_err(|cause| failed(&self.path, cause))
     }
 
     /// Makes the changes, in their order, in one transaction. On an error nothing of them is stored, and the same batch

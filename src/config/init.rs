@@ -74,15 +74,19 @@ fn netdata_conf() -> String {
     # cache = /var/cache/mainstem
 
 [db]
-    # Where samples are kept: dbengine (disk), ram, alloc, map, save, or none to keep nothing.
+    # Where samples are kept: dbengine (disk), map (memory, and a file a host that survives the end of the process), save
+    # (memory, written at an orderly stop and on SIGUSR1), ram or alloc (memory), none to keep nothing.
     # mode = dbengine
 
     # Rows kept in the modes other than dbengine.
     # retention = 3600
 
-    # How long a chart that is no longer collected, or a child that is away, stays in memory.
+    # How long an obsolete chart, or a child that is away, stays in the modes other than dbengine; and whether its rows
+    # go with it in map and save.
     # cleanup obsolete charts after = 1h
     # cleanup orphan hosts after = 1h
+    # delete obsolete charts files = yes
+    # delete orphan hosts files = yes
 
     # Ask children for what was missed while they were away.
     # enable replication = yes

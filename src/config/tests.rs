@@ -86,11 +86,13 @@ fn old_names_move_when_the_new_one_is_not_set() {
         let said = loaded.diagnostics.iter().filter(|said| said.severity == Severity::Note).count();
         assert_eq!((said, loaded.diagnostics.len()), (notes, notes), "{:?}", loaded.diagnostics);
     }
-    check("[db]\nmode = ram", MemoryMode::Ram, 0);
-    check("[db]\ndb = ram", MemoryMode::Ram, 0);
-    check("[db]\nmode = ram\ndb = alloc", MemoryMode::Alloc, 0);
-    check("[global]\nmemory mode = ram", MemoryMode::Ram, 1);
-    check("[global]\nmemory mode = ram\n[db]\nmode = map", MemoryMode::Map, 1);
+    // One note says what the mode promises.
+    check("[db]\nmode = ram", MemoryMode::Ram, 1);
+    check("[db]\ndb = ram", MemoryMode::Ram, 1);
+    check("[db]\nmode = ram\ndb = alloc", MemoryMode::Alloc, 1);
+    check("[db]\nmode = dbengine", MemoryMode::Dbengine, 0);
+    check("[global]\nmemory mode = ram", MemoryMode::Ram, 2);
+    check("[global]\nmemory mode = ram\n[db]\nmode = map", MemoryMode::Map, 2);
 
     let old = "[global]\nbind socket to IP = 127.0.0.1\nport = 20000\nhistory = 100\nupdate every = 2\n\
                cleanup orphan hosts after seconds = 60\nlib directory = /l\n[registry]\nregistry db directory = /r";

@@ -60,6 +60,11 @@ impl Ids {
         record.end = self.bytes.len() as u32;
     }
 
+    /// A record that is not needed any more.
+    pub(super) fn remove(&mut self, record: Record) {
+        self.holes += (record.end - record.at) as usize;
+    }
+
     /// Closes the holes when they are worth it. `records` are all there are.
     pub(super) fn compact<'a>(&mut self, records: impl Iterator<Item = &'a mut Record>) {
         if self.holes * 2 <= self.bytes.len() {

@@ -18,6 +18,7 @@ use crate::catalog::{
 };
 use crate::collect::{Collector, Reading};
 use crate::config::Limits;
+use crate::saved::{RestoredChart, SavedRows};
 use crate::shard::placement::ShardId;
 use crate::tight;
 use crate::wire::command::{ChartDefinition, DimensionDefinition};
@@ -27,13 +28,24 @@ const HASHED_FROM_DIMENSIONS: usize = 16;
 /// Charts of the slowest collectors are collected once a day; nothing slower is a time series.
 const LONGEST_UPDATE_EVERY: u32 = 86_400;
 
-/// Place of a chart in its mirror; never changes while the mirror lives.
+/// Place of a chart in its mirror, until charts are forgotten: then [`Moved`] says its new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChartIndex(pub(super) u32);
 
 impl ChartIndex {
-    pub(super) fn index(self) -> usize {
+    pub fn index(self) -> usize {
         self.0 as usize
+    }
+}
+
+/// Where charts are after some were forgotten, by where they were.
+#[derive(Debug)]
+pub struct Moved(Vec<Option<ChartIndex>>);
+
+impl Moved {
+    /// None: it is forgotten, or was never there.
+    pub(super) fn place(&self, chart: ChartIndex) -> Option<ChartIndex> {
+        *self.0.get(chart.index())?
     }
 }
 
@@ -64,6 +76,11 @@ pub struct MirroredChart {
 }
 
 impl MirroredChart {
+    /// As in its record in the store.
+    pub fn ordinal(&self) -> u32 {
+        self.ordinal
+    }
+
     /// The dimension of this id, looked for.
     #[cold]
     pub(super) fn search_dimension(&mut self, id: &[u8]) -> Option<usize> {
@@ -125,6 +142,14 @@ pub struct Mirror {
     unsaved: bool,
     /// Charts of which the store does not know the newest, each once.
     unsaved_charts: VecDeque<ChartIndex>,
+    /// Ids of forgotten charts that the store is to forget.
+    forgotten: VecDeque<Box<str>>,
+    /// Charts that their child has called obsolete, and when (unix microseconds), in order of time.
+    obsolete: VecDeque<(i64, ChartIndex)>,
+    /// Since when its child is not connected; none while it is.
+    away_since_us: Option<i64>,
+    /// It has given back what only a connected child needs.
+    rests: bool,
 }
 
 impl Mirror {
@@ -142,6 +167,10 @@ impl Mirror {
             changed: true,
             unsaved: true,
             unsaved_charts: VecDeque::new(),
+            forgotten: VecDeque::new(),
+            obsolete: VecDeque::new(),
+            away_since_us: None,
+            rests: false,
         }
     }
 
@@ -149,25 +178,32 @@ impl Mirror {
     /// definition.
     pub fn restore(
         host: HostRecord,
-        charts: Vec<(ChartRecord, UnixSeconds)>,
+        charts: Vec<RestoredChart>,
         keep: Keep,
         engine: &mut Engine,
+        now_us: i64,
     ) -> Self {
         let HostRecord { info, seen } = host;
         let state = HostState::Disconnected {
             since: UnixSeconds(seen),
             reason: "not connected since the parent was started".into(),
         };
-        let mut mirror = Self { unsaved: false, ..Self::new(info, state, keep) };
-        for (mut chart, newest) in charts {
+        let away_since_us = Some(now_us);
+        let mut mirror = Self { unsaved: false, away_since_us, ..Self::new(info, state, keep) };
+        for RestoredChart { record: mut chart, newest, saved } in charts {
             chart.update_every = chart.update_every.clamp(1, LONGEST_UPDATE_EVERY);
-            let group = mirror.create_group(engine, chart.key, chart.update_every, chart.dimensions.len());
+            let columns = chart.dimensions.len();
+            let group = mirror.create_group(engine, chart.key, chart.update_every, columns);
             engine.resume_after(group, newest);
+            restore_rows(engine, group, saved, columns);
             let ordinal = chart.ordinal;
             let index = mirror.add_chart(chart.into_chart(group), ordinal);
-            let Chart { id, name, .. } = &*mirror.charts[index.index()].chart;
+            let Chart { id, name, obsolete, .. } = &*mirror.charts[index.index()].chart;
             if name != id {
                 mirror.given_names.insert(name.clone(), index.0);
+            }
+            if *obsolete {
+                mirror.obsolete.push_back((now_us, index));
             }
         }
         mirror
@@ -211,16 +247,43 @@ impl Mirror {
         }
     }
 
-    /// The same host introduced itself again: facts are replaced; labels and variables stay until new ones come.
-    pub fn introduce(&mut self, mut info: HostInfo, state: HostState) {
+    /// The same host introduced itself again: facts are replaced; labels and variables stay until new ones come. If its
+    /// rows are to be held in another way than before, those in memory are dropped.
+    pub fn introduce(&mut self, mut info: HostInfo, state: HostState, keep: Keep, engine: &mut Engine) {
+        if std::mem::discriminant(&self.keep) != std::mem::discriminant(&keep) {
+            self.keep = keep;
+            for index in 0..self.charts.len() {
+                let Chart { group, key, update_every, ref dimensions, .. } = *self.charts[index].chart;
+                let columns = dimensions.len();
+                engine.remove_group(group);
+                let group = self.create_group(engine, key, update_every, columns);
+                let mirrored = &mut self.charts[index];
+                mirrored.group = group;
+                Arc::make_mut(&mut mirrored.chart).group = group;
+            }
+        }
         info.labels = self.info.labels.clone();
         info.variables = self.info.variables.clone();
         info.claim_id = self.info.claim_id;
         self.info = Arc::new(info);
+        self.away_since_us = None;
+        self.rests = false;
         self.set_state(state);
     }
 
-    pub fn set_state(&mut self, state: HostState) {
+    /// Its child has left.
+    pub fn leave(&mut self, now_us: i64, reason: Box<str>) {
+        self.away_since_us = Some(now_us);
+        let since = UnixSeconds(now_us.div_euclid(1_000_000));
+        self.set_state(HostState::Disconnected { since, reason });
+    }
+
+    /// Since when its child is not connected, or since when we know (unix microseconds); none while it is.
+    pub fn away_since_us(&self) -> Option<i64> {
+        self.away_since_us
+    }
+
+    fn set_state(&mut self, state: HostState) {
         self.state = state;
         self.changed = true;
         self.unsaved = true;
@@ -260,7 +323,8 @@ impl Mirror {
 
     /// Whether the store is to know of this host, and does not know the newest.
     pub fn is_unsaved(&self) -> bool {
-        self.info.is_persistent() && (self.unsaved || !self.unsaved_charts.is_empty())
+        let charts = !self.unsaved_charts.is_empty() || !self.forgotten.is_empty();
+        self.info.is_persistent() && (self.unsaved || charts)
     }
 
     /// Appends what the store is to know, the host first, until there are `most` changes or all.
@@ -273,13 +337,20 @@ impl Mirror {
             let info = HostInfo::clone(&self.info);
             changes.push(CatalogChange::Host(HostRecord { info, seen: seen.0 }));
         }
+        let host = self.info.machine_guid;
+        // Before what came since, which may have the same ids.
+        while changes.len() < most
+            && let Some(chart) = self.forgotten.pop_front()
+        {
+            changes.push(CatalogChange::ForgetChart { host, chart });
+        }
         while changes.len() < most
             && let Some(index) = self.unsaved_charts.pop_front()
         {
             let mirrored = &mut self.charts[index.index()];
             mirrored.unsaved = false;
             let chart = ChartRecord::of(&mirrored.chart, mirrored.ordinal);
-            changes.push(CatalogChange::Chart { host: self.info.machine_guid, chart });
+            changes.push(CatalogChange::Chart { host, chart });
         }
     }
 
@@ -435,15 +506,22 @@ impl Mirror {
                 self.given_names.remove(&previous);
                 chart.name = self.take_name(chart.name, &chart.id, index);
             }
+            let became_obsolete = chart.obsolete && !was_obsolete;
             let mirrored = &mut self.charts[index.index()];
             if *mirrored.chart != chart {
                 mirrored.chart = Arc::new(chart);
                 self.mark_changed(index);
             }
+            if became_obsolete {
+                self.obsolete.push_back((now_us, index));
+            }
             return Ok(index);
         }
         let index = ChartIndex(self.charts.len() as u32);
         chart.name = self.take_name(chart.name, &chart.id, index);
+        if chart.obsolete {
+            self.obsolete.push_back((now_us, index));
+        }
         let ordinal = self.charts.last().map_or(0, |last| last.ordinal + 1);
         let index = self.add_chart(chart, ordinal);
         if std::str::from_utf8(definition.chart.id).is_err() {
@@ -483,6 +561,93 @@ impl Mirror {
             },
         );
         index
+    }
+
+    /// The charts that are obsolete since `before_us` or longer, each told once. One that was collected since is looked
+    /// at again as long after.
+    pub fn take_obsolete(&mut self, before_us: i64, engine: &Engine) -> Vec<ChartIndex> {
+        let mut gone = Vec::new();
+        while let Some(&(since_us, index)) = self.obsolete.front()
+            && since_us <= before_us
+        {
+            self.obsolete.pop_front();
+            let mirrored = &self.charts[index.index()];
+            let newest_us =
+                engine.newest(mirrored.group).map_or(0, |(time, _)| time.0.saturating_mul(1_000_000));
+            if !mirrored.chart.obsolete {
+                continue;
+            }
+            if newest_us > before_us {
+                let at = self.obsolete.partition_point(|(since_us, _)| *since_us <= newest_us);
+                self.obsolete.insert(at, (newest_us, index));
+            } else {
+                gone.push(index);
+            }
+        }
+        gone
+    }
+
+    /// The chart of this id, if it has this key.
+    pub fn chart_of(&self, id: &str, key: u128) -> Option<ChartIndex> {
+        let index = ChartIndex(*self.by_id.get(id.as_bytes())?);
+        (self.charts[index.index()].chart.key == key).then_some(index)
+    }
+
+    /// Forgets charts with their rows. The others move up, and keep their order.
+    pub fn forget(&mut self, gone: &[ChartIndex], engine: &mut Engine) -> Moved {
+        let mut stays = vec![true; self.charts.len()];
+        gone.iter().for_each(|index| stays[index.index()] = false);
+        let mut left = 0..;
+        let moved = stays.iter().map(|stays| stays.then(|| ChartIndex(left.next().unwrap_or_default())));
+        let moved = Moved(moved.collect());
+        let is_persistent = self.info.is_persistent();
+        let mut stays = stays.into_iter();
+        self.charts.retain(|mirrored| {
+            let stays = stays.next().unwrap_or(true);
+            if !stays {
+                engine.remove_group(mirrored.group);
+                self.ids.remove(mirrored.record);
+                self.dimension_count -= mirrored.columns;
+                if is_persistent {
+                    self.forgotten.push_back(mirrored.chart.id.clone());
+                }
+            }
+            stays
+        });
+        self.ids.compact(self.charts.iter_mut().map(|mirrored| &mut mirrored.record));
+        for (index, mirrored) in self.charts.iter_mut().enumerate() {
+            mirrored.follower = moved.place(mirrored.follower).unwrap_or(ChartIndex(index as u32 + 1));
+        }
+        let place = |index: &mut u32| match moved.place(ChartIndex(*index)) {
+            Some(place) => {
+                *index = place.0;
+                true
+            }
+            None => false,
+        };
+        self.by_id.retain(|_, index| place(index));
+        self.given_names.retain(|_, index| place(index));
+        self.unsaved_charts.retain_mut(|index| place(&mut index.0));
+        self.obsolete.retain_mut(|(_, index)| place(&mut index.0));
+        self.changed = true;
+        moved
+    }
+
+    /// Forgets all charts with their rows: the host is about to be dropped.
+    pub fn forget_all(&mut self, engine: &mut Engine) {
+        self.charts.drain(..).for_each(|mirrored| engine.remove_group(mirrored.group));
+    }
+
+    /// Gives back memory that only a connected child needs. A chart that is collected again begins from scratch.
+    pub fn rest(&mut self) {
+        if std::mem::replace(&mut self.rests, true) {
+            return;
+        }
+        for mirrored in &mut self.charts {
+            mirrored.collector = None;
+            mirrored.collected = Vec::new();
+            mirrored.dimensions_by_id = ById::default();
+        }
     }
 
     /// A group for the samples that are known on disk by this key.
@@ -586,6 +751,18 @@ impl Mirror {
             collector.redefine(update_every, store_first);
         }
         self.mark_changed(chart);
+    }
+}
+
+/// Gives a group without rows back what was saved of it. A page with more columns than the chart has would be of no use: its
+/// chart is not this one.
+fn restore_rows(engine: &mut Engine, group: GroupId, saved: SavedRows, columns: usize) {
+    // What is stale was saved twice.
+    for page in saved.pages.into_iter().filter(|page| page.columns() <= columns) {
+        let _ = engine.restore_page(group, page);
+    }
+    for mut row in saved.rows {
+        let _ = engine.append(group, row.time, row.row(columns));
     }
 }
 

@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! shard: changes -> CatalogSender --bounded channel--> Keeper: many batches, one commit -> CatalogStore
-//!            ^                                           |
-//!            +------------- "stored until" (atomic) <----+
+//!   ^        ^                                       ^    |  |
+//!   |        +------------- "stored until" (atomic) -|----+  |
+//!   |                  datafiles' keeper: lost keys -+       |
+//!   +------------------------------- Lost: whose they are <--+
 //! ```
 //!
 //! A shard has a bounded number of changes under way, so all queues here are bounded too. While the disk fails, the
 //! changes under way wait here to be tried again, and newer ones at their shard, as marks.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,8 +19,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use dbengine::GroupKey;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
 use crate::catalog::{CatalogChange, CatalogStore, ChartRecord, HostRecord, StoreError};
-use crate::shard::placement::ShardId;
+use crate::shard::message::{LostChart, Message};
+use crate::shard::placement::{self, ShardId};
 use crate::telemetry::{CatalogMetrics, Telemetry};
 
 /// Batches of a shard that may wait in the channel; more wait at the shard.
@@ -27,6 +34,10 @@ const BATCHES: usize = 4;
 const COMMIT_AFTER: Duration = Duration::from_secs(1);
 /// Changes that are committed without waiting for more: then a commit costs little beside them.
 const COMMIT_AT: usize = 16 * 1024;
+/// Charts of a message to a shard, and messages until the next pause: a shard forgets them within a turn, beside all else.
+const LOST_AT_ONCE: usize = 512;
+const TOLD_AT_ONCE: usize = 16;
+const TELL_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// After an error.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -39,11 +50,31 @@ struct Batch {
     changes: Vec<CatalogChange>,
 }
 
+/// What the thread is asked for.
+#[derive(Debug)]
+enum Request {
+    Change(Batch),
+    /// These keys have no row in any datafile.
+    Lost(Vec<GroupKey>),
+}
+
+/// The end of those who remove datafiles.
+#[derive(Debug)]
+pub(super) struct LostSender(SyncSender<Request>);
+
+impl LostSender {
+    /// The charts of these keys are to hear that they have no row in any datafile. Waits for room.
+    pub(super) fn send(&self, keys: Vec<GroupKey>) {
+        // The thread ends after those who remove files, or it has panicked, and that ends the process.
+        let _ = self.0.send(Request::Lost(keys));
+    }
+}
+
 /// A shard's end.
 #[derive(Debug)]
 pub(super) struct CatalogSender {
     shard: ShardId,
-    channel: SyncSender<Batch>,
+    channel: SyncSender<Request>,
     /// What the channel had no room for.
     waiting: VecDeque<Batch>,
     stored: Arc<AtomicU64>,
@@ -61,11 +92,11 @@ impl CatalogSender {
     /// Tries again what the channel had no room for.
     pub(super) fn flush(&mut self) {
         while let Some(batch) = self.waiting.pop_front() {
-            match self.channel.try_send(batch) {
-                Ok(()) => {}
-                Err(TrySendError::Full(batch)) => return self.waiting.push_front(batch),
-                // The thread ends after the shards, or it has panicked, and that ends the process.
-                Err(TrySendError::Disconnected(_)) => {}
+            // Disconnected: the thread ends after the shards, or it has panicked, and that ends the process.
+            if let Err(TrySendError::Full(Request::Change(batch))) =
+                self.channel.try_send(Request::Change(batch))
+            {
+                return self.waiting.push_front(batch);
             }
         }
     }
@@ -80,7 +111,7 @@ impl CatalogSender {
     pub(super) fn finish(&mut self) {
         for batch in self.waiting.drain(..) {
             // As above.
-            let _ = self.channel.send(batch);
+            let _ = self.channel.send(Request::Change(batch));
         }
     }
 }
@@ -88,7 +119,10 @@ impl CatalogSender {
 /// The store, and those who write to it.
 pub(super) struct Keeper {
     store: CatalogStore,
-    batches: Receiver<Batch>,
+    requests: Receiver<Request>,
+    shards: Vec<mpsc::Sender<Message>>,
+    /// Of lost charts: what shards had no room for.
+    untold: VecDeque<(ShardId, Message)>,
     /// What is to be committed.
     changes: Vec<CatalogChange>,
     /// By shard: the number of its last change in there, or before.
@@ -101,13 +135,13 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// A sender for each of so many shards.
+    /// A sender for each of so many shards, and one for the keeper of datafiles.
     pub(super) fn new(
         store: CatalogStore,
         shards: usize,
         telemetry: Arc<Telemetry>,
-    ) -> (Self, Vec<CatalogSender>) {
-        let (channel, batches) = sync_channel(BATCHES * shards);
+    ) -> (Self, Vec<CatalogSender>, LostSender) {
+        let (channel, requests) = sync_channel(BATCHES * shards);
         let stored: Vec<Arc<AtomicU64>> = (0..shards).map(|_| Arc::default()).collect();
         let senders = stored.iter().enumerate().map(|(index, stored)| CatalogSender {
             shard: ShardId(index as u16),
@@ -117,17 +151,28 @@ impl Keeper {
             told: 0,
         });
         let senders = senders.collect();
-        let until = vec![0; shards];
-        (Self { store, batches, changes: Vec::new(), until, stored, telemetry, failing: false }, senders)
+        let keeper = Self {
+            store,
+            requests,
+            shards: Vec::new(),
+            untold: VecDeque::new(),
+            changes: Vec::new(),
+            until: vec![0; shards],
+            stored,
+            telemetry,
+            failing: false,
+        };
+        (keeper, senders, LostSender(channel))
     }
 
-    /// Hands out what the store remembers.
+    /// Hands out what the store remembers. What `host` finds to be otherwise is changed then.
     pub(super) fn restore(
         &mut self,
-        host: impl FnMut(HostRecord, Vec<ChartRecord>),
+        mut host: impl FnMut(HostRecord, Vec<ChartRecord>, &mut Vec<CatalogChange>),
     ) -> Result<(), StoreError> {
         let begun = Instant::now();
-        let stored = self.store.load(host)?;
+        let mut changes = Vec::new();
+        let stored = self.store.load(|record, charts| host(record, charts, &mut changes))?;
         tracing::info!(
             "catalog: {} hosts, {} charts, {} dimensions loaded in {} ms",
             stored.hosts,
@@ -135,25 +180,40 @@ impl Keeper {
             stored.dimensions,
             begun.elapsed().as_millis()
         );
+        if !changes.is_empty() {
+            let is_forgetting = |change: &&CatalogChange| {
+                matches!(change, CatalogChange::ForgetHost(_) | CatalogChange::ForgetChart { .. })
+            };
+            let forgotten = changes.iter().filter(is_forgetting).count();
+            if forgotten > 0 {
+                tracing::info!("catalog: {forgotten} hosts and charts have no sample left and are forgotten");
+            }
+            self.store.apply(&changes)?;
+        }
         self.report();
         Ok(())
     }
 
     /// Starts the thread. It ends when all senders are gone.
-    pub(super) fn start(self) -> io::Result<JoinHandle<()>> {
+    pub(super) fn start(mut self, shards: Vec<mpsc::Sender<Message>>) -> io::Result<JoinHandle<()>> {
+        self.shards = shards;
         std::thread::Builder::new().name("catalog".into()).spawn(move || self.run())
     }
 
     fn run(mut self) {
         let mut due = Instant::now();
         loop {
-            let received = if self.changes.is_empty() {
-                self.batches.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            self.tell();
+            let received = if !self.untold.is_empty() {
+                self.requests.recv_timeout(TELL_AGAIN_AFTER)
+            } else if self.changes.is_empty() {
+                self.requests.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
-                self.batches.recv_timeout(due.saturating_duration_since(Instant::now()))
+                self.requests.recv_timeout(due.saturating_duration_since(Instant::now()))
             };
             match received {
-                Ok(batch) => {
+                Ok(Request::Lost(keys)) => self.find(&keys),
+                Ok(Request::Change(batch)) => {
                     if self.changes.is_empty() {
                         due = Instant::now() + COMMIT_AFTER;
                     }
@@ -174,8 +234,42 @@ impl Keeper {
                 }
             }
             let enough = self.changes.len() >= COMMIT_AT && !self.failing;
-            if (enough || Instant::now() >= due) && !self.commit() {
+            let waits = !self.changes.is_empty() && Instant::now() >= due;
+            if (enough || waits) && !self.commit() {
                 due = Instant::now() + RETRY_AFTER;
+            }
+        }
+    }
+
+    /// Finds out whose keys these are. What fails, or is not stored yet, is found when the parent is started again.
+    fn find(&mut self, keys: &[GroupKey]) {
+        let keys: HashSet<u128> = keys.iter().map(|key| key.0).collect();
+        let (shards, untold) = (self.shards.len(), &mut self.untold);
+        let found = |guid: Uuid, id: &str, key| {
+            let chart = LostChart { id: id.into(), key };
+            match untold.back_mut() {
+                Some((_, Message::Lost { host, charts })) if *host == guid && charts.len() < LOST_AT_ONCE => {
+                    charts.push(chart);
+                }
+                _ => {
+                    let message = Message::Lost { host: guid, charts: vec![chart] };
+                    untold.push_back((placement::owner(&guid, shards), message));
+                }
+            }
+        };
+        if let Err(error) = self.store.find(&keys, found) {
+            tracing::error!("{error}; what has no sample left stays listed until the next start");
+        }
+    }
+
+    /// Tells shards of some lost charts, as far as they have room: one that ends may be waiting for this thread.
+    fn tell(&mut self) {
+        for _ in 0..TOLD_AT_ONCE {
+            let Some((shard, message)) = self.untold.pop_front() else { return };
+            if let Err(mpsc::error::TrySendError::Full(message)) =
+                self.shards[shard.index()].try_send(message)
+            {
+                return self.untold.push_front((shard, message));
             }
         }
     }

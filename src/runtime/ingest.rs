@@ -26,13 +26,14 @@ use super::catalog::CatalogSender;
 use super::clock::Clock;
 use super::files::Files;
 use super::keeper::Sealed;
+use super::rows::RowsSender;
 use super::sockets::{Sockets, Turn};
-use crate::catalog::HostSnapshot;
+use crate::catalog::HostNews;
 use crate::config::Limits;
 use crate::shard::event::{Action, ConnectionId, Event};
 use crate::shard::message::{Arrival, Message};
 use crate::shard::placement::ShardId;
-use crate::shard::{CommitEvery, Shard};
+use crate::shard::{Cleanup, CommitEvery, Shard};
 use crate::telemetry::Telemetry;
 
 /// While children send what they collect. A turn of the executor costs as much as some hundred samples, and it finds
@@ -72,11 +73,13 @@ pub(super) struct ShardStore {
 pub(super) struct Ingest {
     pub(super) id: ShardId,
     pub(super) limits: Limits,
+    pub(super) cleanup: Cleanup,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) clock: Clock,
     pub(super) inbox: mpsc::Receiver<Message>,
-    pub(super) readers: mpsc::Sender<Arc<HostSnapshot>>,
+    pub(super) readers: mpsc::Sender<HostNews>,
     pub(super) catalog: CatalogSender,
+    pub(super) rows: RowsSender,
     pub(super) store: Option<ShardStore>,
     /// A message on any of them wakes the executor, whatever state its main task is in.
     pub(super) nudges: Vec<mpsc::Receiver<()>>,
@@ -130,11 +133,12 @@ struct Executor {
     sockets: Sockets,
     clock: Clock,
     inbox: mpsc::Receiver<Message>,
-    readers: mpsc::Sender<Arc<HostSnapshot>>,
+    readers: mpsc::Sender<HostNews>,
     catalog: CatalogSender,
+    rows: RowsSender,
     disk: Option<(Files, std::sync::mpsc::Sender<Sealed>)>,
-    /// Newest state of hosts that the readers' channel had no room for: at most one a host.
-    unpublished: HashMap<Uuid, Arc<HostSnapshot>>,
+    /// The newest of hosts that the readers' channel had no room for: at most one a host.
+    unpublished: HashMap<Uuid, HostNews>,
     telemetry: Arc<Telemetry>,
     actions: Vec<Action>,
     reported: Option<Instant>,
@@ -153,13 +157,14 @@ impl Executor {
         }
         Self {
             id: ingest.id,
-            shard: Shard::new(ingest.id, ingest.limits, Arc::clone(&ingest.telemetry), store),
+            shard: Shard::new(ingest.id, ingest.limits, ingest.cleanup, Arc::clone(&ingest.telemetry), store),
             disk,
             sockets,
             clock: ingest.clock,
             inbox: ingest.inbox,
             readers: ingest.readers,
             catalog: ingest.catalog,
+            rows: ingest.rows,
             unpublished: HashMap::new(),
             telemetry: ingest.telemetry,
             actions: Vec::new(),
@@ -185,6 +190,7 @@ impl Executor {
             if let Some(until) = self.catalog.news() {
                 self.shard.apply(now_us, Event::CatalogStored { until }, &mut self.actions);
             }
+            self.hear_of_rows(now_us);
             self.hear_of_disk(now_us);
             self.shard.settle(now_us, &mut self.actions);
             if self.stopping {
@@ -214,21 +220,32 @@ impl Executor {
         }
     }
 
+    fn hear_of_rows(&mut self, now_us: i64) {
+        if let Some(bytes) = self.rows.news() {
+            self.shard.apply(now_us, Event::RowsWritten { bytes }, &mut self.actions);
+            for host in self.rows.failed() {
+                self.shard.apply(now_us, Event::RowsFailed { host }, &mut self.actions);
+            }
+        }
+    }
+
     /// Writes what the stopped shard still has.
     async fn finish_disk(&mut self) {
         let begun = Instant::now();
         loop {
             let now_us = self.clock.now_us();
+            self.hear_of_rows(now_us);
             self.hear_of_disk(now_us);
             if let Some(until) = self.catalog.news() {
                 self.shard.apply(now_us, Event::CatalogStored { until }, &mut self.actions);
             }
-            let stopped = self.shard.is_stopped(&mut self.actions);
+            let stopped = self.shard.is_stopped(now_us, &mut self.actions);
             self.carry_out();
             if stopped {
                 return;
             }
-            if begun.elapsed() > STOP_WITHIN {
+            // What has no journal is waited for.
+            if begun.elapsed() > STOP_WITHIN && !self.shard.is_saving() {
                 tracing::warn!(
                     shard = self.id.0,
                     "the disk is too slow to write all pages now; the journal has the rest for the next start"
@@ -293,6 +310,10 @@ impl Executor {
             Message::Published(file) => {
                 self.shard.apply(now_us, Event::Published(file), &mut self.actions);
             }
+            Message::Save => self.shard.apply(now_us, Event::Save, &mut self.actions),
+            Message::Lost { host, charts } => {
+                self.shard.apply(now_us, Event::Lost { host, charts }, &mut self.actions);
+            }
             Message::Ping { answer } => {
                 // The watchdog may have given up waiting.
                 let _ = answer.send(());
@@ -338,9 +359,13 @@ impl Executor {
                     Action::Send { connection, bytes } => self.send(connection, bytes),
                     Action::Close { connection } => self.sockets.close(connection),
                     Action::Publish(snapshot) => {
-                        self.unpublished.insert(snapshot.info.machine_guid, snapshot);
+                        self.unpublished.insert(snapshot.info.machine_guid, HostNews::Changed(snapshot));
+                    }
+                    Action::Forget(host) => {
+                        self.unpublished.insert(host, HostNews::Forgotten(host));
                     }
                     Action::Store { until, changes } => self.catalog.send(until, changes),
+                    Action::Rows(op) => self.rows.send(op),
                     Action::Disk(op) => {
                         if let Some((files, _)) = &self.disk {
                             files.carry_out(op);
@@ -356,7 +381,7 @@ impl Executor {
             }
         }
         if !self.unpublished.is_empty() {
-            self.unpublished.retain(|_, snapshot| self.readers.try_send(Arc::clone(snapshot)).is_err());
+            self.unpublished.retain(|_, news| self.readers.try_send(news.clone()).is_err());
         }
     }
 

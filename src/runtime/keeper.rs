@@ -4,7 +4,8 @@
 //! shard --Sealed--> Keeper: opens file and index, publishes a new FileSet --Published--> shard
 //!                     |
 //!                     +-- then, and now and then: derives the files of the tiers above
-//!                     +-- now and then: what retention does not allow goes, index last
+//!                     +-- now and then: what retention does not allow goes, index last; what has no row in any file
+//!                         then is told to the catalog, which knows whose it was
 //! ```
 
 use std::collections::HashSet;
@@ -20,6 +21,7 @@ use dbengine::{
 };
 use tokio::sync::mpsc;
 
+use super::catalog::LostSender;
 use super::clock::Clock;
 use crate::config::Tier;
 use crate::shard::message::Message;
@@ -46,6 +48,7 @@ pub(super) struct Keeper {
     pub(super) files: SharedFiles,
     pub(super) sealed: Receiver<Sealed>,
     pub(super) shards: Vec<mpsc::Sender<Message>>,
+    pub(super) lost: LostSender,
     /// By tier.
     pub(super) tiers: Vec<Tier>,
     /// What was derived from since the start, so that it is not again when what was derived has expired.
@@ -141,6 +144,7 @@ impl Keeper {
     }
 
     fn expire(&mut self) {
+        let mut removed = Vec::new();
         let files = self.files.read().expect("readers do not panic").clone();
         let now = UnixSeconds(self.clock.now());
         for (tier, Tier { retention, .. }) in self.tiers.clone().into_iter().enumerate() {
@@ -155,7 +159,18 @@ impl Keeper {
                     }
                 }
                 tracing::info!(file = %file.name(), rows = %file.index.span(), "datafile expired");
+                removed.push(file);
             }
+        }
+        self.forget(&removed);
+    }
+
+    /// What had its last row on disk in these files is to be forgotten.
+    fn forget(&self, removed: &[Arc<SealedFile>]) {
+        let files = self.files.read().expect("readers do not panic").clone();
+        let lost = dbengine::lost_groups(&files, removed);
+        if !lost.is_empty() {
+            self.lost.send(lost);
         }
     }
 

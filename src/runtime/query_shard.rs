@@ -7,7 +7,6 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
 use super::acceptor::Visit;
-use crate::catalog::HostSnapshot;
+use crate::catalog::HostNews;
 use crate::web::Api;
 
 /// How long requests that are being answered may go on when the parent stops.
@@ -32,7 +31,7 @@ const HEAD_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct QueryShard {
     pub(super) visits: mpsc::Receiver<Visit>,
-    pub(super) published: mpsc::Receiver<Arc<HostSnapshot>>,
+    pub(super) published: mpsc::Receiver<HostNews>,
     pub(super) stop: watch::Receiver<bool>,
     /// How long a connection may be silent before its next request; `None`: for ever.
     pub(super) header_timeout: Option<Duration>,
@@ -66,7 +65,7 @@ impl QueryShard {
                     Some(visit) => self.serve(visit, &api),
                     None => break,
                 },
-                Some(snapshot) = self.published.recv() => api.publish(snapshot),
+                Some(news) = self.published.recv() => api.hear(news),
                 _ = stopped.changed() => break,
             }
         }

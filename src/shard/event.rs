@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use dbengine::{DiskDone, DiskOp, FileId, UnixSeconds};
+use dbengine::{DiskDone, DiskOp, FileId};
+use uuid::Uuid;
 
-use super::message::{Arrival, Question};
-use crate::catalog::{CatalogChange, ChartRecord, HostRecord, HostSnapshot};
+use super::RowsOp;
+use super::message::{Arrival, LostChart, Question};
+use crate::catalog::{CatalogChange, HostRecord, HostSnapshot};
 use crate::receiver::DisconnectReason;
+use crate::saved::RestoredChart;
 
 /// A connection of a shard: a place that is used again, and a number that is not, so that late news of a closed
 /// connection cannot reach its successor.
@@ -38,15 +41,23 @@ pub enum Event<'a> {
     Ended { connection: ConnectionId, reason: DisconnectReason },
     /// Somebody wants to know something.
     Asked(Question),
-    /// The store remembers this host; before its child arrives. With each chart the time of its newest row on disk, 0 for
-    /// none.
-    Restored { host: Box<HostRecord>, charts: Vec<(ChartRecord, UnixSeconds)> },
+    /// The store remembers this host; before its child arrives.
+    Restored { host: Box<HostRecord>, charts: Vec<RestoredChart> },
     /// The store has all changes of the catalog up to this one on disk.
     CatalogStored { until: u64 },
     /// An operation that the engine asked for has ended.
     DiskDone(DiskDone),
     /// Readers know this datafile.
     Published(FileId),
+    /// These charts of a host have no row in any complete datafile: they are to be forgotten, unless the shard has rows of
+    /// them.
+    Lost { host: Uuid, charts: Vec<LostChart> },
+    /// Hosts of memory mode `save` are to be written.
+    Save,
+    /// So many bytes of all that was handed out for files of rows are no longer on their way.
+    RowsWritten { bytes: u64 },
+    /// A host's file of rows could not be written.
+    RowsFailed { host: Uuid },
 }
 
 /// All that a shard can ask for.
@@ -58,9 +69,13 @@ pub enum Action {
     Close { connection: ConnectionId },
     /// Readers are to see this state of a host.
     Publish(Arc<HostSnapshot>),
+    /// Readers are to forget this host.
+    Forget(Uuid),
     /// The store is to make these changes, after those that it got before. Changes are counted: the last of these is
     /// number `until`.
     Store { until: u64, changes: Vec<CatalogChange> },
+    /// A host's file of rows is to change, after what was asked for it before.
+    Rows(RowsOp),
     /// The engine asks for this.
     Disk(DiskOp),
     /// Readers are to open this datafile; then the shard wants to hear of it.

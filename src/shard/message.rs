@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use dbengine::{FileId, GroupId, GroupSnapshot, TimeRange, UnixSeconds};
+use dbengine::{FileId, GroupId, GroupSnapshot, TimeRange};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::catalog::{ChartRecord, HostRecord};
+use crate::catalog::HostRecord;
 use crate::config::ChildPolicy;
+use crate::saved::RestoredChart;
 use crate::wire::capability::Capabilities;
 use crate::wire::handshake::StreamRequest;
 
@@ -58,6 +59,14 @@ pub struct LatestRow {
     pub collected: Vec<Option<(i64, i64)>>,
 }
 
+/// A chart of which no complete datafile has any row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostChart {
+    pub id: Box<str>,
+    /// As in its record in the store: a chart of the same id that was defined anew has another.
+    pub key: u128,
+}
+
 /// All that another thread can say to a shard.
 #[derive(Debug)]
 pub enum Message {
@@ -70,11 +79,17 @@ pub enum Message {
     /// A host that the store remembers, and its charts.
     Restored {
         host: Box<HostRecord>,
-        /// With the time of the newest row on disk, 0 for none.
-        charts: Vec<(ChartRecord, UnixSeconds)>,
+        charts: Vec<RestoredChart>,
     },
     /// Readers know this datafile.
     Published(FileId),
+    /// Charts of a host that have lost their last row on disk.
+    Lost {
+        host: Uuid,
+        charts: Vec<LostChart>,
+    },
+    /// Hosts of memory mode `save` are to be written.
+    Save,
     /// The watchdog wants to know whether the shard turns.
     Ping {
         answer: oneshot::Sender<()>,

@@ -1,8 +1,12 @@
+mod forgetting;
+
+mod saving;
+
 use dbengine::UnixSeconds;
 use uuid::Uuid;
 
 use super::*;
-use crate::catalog::{CatalogChange, Chart};
+use crate::catalog::{CatalogChange, Chart, ChartRecord};
 use crate::config::Config;
 use crate::wire::capability::{Capabilities, negotiate};
 
@@ -23,7 +27,10 @@ impl Story {
         let state = tempfile::tempdir().expect("a directory");
         let config = Config::embedded(state.path()).expect("the embedded default").config;
         let key = std::fs::read_to_string(state.path().join("api.key")).expect("its key").trim().to_owned();
-        let shard = Shard::new(ShardId(0), config.limits.clone(), Arc::new(Telemetry::new(1)), None);
+        let shard = {
+            let (limits, cleanup) = (config.limits.clone(), Cleanup::new(&config.database));
+            Shard::new(ShardId(0), limits, cleanup, Arc::new(Telemetry::new(1)), None)
+        };
         Self { shard, config, key, actions: Vec::new(), _state: state }
     }
 
@@ -67,7 +74,8 @@ impl Story {
                     format!("publish {} {} charts", host.info.hostname, host.charts.len())
                 }
                 // Those who ask about it take it before.
-                Action::Store { .. } | Action::Disk(_) | Action::Seal(_) => return None,
+                Action::Forget(guid) => format!("forget {}", guid.as_u128()),
+                Action::Store { .. } | Action::Rows(_) | Action::Disk(_) | Action::Seal(_) => return None,
             })
         };
         self.actions.drain(..).filter_map(word).collect()
@@ -224,7 +232,8 @@ fn restart(changes: Vec<CatalogChange>) -> Story {
     let mut story = Story::begin();
     for (host, mut charts) in hosts {
         charts.sort_by_key(|chart| chart.ordinal);
-        let charts = charts.into_iter().map(|chart| (chart, UnixSeconds(0))).collect();
+        let restored = |record| RestoredChart { record, newest: UnixSeconds(0), saved: Default::default() };
+        let charts = charts.into_iter().map(restored).collect();
         let event = Event::Restored { host: Box::new(host), charts };
         story.shard.apply(START, event, &mut story.actions);
     }

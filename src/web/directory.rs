@@ -36,6 +36,16 @@ impl Directory {
         }
     }
 
+    /// A host is gone; ourselves stay. Those behind it move up.
+    pub(super) fn forget(&self, guid: &Uuid) {
+        let mut by_guid = self.by_guid.borrow_mut();
+        if let Some(gone) = by_guid.get(guid).copied().filter(|index| *index > 0) {
+            by_guid.remove(guid);
+            by_guid.values_mut().filter(|index| **index > gone).for_each(|index| *index -= 1);
+            self.hosts.borrow_mut().remove(gone);
+        }
+    }
+
     /// All hosts, ourselves first.
     pub(super) fn hosts(&self) -> Ref<'_, Vec<Arc<HostSnapshot>>> {
         self.hosts.borrow()

@@ -202,5 +202,12 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RecordError
     }
 }
 
+/// The key in a chart's record, of which only the beginning is read; none, if nobody can read it.
+pub(super) fn chart_key(bytes: &[u8]) -> Option<u128> {
+    let payload = bytes.strip_prefix(&[VERSION])?;
+    let (_ordinal, rest) = postcard::take_from_bytes::<u32>(payload).ok()?;
+    postcard::take_from_bytes::<u128>(rest).ok().map(|(key, _)| key)
+}
+
 #[cfg(test)]
 mod tests;

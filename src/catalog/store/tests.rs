@@ -257,3 +257,21 @@ fn a_file_that_was_changed_by_others_is_damaged_or_as_it_was_never_something_els
         assert!(matches!(error, StoreError::Damaged { .. }), "cut at {length}: {error}");
     }
 }
+
+#[test]
+fn charts_are_found_by_their_keys() {
+    let place = Place::with(&[&[
+        set_host(A, "a"),
+        set_host(B, "b"),
+        set_chart(A, chart(1, "a.one", &["x"])),
+        set_chart(A, chart(2, "a.two", &["x"])),
+        set_chart(B, chart(3, "b.three", &[])),
+    ]]);
+    place.write_chart(B, "b.broken", b"\x01");
+    let store = place.open();
+    let mut all = Vec::new();
+    let keys = [2 << 100, 3 << 100, 4 << 100].into();
+    store.find(&keys, |host, id, key| all.push((host, id.to_owned(), key >> 100))).expect("read");
+    let (a, b) = (Uuid::from_u128(A), Uuid::from_u128(B));
+    assert_eq!(all, [(a, "a.two".to_owned(), 2), (b, "b.three".to_owned(), 3)]);
+}
