@@ -26,6 +26,8 @@ mod encodings;
 
 mod extents;
 
+mod generate;
+
 mod measurement;
 
 mod netdata;
@@ -66,6 +68,8 @@ enum Command {
     Encodings(encodings::Encodings),
     /// The catalog's store by itself: first write, one change, start.
     Catalog(Catalog),
+    /// A database as large as a parent's after hours or days, made in minutes.
+    Generate(generate::Generate),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -166,6 +170,7 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => run(&arguments),
         Command::Encodings(arguments) => encodings::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Catalog(catalog) => catalog.run().map(|()| ExitCode::SUCCESS),
+        Command::Generate(generate) => generate.run().map(|()| ExitCode::SUCCESS),
     };
     match outcome {
         Ok(code) => code,

@@ -66,6 +66,8 @@ mod verification;
 
 mod retention;
 
+mod writer;
+
 mod rollup;
 
 #[cfg(feature = "simulation")]
@@ -85,10 +87,11 @@ pub use page::{Encoding, Page, PageError};
 pub use prefetch::{prefetch, prefetch_slice};
 pub use recovery::{Finding, Recovered, RecoveryError, inspect, read_journal, recover};
 pub use retention::{Retention, expired};
-pub use rollup::{DeriveError, Derived, PARTS, Point, derive};
+pub use rollup::{Derived, PARTS, Point, derive};
 pub use sample::{Row, SampleFlags, Samples};
 pub use snapshot::{Fetch, GroupSnapshot};
 pub use statistics::{EncodingTotals, SealedTotals, Statistics};
 pub use store::{NoteNumber, StoreOptions, StoreTotals};
 pub use time::{TimeRange, UnixSeconds};
 pub use verification::{Flaw, Verified, verify_file};
+pub use writer::{FileWriter, WriteError};
