@@ -7,6 +7,7 @@
 //! alike, so that packing finds nothing to save that a real parent's would not find.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,6 @@ use anyhow::{Context, Result, ensure};
 use dbengine::{Directory, FileId, FileWriter, GroupKey, Page, SealedFile, UnixSeconds, WriterId, derive};
 use mainstem::catalog::CatalogStore;
 use mainstem::shard::placement;
-use uuid::Uuid;
 
 use crate::catalog::{self, chart, host};
 
@@ -29,29 +29,41 @@ const HOURS_TOGETHER: usize = 24;
 /// Changes of a transaction of the catalog.
 const BATCH: usize = 16 * 1024;
 
-/// A database to be made.
-#[derive(Clone, Copy, Debug, clap::Args)]
+/// Who wrote it side by side, each with files of its own, as shards do.
+const WRITERS: u16 = 2;
+
+/// A database to be made: so many hours of samples a second.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Dataset {
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) hosts: u32,
-    /// Charts of a host.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Of a host.
     pub(crate) charts: u32,
-    /// Dimensions of a chart.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// Of a chart.
     pub(crate) dimensions: u32,
-    /// How far back it reaches, a sample a second.
-    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) hours: u32,
-    /// Who wrote it side by side, each with files of its own, as shards do.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(crate) writers: u16,
+}
+
+impl FromStr for Dataset {
+    type Err = String;
+
+    /// `HOSTSxCHARTSxDIMENSIONSxHOURS`.
+    fn from_str(text: &str) -> Result<Dataset, String> {
+        let numbers: Option<Vec<u32>> =
+            text.split('x').map(|number| number.parse().ok().filter(|number| *number > 0)).collect();
+        match numbers.as_deref() {
+            Some([hosts, charts, dimensions, hours]) => {
+                Ok(Dataset { hosts: *hosts, charts: *charts, dimensions: *dimensions, hours: *hours })
+            }
+            _ => Err("four numbers with an x between them are wanted, as 1000x200x5x24".into()),
+        }
+    }
 }
 
 /// Makes a database and leaves it there: `mainstem --state DIR` runs on it.
 #[derive(clap::Args)]
 pub(crate) struct Generate {
-    #[command(flatten)]
+    /// HOSTSxCHARTSxDIMENSIONSxHOURS
+    #[arg(long, default_value = "1000x200x5x24")]
     dataset: Dataset,
     /// The state directory of a parent; it is made.
     #[arg(long, value_name = "DIR")]
@@ -102,7 +114,7 @@ impl TierTotals {
 
 impl std::fmt::Display for Generated {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Dataset { hosts, charts, dimensions, hours, .. } = self.dataset;
+        let Dataset { hosts, charts, dimensions, hours } = self.dataset;
         writeln!(
             f,
             "{hosts} hosts x {charts} charts x {dimensions} dimensions: {} groups, {} metrics; {hours} h, a sample a \
@@ -144,7 +156,7 @@ impl Dataset {
                 let directory = directory.clone();
                 scope.spawn(move || self.write_files(directory, writer, first, last))
             };
-            let threads: Vec<_> = (0..self.writers).map(write).collect();
+            let threads: Vec<_> = (0..WRITERS).map(write).collect();
             let joined = threads.into_iter().map(|thread| thread.join().expect("no writer panics"));
             joined.collect::<Result<Vec<Written>>>()
         })?;
@@ -166,6 +178,15 @@ impl Dataset {
             catalog_bytes,
             took: begun.elapsed(),
         })
+    }
+
+    /// From when to when a database reaches that was made like this.
+    pub(crate) fn span_in(&self, state: &Path) -> Result<(i64, i64)> {
+        let mut directory = Directory::existing(&state.join("cache/db"))?;
+        let found = dbengine::inspect(&mut directory, &mut |_| {})?;
+        let spans = found.files.tier(0).iter().map(|file| file.index.span());
+        let span = spans.reduce(dbengine::TimeRange::hull).context("it has no samples")?;
+        Ok((span.first.0, span.last.0))
     }
 
     fn write_catalog(&self, path: &Path) -> Result<u64> {
@@ -194,7 +215,7 @@ impl Dataset {
         let mut written = Written::default();
         for hour in 0..i64::from(self.hours) {
             let begins = first + hour * FILE_SECONDS;
-            let sequence = (hour as u32) * u32::from(self.writers) + u32::from(writer) + 1;
+            let sequence = (hour as u32) * u32::from(WRITERS) + u32::from(writer) + 1;
             let id = FileId { sequence, writer: WriterId(writer) };
             let mut file = FileWriter::create(&mut directory, 0, id)?;
             // A page is full with its last row.
@@ -228,7 +249,7 @@ impl Dataset {
     }
 
     fn is_of(&self, writer: u16, host: u32) -> bool {
-        placement::owner(&catalog::guid(host), self.writers.into()).0 == writer
+        placement::owner(&catalog::guid(host), WRITERS.into()).0 == writer
     }
 
     /// The number of a chart among all of the database, as [`value`] wants it.
@@ -310,11 +331,6 @@ pub(crate) fn now() -> i64 {
     now.as_secs() as i64
 }
 
-/// The machine GUID of a host of the database.
-pub(crate) fn guid(host: u32) -> Uuid {
-    catalog::guid(host)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -325,7 +341,7 @@ mod tests {
     #[test]
     fn what_was_generated_reads_back_as_the_formula_has_it() {
         let directory = tempfile::tempdir().expect("a directory");
-        let dataset = Dataset { hosts: 20, charts: 100, dimensions: 5, hours: 2, writers: 2 };
+        let dataset = Dataset { hosts: 20, charts: 100, dimensions: 5, hours: 2 };
         let generated = dataset.generate(directory.path(), UNTIL).expect("a database");
         let mut database = Directory::existing(&directory.path().join("cache/db")).expect("its directory");
         let recovered = recover(&mut database, &mut |_| {}).expect("a database");
@@ -335,7 +351,7 @@ mod tests {
 
         let mut samples = Samples::default();
         for (host, ordinal) in [(0, 0), (7, 31), (19, 99)] {
-            let key = GroupKey(catalog::key(&guid(host), ordinal));
+            let key = GroupKey(catalog::key(&catalog::guid(host), ordinal));
             for column in 0..dataset.dimensions {
                 samples.clear();
                 for (file, place) in files.pages(0, key, TimeRange::ALL, &[]) {

@@ -16,7 +16,11 @@
 //! A page of Netdata's first tier takes 17 minutes to fill at a sample a second: in a short run nothing is compressed or
 //! written of the samples, and its figures are without that work.
 
+mod budget;
+
 mod catalog;
+
+mod cold;
 
 mod contender;
 
@@ -28,6 +32,8 @@ mod extents;
 
 mod generate;
 
+mod load;
+
 mod measurement;
 
 mod netdata;
@@ -35,6 +41,10 @@ mod netdata;
 mod process;
 
 mod results;
+
+mod start;
+
+mod stored;
 
 mod workload;
 
@@ -70,6 +80,12 @@ enum Command {
     Catalog(Catalog),
     /// A database as large as a parent's after hours or days, made in minutes.
     Generate(generate::Generate),
+    /// How long a start on a large database takes.
+    Start(start::Start),
+    /// How long questions about what only the disk has take, while children stream.
+    Cold(cold::Cold),
+    /// Whether memory and writes stay even under a long load.
+    Load(load::LongLoad),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -167,9 +183,12 @@ impl Compare {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Command::Compare(arguments) => run(&arguments),
+        Command::Compare(arguments) => run(compare(&arguments)),
         Command::Encodings(arguments) => encodings::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Catalog(catalog) => catalog.run().map(|()| ExitCode::SUCCESS),
+        Command::Start(start) => run(start.run()),
+        Command::Cold(cold) => run(cold.run()),
+        Command::Load(load) => run(load.run()),
         Command::Generate(generate) => generate.run().map(|()| ExitCode::SUCCESS),
     };
     match outcome {
@@ -181,14 +200,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Compare) -> Result<ExitCode> {
+/// Runs what has a parent at work, until it is done or a signal comes.
+fn run(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
     mainstem_child::preflight()?;
     tokio_uring::start(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        // When a signal wins, the comparison is dropped, and with it the parent that runs.
+        // When a signal wins, the work is dropped, and with it the parent that runs.
         tokio::select! {
-            outcome = compare(arguments) => outcome,
+            outcome = work => outcome,
             _ = terminate.recv() => Ok(ExitCode::FAILURE),
             _ = interrupt.recv() => Ok(ExitCode::FAILURE),
         }
