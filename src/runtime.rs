@@ -37,14 +37,14 @@ mod sockets;
 
 mod watchdog;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use dbengine::{DatafileOptions, Directory, FileSet, GroupKey, StoreOptions, UnixSeconds, WriterId};
+use dbengine::{DatafileOptions, Directory, GroupKey, Recovered, StoreOptions, WriterId};
 use glommio::ExecutorJoinHandle;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -135,8 +135,15 @@ impl Parent {
         let config = Arc::new(config);
         let count = config.runtime.shards;
         let telemetry = Arc::new(Telemetry::new(count));
-        let mut store = CatalogStore::open(&config.directories.catalog())?;
-        let database = Database::open(&config.directories.database(), &mut store)?;
+        let (store, database) = std::thread::scope(|scope| {
+            // Both read a lot; what one of them waits for, the other computes.
+            let store = scope.spawn(|| CatalogStore::open(&config.directories.catalog()));
+            let database = Database::open(&config.directories.database());
+            (store.join(), database)
+        });
+        let mut store = store.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let mut database = database?;
+        database.take_notes(&mut store)?;
         let (mut keeper, senders) = catalog::Keeper::new(store, count, Arc::clone(&telemetry));
         let (stop, stopped) = watch::channel(false);
         let (readers, published) = mpsc::channel(PUBLISHED);
@@ -167,22 +174,20 @@ impl Parent {
             inboxes.push(sender);
         }
         drop(sealed);
+        let Database { directory, recovered: Recovered { files, .. }, .. } = database;
+        let newest = files.newest();
         keeper.restore(|host, charts| {
-            let newest =
-                |chart: &ChartRecord| database.newest.get(&GroupKey(chart.key)).copied().unwrap_or_default();
-            let charts = charts
-                .into_iter()
-                .map(|chart| {
-                    let newest = newest(&chart);
-                    (chart, newest)
-                })
-                .collect();
+            let with_newest = |chart: ChartRecord| {
+                let newest = newest.get(GroupKey(chart.key)).unwrap_or_default();
+                (chart, newest)
+            };
+            let charts = charts.into_iter().map(with_newest).collect();
             let inbox = &inboxes[placement::owner(&host.info.machine_guid, count).index()];
             // A shard that ended will be found by those who join it.
             let _ = inbox.blocking_send(Message::Restored { host: Box::new(host), charts });
         })?;
+        drop(newest);
         let catalog = keeper.start()?;
-        let Database { directory, files, .. } = database;
         let files: SharedFiles = Arc::new(RwLock::new(Arc::new(files)));
         let keeper = keeper::Keeper {
             directory: directory.clone(),
@@ -264,26 +269,34 @@ impl Parent {
 struct Database {
     directory: Directory,
     root: PathBuf,
-    files: FileSet,
-    newest: HashMap<GroupKey, UnixSeconds, foldhash::fast::FixedState>,
-    next_sequence: u32,
+    recovered: Recovered,
 }
 
 impl Database {
-    /// Opens the database; what its journal knows of the catalog goes to the catalog's store.
-    fn open(root: &Path, catalog: &mut CatalogStore) -> Result<Database, StartError> {
+    fn open(root: &Path) -> Result<Database, StartError> {
         let begun = Instant::now();
-        let failed = |error| StartError::Database { directory: root.display().to_string(), error };
+        let failed = |error| Database::failed(root, error);
         let mut directory = Directory::create(root).map_err(|error| failed(error.into()))?;
-        let mut recovered = dbengine::recover(&mut directory, &mut |progress| {
+        let recovered = dbengine::recover(&mut directory, &mut |progress| {
             tracing::info!("database: {progress}");
         })
         .map_err(failed)?;
         for finding in &recovered.findings {
             tracing::warn!("database: {finding}");
         }
+        tracing::info!(
+            "database: {} datafiles opened, {} rows taken from the journal, in {} ms",
+            recovered.files.files().count(),
+            recovered.rows,
+            begun.elapsed().as_millis()
+        );
+        Ok(Database { directory, root: root.into(), recovered })
+    }
+
+    /// Hands over to the catalog's store what the journal knows of the catalog; then the journal has served.
+    fn take_notes(&mut self, catalog: &mut CatalogStore) -> Result<(), StartError> {
         let mut changes = Vec::new();
-        for note in &recovered.notes {
+        for note in &self.recovered.notes {
             match CatalogChange::decode(note) {
                 Ok(change) => changes.push(change),
                 Err(error) => tracing::warn!("database: a note of the journal is passed over: {error}"),
@@ -292,21 +305,11 @@ impl Database {
         if !changes.is_empty() {
             catalog.apply(&changes)?;
         }
-        recovered.finish(&mut directory).map_err(failed)?;
-        tracing::info!(
-            "database: {} datafiles with {} groups opened, {} rows taken from the journal, in {} ms",
-            recovered.files.files().count(),
-            recovered.newest.len(),
-            recovered.rows,
-            begun.elapsed().as_millis()
-        );
-        Ok(Database {
-            directory,
-            root: root.into(),
-            files: recovered.files,
-            newest: recovered.newest,
-            next_sequence: recovered.next_sequence,
-        })
+        self.recovered.finish(&mut self.directory).map_err(|error| Database::failed(&self.root, error))
+    }
+
+    fn failed(root: &Path, error: dbengine::RecoveryError) -> StartError {
+        StartError::Database { directory: root.display().to_string(), error }
     }
 
     fn shard_store(
@@ -322,7 +325,7 @@ impl Database {
         ShardStore {
             options: StoreOptions {
                 writer: WriterId(index as u16),
-                first_sequence: self.next_sequence,
+                first_sequence: self.recovered.next_sequence,
                 survives_power_loss: syncs,
                 datafiles: DatafileOptions {
                     extent_bytes: EXTENT_BYTES,

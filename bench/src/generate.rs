@@ -1,10 +1,10 @@
 //! A database as a parent would have left it after hours of children's work, made in minutes: the catalog, the datafiles
 //! of seconds, and the tiers derived from them by the engine itself.
 //!
-//! What a real parent spends its time on, encoding pages, is done once a group: the samples of a group repeat every
-//! [`PAGE_ROWS`] seconds, so that all its pages are the same but for their time. All else is as it would be: pages end
-//! spread over time, lie in the files of their hour in the order in which they became full, and no two of a frame are
-//! alike, so that packing finds nothing to save that a real parent's would not find.
+//! What a real parent spends its time on, encoding pages, is done a few times a group: the samples of a group repeat after
+//! some pages, so that these are the same again but for their time. All else is as it would be: pages end spread over
+//! time, lie in the files of their hour in the order in which they became full, and are repeated too far apart for packing
+//! to save anything by it.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -18,7 +18,7 @@ use mainstem::shard::placement;
 
 use crate::catalog::{self, chart, host};
 
-/// Rows of every page, and after how many seconds the samples of a group repeat: what the engine has in a page.
+/// Rows of every page: what the engine has in one.
 pub(crate) const PAGE_ROWS: i64 = 256;
 /// A file has pages of so many seconds.
 const FILE_SECONDS: i64 = 3600;
@@ -26,6 +26,8 @@ const FILE_SECONDS: i64 = 3600;
 const FACTOR: u32 = 60;
 /// Files of minutes that a file of hours is made of.
 const HOURS_TOGETHER: usize = 24;
+/// Pages that are encoded, about.
+const TEMPLATES: u64 = 200_000;
 /// Changes of a transaction of the catalog.
 const BATCH: usize = 16 * 1024;
 
@@ -142,6 +144,20 @@ impl Dataset {
         u64::from(self.hosts) * u64::from(self.charts)
     }
 
+    /// After how many pages the samples of a group repeat.
+    fn variants(&self) -> i64 {
+        (TEMPLATES / self.groups()).clamp(1, 16) as i64
+    }
+
+    /// What a group collects at a second: of five columns two are constant, two have two values and one has four, without
+    /// any order that a packer could find.
+    pub(crate) fn value(&self, group: u64, column: u32, time: i64) -> f32 {
+        let bits = [0, 1, 2, 0, 1][(group + u64::from(column)) as usize % 5];
+        let second = time.rem_euclid(self.variants() * PAGE_ROWS) as u64;
+        let seed = group << 32 | u64::from(column) << 16 | second;
+        (group % 100) as f32 + (mixed(seed) >> 32 & ((1 << bits) - 1)) as f32
+    }
+
     /// Makes the database in a parent's state directory, up to `until` (unix seconds) or a little less.
     pub(crate) fn generate(&self, state: &Path, until: i64) -> Result<Generated> {
         let begun = Instant::now();
@@ -207,7 +223,7 @@ impl Dataset {
 
     /// Writes the files of one writer, an hour after the other, and derives the minutes of each.
     fn write_files(&self, mut directory: Directory, writer: u16, first: i64, last: i64) -> Result<Written> {
-        let templates = self.templates(writer, first);
+        let templates = self.templates(writer);
         let mut by_phase: Vec<Vec<&Template>> = vec![Vec::new(); PAGE_ROWS as usize];
         for template in &templates {
             by_phase[template.phase as usize].push(template);
@@ -236,13 +252,13 @@ impl Dataset {
         Ok(written)
     }
 
-    fn templates(&self, writer: u16, first: i64) -> Vec<Template> {
+    fn templates(&self, writer: u16) -> Vec<Template> {
         let mut templates = Vec::new();
         for number in (0..self.hosts).filter(|number| self.is_of(writer, *number)) {
             let guid = catalog::guid(number);
             templates.extend((0..self.charts).map(|ordinal| {
-                let group = self.group(number, ordinal);
-                Template::new(GroupKey(catalog::key(&guid, ordinal)), group, self.dimensions, first)
+                let key = GroupKey(catalog::key(&guid, ordinal));
+                Template::new(self, key, self.group(number, ordinal))
             }));
         }
         templates
@@ -252,7 +268,7 @@ impl Dataset {
         placement::owner(&catalog::guid(host), WRITERS.into()).0 == writer
     }
 
-    /// The number of a chart among all of the database, as [`value`] wants it.
+    /// The number of a chart among all of the database, as [`value`](Self::value) wants it.
     pub(crate) fn group(&self, host: u32, chart: u32) -> u64 {
         u64::from(host) * u64::from(self.charts) + u64::from(chart)
     }
@@ -265,14 +281,6 @@ struct Written {
     minutes: Vec<Arc<SealedFile>>,
 }
 
-/// What a group collects at a second: of five columns two are constant, two have two values and one has four, without
-/// any order that a packer could find. That is what most of a machine's metrics do, in fewer bits than the others need.
-pub(crate) fn value(group: u64, column: u32, time: i64) -> f32 {
-    let bits = [0, 1, 2, 0, 1][(group + u64::from(column)) as usize % 5];
-    let seed = group << 24 | u64::from(column) << 8 | time.rem_euclid(PAGE_ROWS) as u64;
-    (group % 100) as f32 + (mixed(seed) >> 32 & ((1 << bits) - 1)) as f32
-}
-
 /// The finalizer of SplitMix64.
 pub(crate) fn mixed(number: u64) -> u64 {
     let mixed = (number ^ number >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -280,35 +288,46 @@ pub(crate) fn mixed(number: u64) -> u64 {
     mixed ^ mixed >> 31
 }
 
-/// The page of a group that all its pages are like.
+/// The pages of a group that all its pages are like.
 struct Template {
     key: GroupKey,
-    /// Of its pages' first rows, in the seconds after which samples repeat.
+    /// Of its pages' first rows, in the seconds of a page.
     phase: i64,
-    /// What stands before the time of the first row, and behind it.
+    /// In order of time.
+    pages: Vec<Timeless>,
+}
+
+/// What stands before the time of a page's first row, and behind it.
+struct Timeless {
     form: u8,
     rest: Vec<u8>,
 }
 
 impl Template {
-    fn new(key: GroupKey, group: u64, columns: u32, near: i64) -> Template {
+    fn new(dataset: &Dataset, key: GroupKey, group: u64) -> Template {
         let phase = (mixed(group) % PAGE_ROWS as u64) as i64;
-        let first = near - near.rem_euclid(PAGE_ROWS) + phase;
-        let times: Vec<UnixSeconds> = (first..first + PAGE_ROWS).map(UnixSeconds).collect();
-        let values: Vec<f32> = times
-            .iter()
-            .flat_map(|time| (0..columns).map(move |column| value(group, column, time.0)))
-            .collect();
-        let page = Page::seal(1, &times, &values, &[]);
-        let rest = page.as_bytes()[1 + varint(first).len()..].to_vec();
-        Template { key, phase, form: page.as_bytes()[0], rest }
+        let page = |number: i64| {
+            let first = number * PAGE_ROWS + phase;
+            let times: Vec<UnixSeconds> = (first..first + PAGE_ROWS).map(UnixSeconds).collect();
+            let columns = 0..dataset.dimensions;
+            let values: Vec<f32> = times
+                .iter()
+                .flat_map(|time| columns.clone().map(move |column| dataset.value(group, column, time.0)))
+                .collect();
+            let page = Page::seal(1, &times, &values, &[]);
+            let rest = page.as_bytes()[1 + varint(first).len()..].to_vec();
+            Timeless { form: page.as_bytes()[0], rest }
+        };
+        Template { key, phase, pages: (0..dataset.variants()).map(page).collect() }
     }
 
     /// The page that begins at `first`.
     fn at(&self, first: i64) -> Result<Page> {
-        let mut bytes = vec![self.form];
+        let number = first.div_euclid(PAGE_ROWS).rem_euclid(self.pages.len() as i64);
+        let Timeless { form, rest } = &self.pages[number as usize];
+        let mut bytes = vec![*form];
         bytes.extend(varint(first));
-        bytes.extend_from_slice(&self.rest);
+        bytes.extend_from_slice(rest);
         Page::from_bytes(&bytes).context("a page with another time is a page")
     }
 }
@@ -362,7 +381,11 @@ mod tests {
                 assert!(generated.last - samples.times.last().expect("samples") <= PAGE_ROWS);
                 let group = dataset.group(host, ordinal);
                 for (time, found) in samples.times.iter().zip(&samples.values) {
-                    assert_eq!(*found, value(group, column, *time), "{host} {ordinal} {column} {time}");
+                    assert_eq!(
+                        *found,
+                        dataset.value(group, column, *time),
+                        "{host} {ordinal} {column} {time}"
+                    );
                 }
             }
         }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::catalog;
 use crate::contender::{Contender, Running, mainstem};
-use crate::generate::{Dataset, Generated, now, value};
+use crate::generate::{Dataset, Generated, now};
 
 /// Everything that was generated stays.
 const SETTINGS: &str = "[db]\n    dbengine tier 0 retention size = 0\n    dbengine tier 1 retention size = 0\n    \
@@ -127,7 +127,7 @@ impl Stored {
             for column in 0..self.dataset.dimensions {
                 let field = fields.next().with_context(|| line.to_owned())?;
                 let found: f32 = field.trim().parse().with_context(|| line.to_owned())?;
-                let expected = value(group, column, time);
+                let expected = self.dataset.value(group, column, time);
                 ensure!(found == expected, "host {host}, chart {chart} at {time}: {found}, not {expected}");
             }
         }

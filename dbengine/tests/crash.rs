@@ -310,5 +310,8 @@ fn damage_is_told_of_and_costs_only_what_it_hit() {
         }
     }
     assert!(broken.len() == 1 && whole > 200, "{broken:?} are broken, {whole} pages whole");
-    assert!(recovered.newest.values().all(|newest| *newest > UnixSeconds(START)));
+    let newest = recovered.files.newest();
+    assert!(
+        (0..GROUPS).all(|group| newest.get(key(group)).is_some_and(|newest| newest > UnixSeconds(START)))
+    );
 }

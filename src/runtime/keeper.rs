@@ -3,6 +3,7 @@
 //! ```text
 //! shard --Sealed--> Keeper: opens file and index, publishes a new FileSet --Published--> shard
 //!                     |
+//!                     +-- at first: checks the files of earlier days whole, and makes broken indexes again
 //!                     +-- then, and now and then: derives the files of the tiers above
 //!                     +-- now and then: what retention does not allow goes, index last
 //! ```
@@ -62,9 +63,18 @@ impl Keeper {
 
     fn run(mut self) {
         let mut due = Instant::now();
+        // The newest ones, which are asked for most, last: they are taken from the end.
+        let files = self.files.read().expect("readers do not panic").clone();
+        let mut unverified: Vec<Arc<SealedFile>> = files.files().cloned().collect();
+        unverified.sort_by_key(|file| file.index.span().last);
+        drop(files);
         loop {
-            match self.sealed.recv_timeout(due.saturating_duration_since(Instant::now())) {
+            let wait = due.saturating_duration_since(Instant::now());
+            match self.sealed.recv_timeout(if unverified.is_empty() { wait } else { Duration::ZERO }) {
                 Ok(sealed) => self.publish(sealed),
+                Err(RecvTimeoutError::Timeout) if !unverified.is_empty() => {
+                    unverified.pop().iter().for_each(|file| self.verify(file));
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     self.derive();
                     self.expire();
@@ -96,6 +106,25 @@ impl Keeper {
         }
         // A shard that has ended speaks for nothing any more.
         let _ = self.shards[shard.index()].blocking_send(Message::Published(file));
+    }
+
+    /// A start checks only what it needs of an index.
+    fn verify(&self, file: &SealedFile) {
+        let Err(error) = file.index.verify() else { return };
+        tracing::warn!(
+            "{}: the index cannot be used ({error}); it is made again from the datafile",
+            FileName::Index { tier: file.tier, id: file.id }
+        );
+        match dbengine::repair(&mut self.directory.clone(), file) {
+            Ok(repaired) => self.change(|files| {
+                let without = files.without(file.tier, file.id);
+                repaired.into_iter().fold(without, |files, file| files.with(file))
+            }),
+            Err(error) => {
+                tracing::error!(file = %file.name(), %error, "the file cannot be read; the rest serves");
+                self.metrics.keeper.errors.fetch_add(1, Relaxed);
+            }
+        }
     }
 
     /// Makes the files of the tiers that can be made.
