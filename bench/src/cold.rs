@@ -48,7 +48,7 @@ struct Waits {
 impl Cold {
     pub(crate) async fn run(&self) -> Result<ExitCode> {
         let (stored, directory) = Stored::make(&self.place, self.dataset)?;
-        let running = stored.start(directory)?;
+        let running = Stored::start(directory)?;
         let load = Load {
             children: self.children as usize,
             charts: 100,

@@ -76,12 +76,21 @@ impl Contender {
         })
     }
 
-    /// The mainstem of this tree, which is beside this program.
-    pub(crate) fn ours() -> Result<Contender> {
-        let binary = std::env::current_exe()?.with_file_name("mainstem");
-        ensure!(binary.is_file(), "there is no {}: 'make build' makes it", binary.display());
-        Ok(Contender::Mainstem { binary, ours: true })
+    /// Starts the mainstem of this tree, which is beside this program, in a directory that may have a database. `settings`
+    /// are further lines of netdata.conf.
+    pub(crate) fn start_ours(directory: TempDir, settings: &str) -> Result<Running> {
+        let binary = beside_us()?;
+        Running::start_in(directory, "mainstem", |directory, port, key| {
+            mainstem(&binary, directory, port, key, settings)
+        })
     }
+}
+
+/// The mainstem of this tree.
+fn beside_us() -> Result<PathBuf> {
+    let binary = std::env::current_exe()?.with_file_name("mainstem");
+    ensure!(binary.is_file(), "there is no {}: 'make build' makes it", binary.display());
+    Ok(binary)
 }
 
 impl Running {
@@ -94,7 +103,7 @@ impl Running {
     }
 
     /// The same in a directory that has something in it already.
-    pub(crate) fn start_in(
+    fn start_in(
         directory: TempDir,
         name: &str,
         command: impl FnOnce(&Path, u16, Uuid) -> Result<Command>,
@@ -117,6 +126,12 @@ impl Running {
         (self.process, self.address, self.key) = launch(name, self.directory.path(), command)?;
         self.ended = false;
         self.wait_for_port(name)
+    }
+
+    /// Starts the mainstem of this tree once more, as [`Contender::start_ours`] does.
+    pub(crate) fn start_ours_again(&mut self, settings: &str) -> Result<()> {
+        let binary = beside_us()?;
+        self.start_again("mainstem", |directory, port, key| mainstem(&binary, directory, port, key, settings))
     }
 
     fn wait_for_port(&mut self, name: &str) -> Result<()> {
@@ -199,13 +214,7 @@ fn launch(
 }
 
 /// Runs mainstem on `directory`, with `settings` as further lines of netdata.conf.
-pub(crate) fn mainstem(
-    binary: &Path,
-    directory: &Path,
-    port: u16,
-    key: Uuid,
-    settings: &str,
-) -> Result<Command> {
+fn mainstem(binary: &Path, directory: &Path, port: u16, key: Uuid, settings: &str) -> Result<Command> {
     let config = directory.join("config");
     fs::create_dir_all(&config)?;
     let netdata_conf = format!("[web]\n    bind to = 127.0.0.1:{port}\n{settings}");

@@ -1,5 +1,6 @@
 //! A long load: whether memory reaches a level, writes are even, and nothing waits for the disk.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -38,6 +39,9 @@ pub(crate) struct LongLoad {
     warm_up: u64,
     #[arg(long, value_enum, default_value_t = Protocol::V2)]
     protocol: Protocol,
+    /// Where a directory for the parent is made, on the kind of disk that is meant.
+    #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
+    directory: PathBuf,
 }
 
 /// What a second was like.
@@ -49,7 +53,8 @@ struct Second {
 
 impl LongLoad {
     pub(crate) async fn run(&self) -> Result<ExitCode> {
-        let parent = Contender::ours()?.start()?;
+        let directory = tempfile::Builder::new().prefix("mainstem-bench-").tempdir_in(&self.directory)?;
+        let parent = Contender::start_ours(directory, "")?;
         let load = Load {
             children: self.children as usize,
             charts: 100,

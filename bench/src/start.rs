@@ -51,7 +51,7 @@ impl Start {
         let (stored, directory) = Stored::make(&self.place, self.dataset)?;
         let mut rounds: [Vec<Round>; 2] = Default::default();
         stored.forget()?;
-        let mut running = stored.start(directory)?;
+        let mut running = Stored::start(directory)?;
         for number in 0..2 * self.rounds {
             let is_cold = number < self.rounds;
             if number > 0 {
@@ -59,7 +59,7 @@ impl Start {
                 if is_cold {
                     stored.forget()?;
                 }
-                stored.start_again(&mut running)?;
+                Stored::start_again(&mut running)?;
             }
             let round = measure(&stored, &running, number).await?;
             eprintln!("{} start: {round:?}", if is_cold { "cold" } else { "warm" });

@@ -3,14 +3,14 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::catalog;
-use crate::contender::{Contender, Running, mainstem};
+use crate::contender::{Contender, Running};
 use crate::generate::{Dataset, Generated, now};
 
 /// Everything that was generated stays.
@@ -60,17 +60,14 @@ impl Stored {
         Ok((Stored { dataset, first: first + margin, last: last - margin, state }, directory))
     }
 
-    pub(crate) fn start(&self, directory: TempDir) -> Result<Running> {
-        let Contender::Mainstem { binary, .. } = Contender::ours()? else { unreachable!("it is ours") };
-        let command = |directory: &Path, port, key| mainstem(&binary, directory, port, key, SETTINGS);
-        Running::start_in(directory, "mainstem", command)
+    /// Starts a parent on it, in the directory that came with it.
+    pub(crate) fn start(directory: TempDir) -> Result<Running> {
+        Contender::start_ours(directory, SETTINGS)
     }
 
     /// Starts one more in the directory of one that was ended.
-    pub(crate) fn start_again(&self, running: &mut Running) -> Result<()> {
-        let Contender::Mainstem { binary, .. } = Contender::ours()? else { unreachable!("it is ours") };
-        let command = |directory: &Path, port, key| mainstem(&binary, directory, port, key, SETTINGS);
-        running.start_again("mainstem", command)
+    pub(crate) fn start_again(running: &mut Running) -> Result<()> {
+        running.start_ours_again(SETTINGS)
     }
 
     /// Lets the kernel forget what it has of the database's files, but for what is mapped and in use.
