@@ -42,7 +42,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dbengine::{DatafileOptions, Directory, GroupKey, Recovered, StoreOptions, WriterId};
 use glommio::ExecutorJoinHandle;
@@ -65,6 +65,8 @@ pub(crate) use query_shard::breathe;
 
 /// Messages that may wait for a shard, which takes them every few milliseconds.
 const INBOX: usize = 4096;
+/// Hosts of the catalog that are read before their shard has restored them.
+const RESTORED_AHEAD: usize = 16;
 /// Browsers' connections that may wait for the query shard.
 const VISITS: usize = 1024;
 /// Changed hosts that may wait for the query shard; more wait at their shard, one state a host.
@@ -183,6 +185,10 @@ impl Parent {
             };
             let charts = charts.into_iter().map(with_newest).collect();
             let inbox = &inboxes[placement::owner(&host.info.machine_guid, count).index()];
+            // What was read would only wait there, in fresh memory, instead of taking that of what was restored.
+            while inbox.max_capacity() - inbox.capacity() > RESTORED_AHEAD && !inbox.is_closed() {
+                std::thread::sleep(Duration::from_micros(200));
+            }
             // A shard that ended will be found by those who join it.
             let _ = inbox.blocking_send(Message::Restored { host: Box::new(host), charts });
         })?;

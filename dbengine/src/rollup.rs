@@ -106,13 +106,22 @@ pub(crate) fn row_of(time: i64, step: i64) -> i64 {
     time.saturating_add(step - 1).div_euclid(step).saturating_mul(step)
 }
 
+/// The parts of one column, in memory that is used again for every other.
+pub(crate) type Parts = [Samples; PARTS];
+
 /// Calls `visit` with the time and the point of each row that a page of a tier has of one column of the tier below.
-pub(crate) fn points(page: &Page, column: usize, window: TimeRange, mut visit: impl FnMut(i64, Point)) {
-    let mut parts: [Samples; PARTS] = Default::default();
+pub(crate) fn points(
+    page: &Page,
+    column: usize,
+    window: TimeRange,
+    parts: &mut Parts,
+    mut visit: impl FnMut(i64, Point),
+) {
     for (part, samples) in parts.iter_mut().enumerate() {
+        samples.clear();
         page.read(column * PARTS + part, window, samples);
     }
-    let [sums, counts, minima, maxima, anomalies] = &parts;
+    let [sums, counts, minima, maxima, anomalies] = &*parts;
     for (row, time) in sums.times.iter().enumerate() {
         let count = counts.values[row];
         // A column that came later than the page is all gaps.
@@ -137,6 +146,7 @@ struct Rows {
     rows: BTreeMap<i64, Vec<Point>>,
     /// Memory for a column, used again for every other.
     samples: Samples,
+    parts: Parts,
 }
 
 impl Rows {
@@ -146,11 +156,24 @@ impl Rows {
         self.columns = self.columns.max(columns);
         let step = i64::from(self.step);
         if is_rolled_up {
+            let mut parts = std::mem::take(&mut self.parts);
             for column in 0..columns {
-                points(page, column, TimeRange::ALL, |time, point| {
-                    self.point(row_of(time, step), column).merge(&point);
+                // Rows of a page come in order of time: those of one row are added up before it is looked for.
+                let (mut row, mut sum) = (i64::MIN, Point::EMPTY);
+                points(page, column, TimeRange::ALL, &mut parts, |time, point| {
+                    if time > row {
+                        if sum.count > 0 {
+                            self.point(row, column).merge(&sum);
+                        }
+                        (row, sum) = (row_of(time, step), Point::EMPTY);
+                    }
+                    sum.merge(&point);
                 });
+                if sum.count > 0 {
+                    self.point(row, column).merge(&sum);
+                }
             }
+            self.parts = parts;
             return;
         }
         let mut samples = std::mem::take(&mut self.samples);
