@@ -139,7 +139,10 @@ impl Parent {
         let telemetry = Arc::new(Telemetry::new(count));
         let (store, database) = std::thread::scope(|scope| {
             // Both read a lot; what one of them waits for, the other computes.
-            let store = scope.spawn(|| CatalogStore::open(&config.directories.catalog()));
+            let store = scope.spawn(|| {
+                read_ahead(&config.directories.catalog());
+                CatalogStore::open(&config.directories.catalog())
+            });
             let database = Database::open(&config.directories.database());
             (store.join(), database)
         });
@@ -345,6 +348,14 @@ impl Database {
             root: self.root.clone(),
             sealed,
         }
+    }
+}
+
+/// Lets the system read a file, all of which is needed soon, while others work.
+fn read_ahead(path: &Path) {
+    if let Ok(file) = std::fs::File::open(path) {
+        // It is advice: nothing depends on it.
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::WillNeed);
     }
 }
 

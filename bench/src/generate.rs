@@ -196,12 +196,12 @@ impl Dataset {
         })
     }
 
-    /// From when to when a database reaches that was made like this.
+    /// From when to when a database reaches that was made like this, whatever a parent has added to it since.
     pub(crate) fn span_in(&self, state: &Path) -> Result<(i64, i64)> {
         let mut directory = Directory::existing(&state.join("cache/db"))?;
         let found = dbengine::inspect(&mut directory, &mut |_| {})?;
-        let spans = found.files.tier(0).iter().map(|file| file.index.span());
-        let span = spans.reduce(dbengine::TimeRange::hull).context("it has no samples")?;
+        let span = found.files.span(0, GroupKey(catalog::key(&catalog::guid(0), 0)));
+        let span = span.context("it is not of this dataset")?;
         Ok((span.first.0, span.last.0))
     }
 

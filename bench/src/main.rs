@@ -7,7 +7,13 @@
 //!          --> Results: a table of medians, and results/<date>-<workload>.json
 //! ```
 //!
-//! Beside that, what samples of recorded children cost in pages (`encodings`).
+//! Beside that, what samples of recorded children cost in pages (`encodings`); and mainstem alone against its budgets, on
+//! databases that are made for it:
+//!
+//! ```text
+//! Dataset --> generate: catalog, datafiles, tiers --> Stored: a parent on them --> start, cold --> Budgets
+//!                                      an empty directory, and a Fleet for minutes --> load  --> Budgets
+//! ```
 //!
 //! What the load costs is not counted: it runs in this process, and only the parent's is looked at. But it needs a core
 //! of its own: with fewer than two, or with others at work on them, nothing here means anything. How late the load was

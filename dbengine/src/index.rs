@@ -234,6 +234,12 @@ impl Index {
         // Numbers are numbers whatever their bytes, so this looks at where groups and pages are, not at each of them.
         let contents =
             rkyv::access::<ArchivedContents, rancor::Error>(archive).map_err(|_| IndexError::Contents)?;
+        if let Bytes::Mapped(map) = &bytes {
+            let groups = contents.groups.as_slice();
+            let start = groups.as_ptr() as usize - all.as_ptr() as usize;
+            // In one go, instead of as much at a time as a fault reads. It is advice: nothing depends on it.
+            let _ = map.advise_range(memmap2::Advice::WillNeed, start, size_of_val(groups));
+        }
         if is_whole.get().is_none() && header[24..28] != summary(contents, archive).to_le_bytes() {
             return Err(IndexError::Crc);
         }
