@@ -207,6 +207,7 @@ impl Parent {
             derived: HashSet::new(),
             metrics: Arc::clone(&telemetry),
             clock: clock.clone(),
+            stopped: stopped.clone(),
         };
         let keeper = keeper.start()?;
 

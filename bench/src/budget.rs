@@ -45,7 +45,7 @@ impl fmt::Display for Budgets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for line in &self.lines {
             let Line { what, unit, measured, most } = line;
-            write!(f, "{what:<44} {measured:>12.1} {unit:<8}")?;
+            write!(f, "{what:<44} {measured:>12.2} {unit:<8}")?;
             match most {
                 Some(most) => {
                     let verdict = if line.is_met() { "ok" } else { "MISSED" };

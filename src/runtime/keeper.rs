@@ -17,9 +17,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dbengine::{
-    Directory, Disk, DiskOp, DiskOpKind, FileId, FileName, FileSet, OpId, SealedFile, UnixSeconds, expired,
+    Directory, Disk, DiskDone, DiskOp, DiskOpKind, FileId, FileName, FileSet, Index, OpId, ReadAt,
+    SealedFile, UnixSeconds, expired,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::clock::Clock;
 use crate::config::Tier;
@@ -31,6 +32,9 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(10);
 /// Files of a tier that are derived from together: an hour's file of seconds makes a file of minutes, but a file of hours
 /// needs a day's to be worth its index.
 const DERIVED_TOGETHER: [usize; 4] = [1, 24, 24, 24];
+
+/// How fast a tier's file is written while no other waits: it is to be no wave among the shards' writes.
+const DERIVED_BYTES_PER_SECOND: u64 = 2 << 20;
 
 /// A datafile of a shard that is complete.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +57,37 @@ pub(super) struct Keeper {
     pub(super) derived: HashSet<(u8, FileId)>,
     pub(super) metrics: Arc<Telemetry>,
     pub(super) clock: Clock,
+    pub(super) stopped: watch::Receiver<bool>,
+}
+
+/// The database's directory for somebody who has time.
+struct Paced<'a> {
+    directory: &'a mut Directory,
+    /// Everybody else has ended, and waits.
+    stopped: &'a watch::Receiver<bool>,
+}
+
+impl Disk for Paced<'_> {
+    fn list(&self) -> io::Result<Vec<FileName>> {
+        self.directory.list()
+    }
+
+    fn open(&self, file: FileName) -> io::Result<(Arc<dyn ReadAt>, u64)> {
+        self.directory.open(file)
+    }
+
+    fn index(&self, tier: u8, id: FileId) -> io::Result<Index> {
+        self.directory.index(tier, id)
+    }
+
+    fn carry_out(&mut self, op: DiskOp) -> DiskDone {
+        let bytes = if let DiskOpKind::Write { bytes, .. } = &op.kind { bytes.len() as u64 } else { 0 };
+        let done = self.directory.carry_out(op);
+        if !*self.stopped.borrow() {
+            std::thread::sleep(Duration::from_micros(bytes * 1_000_000 / DERIVED_BYTES_PER_SECOND));
+        }
+        done
+    }
 }
 
 impl Keeper {
@@ -141,9 +176,12 @@ impl Keeper {
                 .filter(|file| is_kept(file) && !self.derived.contains(&(file.tier, file.id)))
                 .cloned()
                 .collect();
+            let is_behind = sources.len() > 2 * together;
             for sources in sources.chunks_exact(together) {
                 let begun = Instant::now();
-                let derived = match dbengine::derive(&mut self.directory, sources, above.factor) {
+                let mut paced = Paced { directory: &mut self.directory, stopped: &self.stopped };
+                let disk: &mut dyn Disk = if is_behind { paced.directory } else { &mut paced };
+                let derived = match dbengine::derive(disk, sources, above.factor) {
                     Ok(derived) => derived,
                     Err(error) => {
                         tracing::error!("tier {}: {error}; it is tried again", tier + 1);
