@@ -42,16 +42,16 @@ mod sockets;
 
 mod watchdog;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dbengine::{
-    DatafileOptions, Directory, FileSet, Finding, GroupKey, StoreOptions, TimeRange, UnixSeconds, WriterId,
-    absent_groups,
+    DatafileOptions, Directory, Finding, GroupKey, NewestRows, Recovered, StoreOptions, TimeRange,
+    UnixSeconds, WriterId, absent_groups,
 };
 use glommio::ExecutorJoinHandle;
 use tokio::sync::{mpsc, watch};
@@ -74,6 +74,8 @@ pub(crate) use query_shard::breathe;
 
 /// Messages that may wait for a shard, which takes them every few milliseconds.
 const INBOX: usize = 4096;
+/// Hosts of the catalog that are read before their shard has restored them.
+const RESTORED_AHEAD: usize = 16;
 /// Browsers' connections that may wait for the query shard.
 const VISITS: usize = 1024;
 /// Changed hosts that may wait for the query shard; more wait at their shard, one state a host.
@@ -145,8 +147,18 @@ impl Parent {
         let config = Arc::new(config);
         let count = config.runtime.shards;
         let telemetry = Arc::new(Telemetry::new(count));
-        let mut store = CatalogStore::open(&config.directories.catalog())?;
-        let database = Database::open(&config.directories.database(), &mut store)?;
+        let (store, database) = std::thread::scope(|scope| {
+            // Both read a lot; what one of them waits for, the other computes.
+            let store = scope.spawn(|| {
+                read_ahead(&config.directories.catalog());
+                CatalogStore::open(&config.directories.catalog())
+            });
+            let database = Database::open(&config.directories.database());
+            (store.join(), database)
+        });
+        let mut store = store.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let mut database = database?;
+        database.take_notes(&mut store)?;
         let (mut keeper, senders, lost) = catalog::Keeper::new(store, count, Arc::clone(&telemetry));
         let (writer, row_senders) = rows::Writer::new(config.directories.rows(), count);
         let (stop, stopped) = watch::channel(false);
@@ -182,6 +194,7 @@ impl Parent {
         drop(sealed);
         let directory = config.directories.rows();
         let mut files: HashSet<Uuid> = rows::list(&directory).into_iter().collect();
+        let newest = database.recovered.files.newest();
         keeper.restore(|host, charts, changes| {
             let guid = host.info.machine_guid;
             let restored = match host.info.memory_mode {
@@ -189,13 +202,18 @@ impl Parent {
                     files.remove(&guid);
                     rows::restore(guid, charts, rows::read(&directory, &guid), changes)
                 }
-                _ => database.charts_with_rows(&host, charts, changes),
+                _ => database.charts_with_rows(&newest, &host, charts, changes),
             };
             let Some(charts) = restored else { return };
             let inbox = &inboxes[placement::owner(&guid, count).index()];
+            // What was read would only wait there, in fresh memory, instead of taking that of what was restored.
+            while inbox.max_capacity() - inbox.capacity() > RESTORED_AHEAD && !inbox.is_closed() {
+                std::thread::sleep(Duration::from_micros(200));
+            }
             // A shard that ended will be found by those who join it.
             let _ = inbox.blocking_send(Message::Restored { host: Box::new(host), charts });
         })?;
+        drop(newest);
         if !files.is_empty() {
             tracing::info!(
                 "saved rows: {} files in {} are of hosts that the catalog does not know, or keeps in another memory \
@@ -206,7 +224,7 @@ impl Parent {
         }
         let rows = writer.start()?;
         let catalog = keeper.start(inboxes.clone())?;
-        let Database { directory, files, .. } = database;
+        let Database { directory, recovered: Recovered { files, .. }, .. } = database;
         let files: SharedFiles = Arc::new(RwLock::new(Arc::new(files)));
         let keeper = keeper::Keeper {
             directory: directory.clone(),
@@ -218,6 +236,7 @@ impl Parent {
             derived: HashSet::new(),
             metrics: Arc::clone(&telemetry),
             clock: clock.clone(),
+            stopped: stopped.clone(),
         };
         let keeper = keeper.start()?;
 
@@ -298,28 +317,34 @@ impl Parent {
 struct Database {
     directory: Directory,
     root: PathBuf,
-    files: FileSet,
-    newest: HashMap<GroupKey, UnixSeconds, foldhash::fast::FixedState>,
-    next_sequence: u32,
-    /// What is on disk is all that there was: a group without rows has none.
-    is_whole: bool,
+    recovered: Recovered,
 }
 
 impl Database {
-    /// Opens the database; what its journal knows of the catalog goes to the catalog's store.
-    fn open(root: &Path, catalog: &mut CatalogStore) -> Result<Database, StartError> {
+    fn open(root: &Path) -> Result<Database, StartError> {
         let begun = Instant::now();
-        let failed = |error| StartError::Database { directory: root.display().to_string(), error };
+        let failed = |error| Database::failed(root, error);
         let mut directory = Directory::create(root).map_err(|error| failed(error.into()))?;
-        let mut recovered = dbengine::recover(&mut directory, &mut |progress| {
+        let recovered = dbengine::recover(&mut directory, &mut |progress| {
             tracing::info!("database: {progress}");
         })
         .map_err(failed)?;
         for finding in &recovered.findings {
             tracing::warn!("database: {finding}");
         }
+        tracing::info!(
+            "database: {} datafiles opened, {} rows taken from the journal, in {} ms",
+            recovered.files.files().count(),
+            recovered.rows,
+            begun.elapsed().as_millis()
+        );
+        Ok(Database { directory, root: root.into(), recovered })
+    }
+
+    /// Hands over to the catalog's store what the journal knows of the catalog; then the journal has served.
+    fn take_notes(&mut self, catalog: &mut CatalogStore) -> Result<(), StartError> {
         let mut changes = Vec::new();
-        for note in &recovered.notes {
+        for note in &self.recovered.notes {
             match CatalogChange::decode(note) {
                 Ok(change) => changes.push(change),
                 Err(error) => tracing::warn!("database: a note of the journal is passed over: {error}"),
@@ -328,25 +353,18 @@ impl Database {
         if !changes.is_empty() {
             catalog.apply(&changes)?;
         }
-        recovered.finish(&mut directory).map_err(failed)?;
-        tracing::info!(
-            "database: {} datafiles with {} groups opened, {} rows taken from the journal, in {} ms",
-            recovered.files.files().count(),
-            recovered.newest.len(),
-            recovered.rows,
-            begun.elapsed().as_millis()
-        );
+        self.recovered.finish(&mut self.directory).map_err(|error| Database::failed(&self.root, error))
+    }
+
+    fn failed(root: &Path, error: dbengine::RecoveryError) -> StartError {
+        StartError::Database { directory: root.display().to_string(), error }
+    }
+
+    /// What is on disk is all that there was: a group without rows has none.
+    fn is_whole(&self) -> bool {
         let is_unreadable = |finding: &Finding| matches!(finding, Finding::Unreadable { .. });
-        let is_whole =
-            recovered.files.files().next().is_some() && !recovered.findings.iter().any(is_unreadable);
-        Ok(Database {
-            is_whole,
-            directory,
-            root: root.into(),
-            files: recovered.files,
-            newest: recovered.newest,
-            next_sequence: recovered.next_sequence,
-        })
+        let Recovered { files, findings, .. } = &self.recovered;
+        files.files().next().is_some() && !findings.iter().any(is_unreadable)
     }
 
     /// The charts of a host, with the time of their newest row, 0 if only coarser tiers have any. Charts without a row in
@@ -354,16 +372,17 @@ impl Database {
     /// before it knew. They stay while the database lacks files, or all of it: then it may come back.
     fn charts_with_rows(
         &self,
+        newest: &NewestRows<'_>,
         host: &HostRecord,
         mut charts: Vec<ChartRecord>,
         forgotten: &mut Vec<CatalogChange>,
     ) -> Option<Vec<RestoredChart>> {
         let guid = host.info.machine_guid;
-        if host.info.memory_mode == MemoryMode::Dbengine && self.is_whole {
+        if host.info.memory_mode == MemoryMode::Dbengine && self.is_whole() {
             let key = |chart: &ChartRecord| GroupKey(chart.key);
-            let unknown = charts.iter().map(key).filter(|key| !self.newest.contains_key(key)).collect();
+            let unknown = charts.iter().map(key).filter(|key| newest.get(*key).is_none()).collect();
             let seen = UnixSeconds(host.seen);
-            let absent = absent_groups(&self.files, unknown, TimeRange { first: seen, last: seen });
+            let absent = absent_groups(&self.recovered.files, unknown, TimeRange { first: seen, last: seen });
             let absent: HashSet<GroupKey> = absent.into_iter().collect();
             if charts.iter().all(|chart| absent.contains(&key(chart))) {
                 forgotten.push(CatalogChange::ForgetHost(guid));
@@ -378,7 +397,7 @@ impl Database {
             });
         }
         let with_newest = |record: ChartRecord| {
-            let newest = self.newest.get(&GroupKey(record.key)).copied().unwrap_or_default();
+            let newest = newest.get(GroupKey(record.key)).unwrap_or_default();
             RestoredChart { record, newest, saved: SavedRows::default() }
         };
         Some(charts.into_iter().map(with_newest).collect())
@@ -397,7 +416,7 @@ impl Database {
         ShardStore {
             options: StoreOptions {
                 writer: WriterId(index as u16),
-                first_sequence: self.next_sequence,
+                first_sequence: self.recovered.next_sequence,
                 survives_power_loss: syncs,
                 datafiles: DatafileOptions {
                     extent_bytes: EXTENT_BYTES,
@@ -411,6 +430,14 @@ impl Database {
             root: self.root.clone(),
             sealed,
         }
+    }
+}
+
+/// Lets the system read a file, all of which is needed soon, while others work.
+fn read_ahead(path: &Path) {
+    if let Ok(file) = std::fs::File::open(path) {
+        // It is advice: nothing depends on it.
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::WillNeed);
     }
 }
 

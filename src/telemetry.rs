@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
 
 /// What one child's connection did, in numbers that only grow.
 #[derive(Clone, Debug, Default)]
@@ -91,6 +94,46 @@ pub struct DiskMetrics {
     pub bytes_waiting: AtomicU64,
     pub samples_lost: AtomicU64,
     pub errors: AtomicU64,
+    /// Of journal, datafiles and indexes.
+    pub writes: Durations,
+    pub syncs: Durations,
+}
+
+/// How long something took, each time since the start.
+#[derive(Debug)]
+pub struct Durations(Mutex<Histogram<u64>>);
+
+impl Default for Durations {
+    fn default() -> Self {
+        /// Longer ones count as this.
+        const LONGEST_US: u64 = 600_000_000;
+        let microseconds = Histogram::new_with_bounds(1, LONGEST_US, 2);
+        Self(Mutex::new(microseconds.expect("the bounds are right")))
+    }
+}
+
+impl Durations {
+    pub fn add(&self, took: Duration) {
+        let microseconds = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.lock().saturating_record(microseconds.max(1));
+    }
+
+    /// As a summary in seconds, of one shard; the quantile 1 is the longest of all.
+    fn write(&self, out: &mut String, name: &str, shard: usize) {
+        let microseconds = self.lock();
+        for (quantile, label) in [(0.5, "0.5"), (0.99, "0.99"), (1.0, "1")] {
+            let seconds = microseconds.value_at_quantile(quantile) as f64 / 1e6;
+            let _ = writeln!(out, "{name}{{shard=\"{shard}\",quantile=\"{label}\"}} {seconds}");
+        }
+        let sum = microseconds.mean() * microseconds.len() as f64 / 1e6;
+        let _ = writeln!(out, "{name}_sum{{shard=\"{shard}\"}} {sum}");
+        let _ = writeln!(out, "{name}_count{{shard=\"{shard}\"}} {}", microseconds.len());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Histogram<u64>> {
+        // Counting cannot leave it half changed, so a panic elsewhere poisons nothing.
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
 }
 
 /// The complete datafiles, written by the thread that keeps them.
@@ -486,6 +529,14 @@ impl Telemetry {
                 line(&mut out, figure.name, &[("shard", &index.to_string())], (figure.value)(shard));
             }
         }
+        head(&mut out, "mainstem_disk_write_seconds", "summary", "How long the disk took for a write.");
+        for (index, shard) in self.shards.iter().enumerate() {
+            shard.disk.writes.write(&mut out, "mainstem_disk_write_seconds", index);
+        }
+        head(&mut out, "mainstem_disk_sync_seconds", "summary", "How long it took to keep what was written.");
+        for (index, shard) in self.shards.iter().enumerate() {
+            shard.disk.syncs.write(&mut out, "mainstem_disk_sync_seconds", index);
+        }
         self.keeper.write(&mut out);
         for (name, kind, help, value) in self.catalog.figures() {
             head(&mut out, name, kind, help);
@@ -581,8 +632,11 @@ mod tests {
         let telemetry = Telemetry::new(2);
         telemetry.refusals.add("key_not_enabled");
         telemetry.shards[1].samples.store(7, Relaxed);
+        telemetry.shards[1].disk.writes.add(Duration::from_millis(512));
         let text = telemetry.prometheus();
         assert!(text.contains("mainstem_samples_total{shard=\"1\"} 7\n"));
+        assert!(text.contains("mainstem_disk_write_seconds{shard=\"1\",quantile=\"1\"} 0.51"), "{text}");
+        assert!(text.contains("mainstem_disk_write_seconds_count{shard=\"1\"} 1\n"));
         assert!(text.contains("mainstem_refusals_total{reason=\"key_not_enabled\"} 1\n"));
         for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
             assert_eq!(text.matches(&format!("# TYPE {name}\n")).count(), 1, "{name}");

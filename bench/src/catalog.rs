@@ -72,8 +72,8 @@ impl Catalog {
         let mut store = CatalogStore::open(&path)?;
         let mut batch = Vec::new();
         // All children define their charts at the same time.
-        let charts =
-            (0..self.charts).flat_map(|chart| (0..self.hosts).map(move |host| self.chart(host, chart)));
+        let charts = (0..self.charts)
+            .flat_map(|ordinal| (0..self.hosts).map(move |host| chart(host, ordinal, self.dimensions)));
         for change in (0..self.hosts).map(host).chain(charts) {
             batch.push(change);
             if batch.len() == self.batch as usize {
@@ -85,7 +85,7 @@ impl Catalog {
         step.end("first write", &path)?;
 
         let step = Step::begin()?;
-        store.apply(&[self.chart(0, 0)])?;
+        store.apply(&[chart(0, 0, self.dimensions)])?;
         step.end("one chart more", &path)?;
         drop(store);
 
@@ -98,59 +98,64 @@ impl Catalog {
         println!("{stored:?}");
         Ok(())
     }
-
-    /// As a real agent's: the texts of a chart of an application's group.
-    fn chart(&self, host: u32, chart: u32) -> CatalogChange {
-        let id: Box<str> = format!("app.service{chart:03}_cpu_utilization").into();
-        let group: Box<str> = format!("service{chart:03}").into();
-        let mut labels = Labels::default();
-        for (name, value) in [("app_group", &*group), ("_collect_module", "apps")] {
-            labels.insert(Label {
-                name: name.into(),
-                value: value.into(),
-                source: LabelSource::from_wire(1),
-            });
-        }
-        let host = guid(host);
-        let dimension = |number| Dimension {
-            id: format!("dimension_{number}").into(),
-            name: format!("dimension_{number}").into(),
-            algorithm: Algorithm::Incremental,
-            multiplier: 1,
-            divisor: 1000,
-            hidden: false,
-            obsolete: false,
-            no_reset: false,
-        };
-        let chart = ChartRecord {
-            ordinal: chart,
-            key: mainstem::catalog::chart::group_key(&host, &id, i64::from(chart)),
-            id,
-            name: None,
-            title: "Apps CPU utilization (100% = 1 core)".into(),
-            units: "percentage".into(),
-            family: group,
-            context: "app.cpu_utilization".into(),
-            chart_type: ChartType::Stacked,
-            priority: i64::from(20_000 + chart),
-            update_every: 1,
-            plugin: "apps.plugin".into(),
-            module: "apps".into(),
-            hidden: false,
-            obsolete: false,
-            store_first: false,
-            labels,
-            dimensions: (0..self.dimensions).map(dimension).collect(),
-        };
-        CatalogChange::Chart { host, chart }
-    }
 }
 
-fn guid(host: u32) -> Uuid {
+/// As a real agent's: the texts of a chart of an application's group.
+pub(crate) fn chart(host: u32, chart: u32, dimensions: u32) -> CatalogChange {
+    let id = chart_id(chart);
+    let group: Box<str> = format!("service{chart:03}").into();
+    let mut labels = Labels::default();
+    for (name, value) in [("app_group", &*group), ("_collect_module", "apps")] {
+        labels.insert(Label { name: name.into(), value: value.into(), source: LabelSource::from_wire(1) });
+    }
+    let host = guid(host);
+    let dimension = |number| Dimension {
+        id: format!("dimension_{number}").into(),
+        name: format!("dimension_{number}").into(),
+        algorithm: Algorithm::Incremental,
+        multiplier: 1,
+        divisor: 1000,
+        hidden: false,
+        obsolete: false,
+        no_reset: false,
+    };
+    let chart = ChartRecord {
+        ordinal: chart,
+        key: key(&host, chart),
+        id,
+        name: None,
+        title: "Apps CPU utilization (100% = 1 core)".into(),
+        units: "percentage".into(),
+        family: group,
+        context: "app.cpu_utilization".into(),
+        chart_type: ChartType::Stacked,
+        priority: i64::from(20_000 + chart),
+        update_every: 1,
+        plugin: "apps.plugin".into(),
+        module: "apps".into(),
+        hidden: false,
+        obsolete: false,
+        store_first: false,
+        labels,
+        dimensions: (0..dimensions).map(dimension).collect(),
+    };
+    CatalogChange::Chart { host, chart }
+}
+
+pub(crate) fn chart_id(chart: u32) -> Box<str> {
+    format!("app.service{chart:03}_cpu_utilization").into()
+}
+
+/// What the samples of a chart are known by.
+pub(crate) fn key(host: &Uuid, chart: u32) -> u128 {
+    mainstem::catalog::chart::group_key(host, &chart_id(chart), i64::from(chart))
+}
+
+pub(crate) fn guid(host: u32) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, &host.to_le_bytes())
 }
 
-fn host(host: u32) -> CatalogChange {
+pub(crate) fn host(host: u32) -> CatalogChange {
     let hostname: Box<str> = format!("host-{host:04}").into();
     let info = HostInfo {
         machine_guid: guid(host),

@@ -30,6 +30,8 @@ pub(crate) enum Contender {
 #[derive(Debug)]
 pub(crate) struct Running {
     process: Child,
+    /// When its process was started.
+    pub(crate) begun: Instant,
     pub(crate) address: SocketAddr,
     pub(crate) key: Uuid,
     /// Removed with all that the parent wrote.
@@ -69,10 +71,26 @@ impl Contender {
     /// Starts it and waits until its port is open.
     pub(crate) fn start(&self) -> Result<Running> {
         Running::start(self.name(), |directory, port, key| match self {
-            Contender::Mainstem { binary, .. } => mainstem(binary, directory, port, key),
+            Contender::Mainstem { binary, .. } => mainstem(binary, directory, port, key, ""),
             Contender::Netdata { binary } => Ok(netdata(binary, directory, port, key)),
         })
     }
+
+    /// Starts the mainstem of this tree, which is beside this program, in a directory that may have a database. `settings`
+    /// are further lines of netdata.conf.
+    pub(crate) fn start_ours(directory: TempDir, settings: &str) -> Result<Running> {
+        let binary = beside_us()?;
+        Running::start_in(directory, "mainstem", |directory, port, key| {
+            mainstem(&binary, directory, port, key, settings)
+        })
+    }
+}
+
+/// The mainstem of this tree.
+fn beside_us() -> Result<PathBuf> {
+    let binary = std::env::current_exe()?.with_file_name("mainstem");
+    ensure!(binary.is_file(), "there is no {}: 'make build' makes it", binary.display());
+    Ok(binary)
 }
 
 impl Running {
@@ -81,9 +99,18 @@ impl Running {
         name: &str,
         command: impl FnOnce(&Path, u16, Uuid) -> Result<Command>,
     ) -> Result<Running> {
-        let directory = tempfile::Builder::new().prefix("mainstem-bench-").tempdir()?;
+        Running::start_in(tempfile::Builder::new().prefix("mainstem-bench-").tempdir()?, name, command)
+    }
+
+    /// The same in a directory that has something in it already.
+    fn start_in(
+        directory: TempDir,
+        name: &str,
+        command: impl FnOnce(&Path, u16, Uuid) -> Result<Command>,
+    ) -> Result<Running> {
+        let begun = Instant::now();
         let (process, address, key) = launch(name, directory.path(), command)?;
-        let mut running = Running { process, address, key, directory, ended: false };
+        let mut running = Running { process, begun, address, key, directory, ended: false };
         running.wait_for_port(name)?;
         Ok(running)
     }
@@ -95,9 +122,16 @@ impl Running {
         command: impl FnOnce(&Path, u16, Uuid) -> Result<Command>,
     ) -> Result<()> {
         assert!(self.ended, "one at a time in a directory");
+        self.begun = Instant::now();
         (self.process, self.address, self.key) = launch(name, self.directory.path(), command)?;
         self.ended = false;
         self.wait_for_port(name)
+    }
+
+    /// Starts the mainstem of this tree once more, as [`Contender::start_ours`] does.
+    pub(crate) fn start_ours_again(&mut self, settings: &str) -> Result<()> {
+        let binary = beside_us()?;
+        self.start_again("mainstem", |directory, port, key| mainstem(&binary, directory, port, key, settings))
     }
 
     fn wait_for_port(&mut self, name: &str) -> Result<()> {
@@ -179,10 +213,12 @@ fn launch(
     Ok((process, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), key))
 }
 
-fn mainstem(binary: &Path, directory: &Path, port: u16, key: Uuid) -> Result<Command> {
+/// Runs mainstem on `directory`, with `settings` as further lines of netdata.conf.
+fn mainstem(binary: &Path, directory: &Path, port: u16, key: Uuid, settings: &str) -> Result<Command> {
     let config = directory.join("config");
-    fs::create_dir(&config)?;
-    fs::write(config.join("netdata.conf"), format!("[web]\n    bind to = 127.0.0.1:{port}\n"))?;
+    fs::create_dir_all(&config)?;
+    let netdata_conf = format!("[web]\n    bind to = 127.0.0.1:{port}\n{settings}");
+    fs::write(config.join("netdata.conf"), netdata_conf)?;
     fs::write(config.join("stream.conf"), format!("[{key}]\n    enabled = yes\n"))?;
     let mut command = Command::new(binary);
     command.arg("--config").arg(config).arg("--state").arg(directory.join("state"));

@@ -7,7 +7,13 @@
 //!          --> Results: a table of medians, and results/<date>-<workload>.json
 //! ```
 //!
-//! Beside that, what samples of recorded children cost in pages (`encodings`).
+//! Beside that, what samples of recorded children cost in pages (`encodings`); and mainstem alone against its budgets, on
+//! databases that are made for it:
+//!
+//! ```text
+//! Dataset --> generate: catalog, datafiles, tiers --> Stored: a parent on them --> start, cold --> Budgets
+//!                                      an empty directory, and a Fleet for minutes --> load  --> Budgets
+//! ```
 //!
 //! What the load costs is not counted: it runs in this process, and only the parent's is looked at. But it needs a core
 //! of its own: with fewer than two, or with others at work on them, nothing here means anything. How late the load was
@@ -16,7 +22,11 @@
 //! A page of Netdata's first tier takes 17 minutes to fill at a sample a second: in a short run nothing is compressed or
 //! written of the samples, and its figures are without that work.
 
+mod budget;
+
 mod catalog;
+
+mod cold;
 
 mod contender;
 
@@ -26,6 +36,10 @@ mod encodings;
 
 mod extents;
 
+mod generate;
+
+mod load;
+
 mod measurement;
 
 mod netdata;
@@ -33,6 +47,10 @@ mod netdata;
 mod process;
 
 mod results;
+
+mod start;
+
+mod stored;
 
 mod workload;
 
@@ -66,6 +84,14 @@ enum Command {
     Encodings(encodings::Encodings),
     /// The catalog's store by itself: first write, one change, start.
     Catalog(Catalog),
+    /// A database as large as a parent's after hours or days, made in minutes.
+    Generate(generate::Generate),
+    /// How long a start on a large database takes.
+    Start(start::Start),
+    /// How long questions about what only the disk has take, while children stream.
+    Cold(cold::Cold),
+    /// Whether memory and writes stay even under a long load.
+    Load(load::LongLoad),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -163,9 +189,13 @@ impl Compare {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Command::Compare(arguments) => run(&arguments),
+        Command::Compare(arguments) => run(compare(&arguments)),
         Command::Encodings(arguments) => encodings::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Catalog(catalog) => catalog.run().map(|()| ExitCode::SUCCESS),
+        Command::Start(start) => run(start.run()),
+        Command::Cold(cold) => run(cold.run()),
+        Command::Load(load) => run(load.run()),
+        Command::Generate(generate) => generate.run().map(|()| ExitCode::SUCCESS),
     };
     match outcome {
         Ok(code) => code,
@@ -176,14 +206,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Compare) -> Result<ExitCode> {
+/// Runs what has a parent at work, until it is done or a signal comes.
+fn run(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
     mainstem_child::preflight()?;
     tokio_uring::start(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        // When a signal wins, the comparison is dropped, and with it the parent that runs.
+        // When a signal wins, the work is dropped, and with it the parent that runs.
         tokio::select! {
-            outcome = compare(arguments) => outcome,
+            outcome = work => outcome,
             _ = terminate.recv() => Ok(ExitCode::FAILURE),
             _ = interrupt.recv() => Ok(ExitCode::FAILURE),
         }

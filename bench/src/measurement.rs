@@ -109,7 +109,7 @@ async fn receives(parent: &Running) -> Option<u64> {
 }
 
 /// A metric of the Prometheus text format, summed over its labels.
-fn sum(metrics: &str, name: &str) -> Option<u64> {
+pub(crate) fn sum(metrics: &str, name: &str) -> Option<u64> {
     let values = metrics.lines().filter_map(|line| {
         let rest = line.strip_prefix(name)?;
         let (labels, value) = rest.rsplit_once(' ')?;
@@ -118,9 +118,28 @@ fn sum(metrics: &str, name: &str) -> Option<u64> {
     values.fold(None, |total, value| Some(total.unwrap_or(0) + value))
 }
 
+/// The largest of those values of a metric that have a label.
+pub(crate) fn largest(metrics: &str, name: &str, label: &str) -> Option<f64> {
+    let values = metrics.lines().filter_map(|line| {
+        let (labels, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
+        let labels = labels.strip_prefix('{')?.strip_suffix('}')?;
+        labels.split(',').any(|other| other == label).then(|| value.parse().ok()).flatten()
+    });
+    values.reduce(f64::max)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_largest_value_of_a_label_is_found() {
+        let metrics =
+            "a{shard=\"0\",quantile=\"1\"} 0.5\na{shard=\"1\",quantile=\"1\"} 0.25\na{quantile=\"0.5\"} 9\n";
+        assert_eq!(largest(metrics, "a", "quantile=\"1\""), Some(0.5));
+        assert_eq!(largest(metrics, "a", "quantile=\"2\""), None);
+        assert_eq!(largest(metrics, "b", "quantile=\"1\""), None);
+    }
 
     #[test]
     fn a_metric_is_summed_over_its_labels() {

@@ -10,6 +10,8 @@ const TICKS: f64 = 100.0;
 pub(crate) struct Usage {
     pub(crate) cpu_s: f64,
     pub(crate) resident_bytes: u64,
+    /// The most that was ever resident.
+    pub(crate) peak_bytes: u64,
     /// Bytes that it caused to be sent to the disk.
     pub(crate) written_bytes: u64,
 }
@@ -21,9 +23,16 @@ impl Usage {
             std::fs::read_to_string(&path).with_context(|| format!("{path}: has the parent ended?"))
         };
         let stat = cpu_ticks(&read("stat")?).context("/proc/PID/stat")?;
-        let resident = field(&read("status")?, "VmRSS:").context("VmRSS in /proc/PID/status")?;
+        let status = read("status")?;
+        let resident = field(&status, "VmRSS:").context("VmRSS in /proc/PID/status")?;
+        let peak = field(&status, "VmHWM:").context("VmHWM in /proc/PID/status")?;
         let written = field(&read("io")?, "write_bytes:").context("write_bytes in /proc/PID/io")?;
-        Ok(Usage { cpu_s: stat as f64 / TICKS, resident_bytes: resident * 1024, written_bytes: written })
+        Ok(Usage {
+            cpu_s: stat as f64 / TICKS,
+            resident_bytes: resident * 1024,
+            peak_bytes: peak * 1024,
+            written_bytes: written,
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 //! A [`FileSet`] never changes: when a file is added or removed there is a new one, and who reads goes on with what it has.
 //! A file that was removed meanwhile can still be read by those who hold it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -207,19 +207,56 @@ impl FileSet {
 
     /// The first and the last row of a group in a tier.
     pub fn span(&self, tier: u8, key: GroupKey) -> Option<TimeRange> {
-        self.tier(tier).iter().filter_map(|file| file.index.group_span(key)).reduce(TimeRange::hull)
+        // Files are about in order of time: from both ends, few of them have to be looked into.
+        let (mut first, mut last) = (None, None);
+        for SealedFile { index, .. } in self.tier(tier).iter().map(|file| &**file) {
+            if first.is_none_or(|first| index.span().first < first)
+                && let Some(span) = index.group_span(key)
+            {
+                first = Some(first.map_or(span.first, |first| span.first.min(first)));
+            }
+        }
+        for SealedFile { index, .. } in self.tier(tier).iter().rev().map(|file| &**file) {
+            if last.is_none_or(|last| index.span().last > last)
+                && let Some(newest) = index.newest(key)
+            {
+                last = Some(last.map_or(newest, |last| newest.max(last)));
+            }
+        }
+        Some(TimeRange { first: first?, last: last? })
     }
 
-    /// The newest row of every group in tier 0.
-    pub fn newest(&self) -> HashMap<GroupKey, UnixSeconds, foldhash::fast::FixedState> {
-        let mut newest = HashMap::default();
-        for file in self.tier(0) {
-            for (key, span) in file.index.groups() {
-                let last = newest.entry(key).or_insert(span.last);
-                *last = span.last.max(*last);
+    /// To ask for the newest rows of many groups in tier 0.
+    pub fn newest(&self) -> NewestRows<'_> {
+        let mut files: Vec<&SealedFile> = self.tier(0).iter().map(|file| &**file).collect();
+        files.sort_by_key(|file| std::cmp::Reverse(file.index.span().last));
+        NewestRows { files }
+    }
+}
+
+/// The newest rows of groups in tier 0.
+#[derive(Debug)]
+pub struct NewestRows<'a> {
+    /// Those with the newest rows first.
+    files: Vec<&'a SealedFile>,
+}
+
+impl NewestRows<'_> {
+    pub fn get(&self, key: GroupKey) -> Option<UnixSeconds> {
+        let mut newest = None;
+        for SealedFile { index, .. } in &self.files {
+            if newest.is_some_and(|newest| index.span().last <= newest) {
+                break;
             }
-            file.index.release();
+            newest = newest.max(index.newest(key));
         }
         newest
+    }
+}
+
+impl Drop for NewestRows<'_> {
+    /// What was looked at need not stay in memory.
+    fn drop(&mut self) {
+        self.files.iter().for_each(|file| file.index.release());
     }
 }

@@ -6,11 +6,18 @@
 //! | 4      | 4    | crc     | crc32 of everything from offset 8 to the end of the archive  |
 //! | 8      | 8    | file    | the number of the datafile, and of this file                 |
 //! | 16     | 8    | length  | bytes of the archive                                         |
+//! | 24     | 4    | summary | crc32 of what a start reads, see [`summary`]; 0: not told    |
 //! | 64     | …    | archive | [`Contents`] as rkyv archives it                             |
 //!
 //! It holds nothing that the datafile does not hold: a lost or broken index is made again from the extents.
+//!
+//! Groups are a twentieth of an index of many pages. They are checked when it is opened, so that a start may rely on the
+//! newest row of a group; the pages are when they are first asked for, or by [`Index::verify`]: to read all of a day's
+//! million metrics, a gigabyte, would take the time that a start has. An index of which the pages are broken answers as if
+//! it had none.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use rkyv::{Archive, Deserialize, Serialize, rancor, util::AlignedVec};
 
@@ -106,15 +113,34 @@ pub(crate) fn build(
         contents.pages.extend(pages.into_iter().map(PageEntry::from));
     }
     let archive = rkyv::to_bytes::<rancor::Error>(&contents).expect("memory is the only limit of an archive");
+    let archived = rkyv::access::<ArchivedContents, rancor::Error>(&archive).expect("it was just made");
     let mut bytes = vec![0; ARCHIVE_AT];
     bytes[..4].copy_from_slice(&MAGIC);
     bytes[8..16].copy_from_slice(&file.number().to_le_bytes());
     bytes[16..24].copy_from_slice(&(archive.len() as u64).to_le_bytes());
+    bytes[24..28].copy_from_slice(&summary(archived, &archive).to_le_bytes());
     bytes.extend_from_slice(&archive);
     let crc = crc32fast::hash(&bytes[8..]);
     bytes[4..8].copy_from_slice(&crc.to_le_bytes());
     pad(&mut bytes);
     bytes
+}
+
+/// The crc32 of everything in an archive but its pages; never 0, which stands for an index of earlier days without it.
+fn summary(contents: &ArchivedContents, archive: &[u8]) -> u32 {
+    let groups = contents.groups.as_slice();
+    let start = groups.as_ptr() as usize - archive.as_ptr() as usize;
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&archive[start..start + size_of_val(groups)]);
+    for source in contents.sources.iter() {
+        crc.update(&source.to_native().to_le_bytes());
+    }
+    crc.update(&contents.data_len.to_native().to_le_bytes());
+    crc.update(&contents.samples.to_native().to_le_bytes());
+    crc.update(&contents.first.to_native().to_le_bytes());
+    crc.update(&contents.last.to_native().to_le_bytes());
+    crc.update(&(contents.pages.len() as u64).to_le_bytes());
+    crc.finalize().max(1)
 }
 
 fn halves(key: GroupKey) -> [u64; 2] {
@@ -151,10 +177,17 @@ impl Bytes {
     }
 }
 
-/// An index that was checked.
+/// An index whose groups were checked.
 pub struct Index {
     bytes: Bytes,
     archive_len: usize,
+    /// What is asked of all files for every question, out of the map.
+    span: TimeRange,
+    data_len: u64,
+    samples: u64,
+    sources: Vec<u64>,
+    /// Whether all of it is as it was written, once that is known.
+    is_whole: OnceLock<bool>,
 }
 
 impl fmt::Debug for Index {
@@ -168,17 +201,17 @@ impl Index {
     pub fn from_bytes(file: FileId, bytes: &[u8]) -> Result<Index, IndexError> {
         let mut aligned = AlignedVec::with_capacity(bytes.len());
         aligned.extend_from_slice(bytes);
-        Index::check(file, Bytes::Memory(aligned))
+        Index::open(file, Bytes::Memory(aligned))
     }
 
     /// An index in a mapped file. Its pages are dropped from memory after the check: they come back where they are used.
     pub fn from_map(file: FileId, map: memmap2::Mmap) -> Result<Index, IndexError> {
-        let index = Index::check(file, Bytes::Mapped(map))?;
+        let index = Index::open(file, Bytes::Mapped(map))?;
         index.release();
         Ok(index)
     }
 
-    fn check(file: FileId, bytes: Bytes) -> Result<Index, IndexError> {
+    fn open(file: FileId, bytes: Bytes) -> Result<Index, IndexError> {
         let all = bytes.get();
         let header = all.get(..ARCHIVE_AT).ok_or(IndexError::Short)?;
         if header[..4] != MAGIC {
@@ -190,12 +223,26 @@ impl Index {
         let number = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().expect("eight bytes"));
         let archive_len = usize::try_from(number(16)).map_err(|_| IndexError::Short)?;
         let end = ARCHIVE_AT.checked_add(archive_len).ok_or(IndexError::Short)?;
-        let covered = all.get(8..end).ok_or(IndexError::Short)?;
-        if crc32fast::hash(covered).to_le_bytes() != header[4..8] {
+        let archive = all.get(ARCHIVE_AT..end).ok_or(IndexError::Short)?;
+        let is_whole = OnceLock::new();
+        match u32::from_le_bytes(header[24..28].try_into().expect("four bytes")) {
+            0 if !is_as_written(all, end) => return Err(IndexError::Crc),
+            // A lock that was just made is empty.
+            0 => drop(is_whole.set(true)),
+            _ => {}
+        }
+        // Numbers are numbers whatever their bytes, so this looks at where groups and pages are, not at each of them.
+        let contents =
+            rkyv::access::<ArchivedContents, rancor::Error>(archive).map_err(|_| IndexError::Contents)?;
+        if let Bytes::Mapped(map) = &bytes {
+            let groups = contents.groups.as_slice();
+            let start = groups.as_ptr() as usize - all.as_ptr() as usize;
+            // In one go, instead of as much at a time as a fault reads. It is advice: nothing depends on it.
+            let _ = map.advise_range(memmap2::Advice::WillNeed, start, size_of_val(groups));
+        }
+        if is_whole.get().is_none() && header[24..28] != summary(contents, archive).to_le_bytes() {
             return Err(IndexError::Crc);
         }
-        let contents = rkyv::access::<ArchivedContents, rancor::Error>(&all[ARCHIVE_AT..end])
-            .map_err(|_| IndexError::Contents)?;
         let pages = contents.pages.len();
         let makes_sense = contents.groups.iter().all(|group| group.pages.to_native() as usize <= pages)
             && contents.groups.windows(2).all(|two| {
@@ -205,13 +252,30 @@ impl Index {
         if !makes_sense {
             return Err(IndexError::Contents);
         }
-        Ok(Index { bytes, archive_len })
+        let span = seconds(contents.first.to_native(), contents.last.to_native());
+        let (data_len, samples) = (contents.data_len.to_native(), contents.samples.to_native());
+        let sources = contents.sources.iter().map(|number| number.to_native()).collect();
+        Ok(Index { bytes, archive_len, span, data_len, samples, sources, is_whole })
+    }
+
+    /// Checks what was not checked yet. An index that is not whole is to be made again.
+    pub fn verify(&self) -> Result<(), IndexError> {
+        let is_known = self.is_whole.get().is_some();
+        let is_whole = self.is_whole();
+        if !is_known {
+            self.release();
+        }
+        is_whole.then_some(()).ok_or(IndexError::Crc)
+    }
+
+    fn is_whole(&self) -> bool {
+        *self.is_whole.get_or_init(|| is_as_written(self.bytes.get(), ARCHIVE_AT + self.archive_len))
     }
 
     fn contents(&self) -> &ArchivedContents {
         let archive = &self.bytes.get()[ARCHIVE_AT..ARCHIVE_AT + self.archive_len];
         #[expect(unsafe_code, reason = "checking all of it again with every look would cost a millisecond")]
-        // SAFETY: `check` found an archive of this type in these bytes, at this alignment. Bytes in memory are not
+        // SAFETY: `open` found an archive of this type in these bytes, at this alignment. Bytes in memory are not
         // changed; a mapped file is one that was written once, under a name that only this database uses.
         unsafe {
             rkyv::access_unchecked::<ArchivedContents>(archive)
@@ -231,13 +295,12 @@ impl Index {
 
     /// From the first row to the last of all pages. Empty if there is none.
     pub fn span(&self) -> TimeRange {
-        let contents = self.contents();
-        seconds(contents.first.to_native(), contents.last.to_native())
+        self.span
     }
 
     /// Bytes of the datafile.
     pub fn data_len(&self) -> u64 {
-        self.contents().data_len.to_native()
+        self.data_len
     }
 
     /// Bytes of the index's own file.
@@ -247,12 +310,12 @@ impl Index {
 
     /// Values in all pages.
     pub fn samples(&self) -> u64 {
-        self.contents().samples.to_native()
+        self.samples
     }
 
     /// Of a tier's file: the numbers of the files that it was derived from.
     pub(crate) fn sources(&self) -> impl Iterator<Item = u64> + '_ {
-        self.contents().sources.iter().map(|number| number.to_native())
+        self.sources.iter().copied()
     }
 
     pub fn page_count(&self) -> usize {
@@ -267,6 +330,11 @@ impl Index {
         })
     }
 
+    /// A group's newest row.
+    pub fn newest(&self, key: GroupKey) -> Option<UnixSeconds> {
+        self.find(key).map(|at| UnixSeconds(self.contents().groups[at].last.to_native().into()))
+    }
+
     /// A group's first and last row.
     pub fn group_span(&self, key: GroupKey) -> Option<TimeRange> {
         self.find(key).map(|at| self.span_of(at))
@@ -279,6 +347,9 @@ impl Index {
     }
 
     fn pages_of(&self, at: usize) -> &[ArchivedPageEntry] {
+        if !self.is_whole() {
+            return &[];
+        }
         let ArchivedContents { groups, pages, .. } = self.contents();
         let start = groups[at].pages.to_native() as usize;
         let end = groups.get(at + 1).map_or(pages.len(), |next| next.pages.to_native() as usize);
@@ -296,6 +367,11 @@ impl Index {
         let pages = at.map_or(&[][..], |at| self.pages_of(at));
         overlapping(pages, window, |page| page.first.to_native()).iter().map(PageRef::from)
     }
+}
+
+/// Whether the checksum of a whole index fits, whose archive ends at `end`.
+fn is_as_written(all: &[u8], end: usize) -> bool {
+    crc32fast::hash(&all[8..end]).to_le_bytes() == all[4..8]
 }
 
 /// Those pages that may have rows in `window`: each ends before the next begins.

@@ -70,6 +70,8 @@ mod retention;
 
 mod lost;
 
+mod writer;
+
 mod rollup;
 
 #[cfg(feature = "simulation")]
@@ -80,7 +82,7 @@ pub use directory::Directory;
 pub use disk::{BLOCK, DiskDone, DiskError, DiskOp, DiskOpKind, FileId, FileName, OpId};
 pub use engine::{Appended, Engine, EngineOptions};
 pub use extent::{BrokenPage, ExtentPage, PageRef, build as build_extent};
-pub use files::{Disk, FileSet, ReadAt, ReadError, SealedFile, read_from};
+pub use files::{Disk, FileSet, NewestRows, ReadAt, ReadError, SealedFile, read_from};
 pub use group::{GroupId, Keep};
 pub use index::{Index, IndexError};
 pub use journal::{Record, SegmentDamage, SegmentEnd, read_segment};
@@ -88,12 +90,13 @@ pub use key::{GroupKey, WriterId};
 pub use lost::{absent_groups, lost_groups};
 pub use page::{Encoding, Page, PageError};
 pub use prefetch::{prefetch, prefetch_slice};
-pub use recovery::{Finding, Recovered, RecoveryError, inspect, read_journal, recover};
+pub use recovery::{Finding, Recovered, RecoveryError, inspect, read_journal, recover, repair};
 pub use retention::{Retention, expired};
-pub use rollup::{DeriveError, Derived, PARTS, Point, derive};
+pub use rollup::{Derived, PARTS, Point, derive};
 pub use sample::{Row, SampleFlags, Samples};
 pub use snapshot::{Fetch, GroupSnapshot};
 pub use statistics::{EncodingTotals, SealedTotals, Statistics};
 pub use store::{NoteNumber, StoreOptions, StoreTotals};
 pub use time::{TimeRange, UnixSeconds};
 pub use verification::{Flaw, Verified, verify_file};
+pub use writer::{FileWriter, WriteError};

@@ -65,8 +65,6 @@ pub enum Finding {
 #[derive(Debug, Default)]
 pub struct Recovered {
     pub files: FileSet,
-    /// The newest row of every group.
-    pub newest: HashMap<GroupKey, UnixSeconds, FixedState>,
     /// What the owner noted, in order, as far as it may not be anywhere else.
     pub notes: Vec<Vec<u8>>,
     /// Files that are written from now on begin with this sequence number.
@@ -88,6 +86,14 @@ pub fn recover(disk: &mut dyn Disk, progress: &mut dyn FnMut(&str)) -> Result<Re
 /// Looks at a database, also at one that is being written: nothing is changed, and the journal is not read.
 pub fn inspect(disk: &mut dyn Disk, progress: &mut dyn FnMut(&str)) -> Result<Recovered, RecoveryError> {
     scan(disk, Access::ReadOnly, progress)
+}
+
+/// Makes the index of a datafile again that was opened and then found not to be whole. What comes back is the file that
+/// takes its place: none, if it is to be derived again, or has nothing that can be read.
+pub fn repair(disk: &mut dyn Disk, file: &SealedFile) -> Result<Option<Arc<SealedFile>>, RecoveryError> {
+    let mut recovered = Recovered::default();
+    recovered.open_without_index(disk, Access::Repair, file.tier, file.id)?;
+    Ok(recovered.files.files().next().cloned())
 }
 
 /// Reads all segments of the journal, in order, and changes nothing. One that is removed meanwhile is passed over: its rows
@@ -151,7 +157,6 @@ fn scan(
             progress(&format!("{} datafiles opened", count + 1));
         }
     }
-    recovered.newest = recovered.files.newest();
     recovered.segments = found
         .iter()
         .filter_map(|file| if let FileName::Journal(id) = file { Some(*id) } else { None })
@@ -177,41 +182,56 @@ impl Recovered {
         id: FileId,
     ) -> Result<(), RecoveryError> {
         let (data, data_len) = disk.open(FileName::Data { tier, id })?;
-        let index = match disk.index(tier, id) {
-            Ok(index) if index.data_len() <= data_len => index,
-            other => {
-                let why = match other {
-                    Ok(_) => "the datafile is shorter than it says".to_string(),
-                    Err(error) => error.to_string(),
-                };
-                // A file that was still open when its writer ended has none, which is no loss to speak of.
-                if disk.open(FileName::Index { tier, id }).is_ok() {
-                    self.findings.push(Finding::IndexLost { file: FileName::Index { tier, id }, why });
+        let why = match disk.index(tier, id) {
+            Ok(index) if index.data_len() <= data_len => {
+                self.files.add(Arc::new(SealedFile::new(tier, id, index, data)));
+                return Ok(());
+            }
+            Ok(_) => "the datafile is shorter than it says".to_string(),
+            Err(error) => error.to_string(),
+        };
+        // A file that was still open when its writer ended has none, which is no loss to speak of.
+        if disk.open(FileName::Index { tier, id }).is_ok() {
+            self.findings.push(Finding::IndexLost { file: FileName::Index { tier, id }, why });
+        }
+        self.open_without_index(disk, access, tier, id)
+    }
+
+    fn open_without_index(
+        &mut self,
+        disk: &mut dyn Disk,
+        access: Access,
+        tier: u8,
+        id: FileId,
+    ) -> Result<(), RecoveryError> {
+        let (data, data_len) = disk.open(FileName::Data { tier, id })?;
+        // What was derived is derived again from what it was derived from, as long as that is there.
+        if tier > 0 && disk.open(FileName::Data { tier: tier - 1, id }).is_ok() {
+            if access == Access::Repair {
+                for file in [FileName::Data { tier, id }, FileName::Index { tier, id }] {
+                    run(disk, file, DiskOpKind::Remove)?;
                 }
-                // What was derived is derived again from what it was derived from, as long as that is there.
-                if tier > 0 && disk.open(FileName::Data { tier: tier - 1, id }).is_ok() {
-                    if access == Access::Repair {
-                        for file in [FileName::Data { tier, id }, FileName::Index { tier, id }] {
-                            run(disk, file, DiskOpKind::Remove)?;
-                        }
-                    }
-                    return Ok(());
-                }
-                let bytes = self.rebuild_index(&*data, data_len, tier, id)?;
-                if access == Access::ReadOnly {
-                    let Some(bytes) = bytes else { return Ok(()) };
-                    Index::from_bytes(id, &bytes).expect("an index is valid when it is made")
-                } else {
-                    let Some(bytes) = bytes else {
-                        run(disk, FileName::Data { tier, id }, DiskOpKind::Remove)?;
-                        return Ok(());
-                    };
-                    let file = FileName::Index { tier, id };
-                    run(disk, file, DiskOpKind::Create)?;
-                    run(disk, file, DiskOpKind::Write { offset: 0, bytes })?;
-                    run(disk, file, DiskOpKind::Sync)?;
-                    disk.index(tier, id)?
-                }
+            }
+            return Ok(());
+        }
+        let bytes = self.rebuild_index(&*data, data_len, tier, id)?;
+        let index = match (access, bytes) {
+            (Access::ReadOnly, None) => return Ok(()),
+            (Access::ReadOnly, Some(bytes)) => {
+                Index::from_bytes(id, &bytes).expect("an index is valid when it is made")
+            }
+            (Access::Repair, None) => {
+                run(disk, FileName::Data { tier, id }, DiskOpKind::Remove)?;
+                return Ok(());
+            }
+            (Access::Repair, Some(bytes)) => {
+                let file = FileName::Index { tier, id };
+                // Who still has the old one mapped keeps it: a new file is made, the old one is not written over.
+                run(disk, file, DiskOpKind::Remove)?;
+                run(disk, file, DiskOpKind::Create)?;
+                run(disk, file, DiskOpKind::Write { offset: 0, bytes })?;
+                run(disk, file, DiskOpKind::Sync)?;
+                disk.index(tier, id)?
             }
         };
         self.files.add(Arc::new(SealedFile::new(tier, id, index, data)));
@@ -300,10 +320,12 @@ impl Recovered {
         let mut engine = Engine::with_store(EngineOptions::default(), options, UnixSeconds(0));
         let mut groups: HashMap<GroupKey, GroupId, FixedState> = HashMap::default();
         let said_again = self.said_again(disk)?;
+        let files = std::mem::take(&mut self.files);
+        let newest = files.newest();
         for (count, id) in self.segments.clone().into_iter().enumerate() {
             let file = FileName::Journal(id);
             let bytes = read_whole(disk, file)?;
-            let Recovered { newest, notes, rows, .. } = self;
+            let Recovered { notes, rows, .. } = self;
             let mut position = (count, 0);
             let end = read_segment(&bytes, id, |record| match record {
                 Record::Note(note) => notes.push(note.into()),
@@ -315,8 +337,8 @@ impl Recovered {
                 Record::Row { key, step, time, values, flags } => {
                     let id = *groups.entry(key).or_insert_with(|| {
                         let id = engine.create_recovered_group(key, step, values.len());
-                        if let Some(newest) = newest.get(&key) {
-                            engine.resume_after(id, *newest);
+                        if let Some(newest) = newest.get(key) {
+                            engine.resume_after(id, newest);
                         }
                         id
                     });
@@ -325,7 +347,6 @@ impl Recovered {
                     let row = Row { values, flags: (!flags.is_empty()).then_some(flags) };
                     if engine.columns(id) == values.len() && engine.append(id, time, row) == Appended::Stored
                     {
-                        newest.insert(key, time);
                         *rows += 1;
                     }
                 }
@@ -337,6 +358,8 @@ impl Recovered {
             carry_out_all(&mut engine, disk)?;
             progress(&format!("{} of {} journal segments read", count + 1, self.segments.len()));
         }
+        drop(newest);
+        self.files = files;
         engine.stop();
         carry_out_all(&mut engine, disk)?;
         while !engine.stop_further() {

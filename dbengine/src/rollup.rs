@@ -11,20 +11,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
-    disk::{DiskError, DiskOp, DiskOpKind, FileId, FileName, OpId},
-    extent::{self, ExtentPage},
     files::{Disk, ReadError, SealedFile},
-    index::{self, GroupPages},
     key::GroupKey,
     page::Page,
     sample::{SampleFlags, Samples},
     time::{TimeRange, UnixSeconds},
+    writer::{FileWriter, WriteError},
 };
 
 /// Columns of a tier's page for each column of the tier below, in this order: sum, count, minimum, maximum, anomalies.
 pub const PARTS: usize = 5;
-/// Pages of about so many bytes are written together.
-const EXTENT_BYTES: usize = 512 << 10;
+/// Bytes of pages, as the disk has them, that are held at once: twice as much would halve the times that a large source is
+/// read, and a frame is unpacked in 20 µs.
+const MOST_HELD: u64 = 32 << 20;
 /// Rows of a tier's page at most.
 const MOST_ROWS: usize = 1024;
 
@@ -72,18 +71,57 @@ impl Point {
     }
 }
 
+/// All of these samples, but for their flags: as [`Point::add`] one by one, up to the rounding of the sum, in lanes that the
+/// processor adds at once.
+fn added_up(values: &[f32]) -> Point {
+    const LANES: usize = 8;
+    let mut sums = [0.0_f64; LANES];
+    let mut counts = [0_u32; LANES];
+    let mut minima = [f32::INFINITY; LANES];
+    let mut maxima = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, value) in chunk.iter().enumerate() {
+            let is_value = !value.is_nan();
+            sums[lane] += if is_value { f64::from(*value) } else { 0.0 };
+            counts[lane] += u32::from(is_value);
+            // A comparison with a NaN is false.
+            minima[lane] = if *value < minima[lane] { *value } else { minima[lane] };
+            maxima[lane] = if *value > maxima[lane] { *value } else { maxima[lane] };
+        }
+    }
+    let mut point = Point {
+        sum: sums.iter().sum(),
+        count: counts.iter().sum(),
+        min: minima.into_iter().fold(f32::INFINITY, f32::min),
+        max: maxima.into_iter().fold(f32::NEG_INFINITY, f32::max),
+        anomalies: 0,
+    };
+    rest.iter().for_each(|value| point.add(*value, SampleFlags::NONE));
+    point
+}
+
 /// The row that a second is part of, in rows of `step` seconds.
 pub(crate) fn row_of(time: i64, step: i64) -> i64 {
     time.saturating_add(step - 1).div_euclid(step).saturating_mul(step)
 }
 
+/// The parts of one column, in memory that is used again for every other.
+pub(crate) type Parts = [Samples; PARTS];
+
 /// Calls `visit` with the time and the point of each row that a page of a tier has of one column of the tier below.
-pub(crate) fn points(page: &Page, column: usize, window: TimeRange, mut visit: impl FnMut(i64, Point)) {
-    let mut parts: [Samples; PARTS] = Default::default();
+pub(crate) fn points(
+    page: &Page,
+    column: usize,
+    window: TimeRange,
+    parts: &mut Parts,
+    mut visit: impl FnMut(i64, Point),
+) {
     for (part, samples) in parts.iter_mut().enumerate() {
+        samples.clear();
         page.read(column * PARTS + part, window, samples);
     }
-    let [sums, counts, minima, maxima, anomalies] = &parts;
+    let [sums, counts, minima, maxima, anomalies] = &*parts;
     for (row, time) in sums.times.iter().enumerate() {
         let count = counts.values[row];
         // A column that came later than the page is all gaps.
@@ -106,6 +144,9 @@ struct Rows {
     step: u32,
     columns: usize,
     rows: BTreeMap<i64, Vec<Point>>,
+    /// Memory for a column, used again for every other.
+    samples: Samples,
+    parts: Parts,
 }
 
 impl Rows {
@@ -114,20 +155,49 @@ impl Rows {
         let columns = page.columns() / if is_rolled_up { PARTS } else { 1 };
         self.columns = self.columns.max(columns);
         let step = i64::from(self.step);
-        let mut samples = Samples::default();
-        for column in 0..columns {
-            if is_rolled_up {
-                points(page, column, TimeRange::ALL, |time, point| {
-                    self.point(row_of(time, step), column).merge(&point);
+        if is_rolled_up {
+            let mut parts = std::mem::take(&mut self.parts);
+            for column in 0..columns {
+                // Rows of a page come in order of time: those of one row are added up before it is looked for.
+                let (mut row, mut sum) = (i64::MIN, Point::EMPTY);
+                points(page, column, TimeRange::ALL, &mut parts, |time, point| {
+                    if time > row {
+                        if sum.count > 0 {
+                            self.point(row, column).merge(&sum);
+                        }
+                        (row, sum) = (row_of(time, step), Point::EMPTY);
+                    }
+                    sum.merge(&point);
                 });
-                continue;
+                if sum.count > 0 {
+                    self.point(row, column).merge(&sum);
+                }
             }
+            self.parts = parts;
+            return;
+        }
+        let mut samples = std::mem::take(&mut self.samples);
+        for column in 0..columns {
             samples.clear();
             page.read(column, TimeRange::ALL, &mut samples);
-            for (index, (time, value)) in samples.times.iter().zip(&samples.values).enumerate() {
-                self.point(row_of(*time, step), column).add(*value, samples.flags_at(index));
+            let mut start = 0;
+            while let Some(first) = samples.times.get(start) {
+                let row = row_of(*first, step);
+                let len = samples.times[start..].partition_point(|time| *time <= row);
+                let (values, flags) = (&samples.values[start..start + len], &samples.flags);
+                let mut point = added_up(values);
+                if !flags.is_empty() {
+                    let is_anomalous = |(value, flags): &(&f32, &SampleFlags)| {
+                        !value.is_nan() && flags.contains(SampleFlags::ANOMALOUS)
+                    };
+                    let flagged = values.iter().zip(&flags[start..start + len]);
+                    point.anomalies = flagged.filter(is_anomalous).count() as u32;
+                }
+                self.point(row, column).merge(&point);
+                start += len;
             }
         }
+        self.samples = samples;
     }
 
     fn point(&mut self, time: i64, column: usize) -> &mut Point {
@@ -159,15 +229,6 @@ impl Rows {
     }
 }
 
-/// Why a tier's file was not made. It is tried again.
-#[derive(Debug, thiserror::Error)]
-pub enum DeriveError {
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-}
-
 /// What came of deriving a file.
 #[derive(Debug)]
 pub struct Derived {
@@ -179,124 +240,72 @@ pub struct Derived {
 
 /// Makes the file of the tier above `sources`, all of one tier, of rows that are `factor` times as long. It has the number
 /// of the last source, and its index names all of them.
-pub fn derive(disk: &mut dyn Disk, sources: &[Arc<SealedFile>], factor: u32) -> Result<Derived, DeriveError> {
+///
+/// Pages that were packed together are of many groups, so it takes as many groups at once as [`MOST_HELD`] has room for,
+/// and reads the sources from front to back for each such lot.
+pub fn derive(disk: &mut dyn Disk, sources: &[Arc<SealedFile>], factor: u32) -> Result<Derived, WriteError> {
     let last = sources.last().expect("there are sources");
-    let (tier, id) = (last.tier + 1, last.id);
-    let name = FileName::Data { tier, id };
     let mut keys: Vec<GroupKey> =
         sources.iter().flat_map(|source| source.index.groups().map(|(key, _)| key)).collect();
     keys.sort_unstable();
     keys.dedup();
+    let stored: u64 = sources.iter().map(|source| source.index.data_len()).sum();
+    let together = (keys.len() as u64 * MOST_HELD).div_ceil(stored.max(1)).max(1) as usize;
+    let mut writer = FileWriter::create(disk, last.tier + 1, last.id)?;
     let mut broken = Vec::new();
-    let mut writer = Writer {
-        disk,
-        name,
-        id,
-        end: 0,
-        samples: 0,
-        groups: Vec::new(),
-        waiting: Vec::new(),
-        waiting_bytes: 0,
-    };
-    writer.run(DiskOpKind::Create)?;
+    let mut rows = Rows::default();
     let mut pages = Vec::new();
-    for key in keys {
-        let mut rows = Rows::default();
-        for source in sources {
-            for place in source.index.pages(key, TimeRange::ALL) {
-                match source.read(place) {
-                    Ok(page) => {
-                        let step = page.step().saturating_mul(factor);
-                        if step != rows.step {
-                            rows.seal(&mut pages);
-                            rows.step = step;
+    for keys in keys.chunks(together) {
+        let mut lots: Vec<Lot> = sources.iter().map(|source| Lot::read(source, keys)).collect();
+        for (group, key) in keys.iter().enumerate() {
+            for lot in &mut lots {
+                for page in lot.take(group) {
+                    let page = match page {
+                        Ok(page) => page,
+                        Err(error) => {
+                            broken.push(error);
+                            continue;
                         }
-                        rows.add(&page, source.tier > 0);
+                    };
+                    let step = page.step().saturating_mul(factor);
+                    if step != rows.step {
+                        rows.seal(&mut pages);
+                        rows.step = step;
                     }
-                    Err(error) => broken.push(error),
+                    rows.add(&page, last.tier > 0);
                 }
             }
+            rows.seal(&mut pages);
+            for page in pages.drain(..) {
+                writer.add(*key, page)?;
+            }
         }
-        rows.seal(&mut pages);
-        for page in pages.drain(..) {
-            writer.add(key, page)?;
-        }
+        sources.iter().for_each(|source| source.index.release());
     }
-    sources.iter().for_each(|source| source.index.release());
     let numbers = sources.iter().map(|source| source.id.number()).collect();
-    let file = writer.finish(numbers)?.then(|| open(disk, tier, id)).transpose()?;
-    Ok(Derived { file, broken })
+    Ok(Derived { file: writer.finish(numbers)?, broken })
 }
 
-fn open(disk: &dyn Disk, tier: u8, id: FileId) -> std::io::Result<SealedFile> {
-    let index = disk.index(tier, id)?;
-    let (data, _) = disk.open(FileName::Data { tier, id })?;
-    Ok(SealedFile::new(tier, id, index, data))
+/// What one file has of some groups.
+struct Lot {
+    pages: std::vec::IntoIter<Result<Page, ReadError>>,
+    /// How many of the pages are of each group.
+    counts: Vec<usize>,
 }
 
-/// A datafile that is written from front to back by somebody who waits.
-struct Writer<'a> {
-    disk: &'a mut dyn Disk,
-    name: FileName,
-    id: FileId,
-    end: u64,
-    samples: u64,
-    groups: Vec<GroupPages>,
-    waiting: Vec<ExtentPage>,
-    waiting_bytes: usize,
-}
-
-impl Writer<'_> {
-    fn run_on(&mut self, file: FileName, kind: DiskOpKind) -> Result<(), DiskError> {
-        self.disk.carry_out(DiskOp { id: OpId(0), file, kind }).result
+impl Lot {
+    fn read(source: &SealedFile, keys: &[GroupKey]) -> Lot {
+        let (mut places, mut counts) = (Vec::new(), Vec::with_capacity(keys.len()));
+        for key in keys {
+            let before = places.len();
+            places.extend(source.index.pages(*key, TimeRange::ALL));
+            counts.push(places.len() - before);
+        }
+        Lot { pages: source.read_many(&places).into_iter(), counts }
     }
 
-    fn run(&mut self, kind: DiskOpKind) -> Result<(), DiskError> {
-        self.run_on(self.name, kind)
-    }
-
-    fn add(&mut self, key: GroupKey, page: Page) -> Result<(), DiskError> {
-        let is_new = self.groups.last().is_none_or(|group| group.key != key);
-        if is_new {
-            self.groups.push(GroupPages { key, last: 0, pages: Vec::new() });
-        }
-        let number = self.groups.len() as u32 - 1;
-        self.waiting_bytes += page.as_bytes().len();
-        self.waiting.push(ExtentPage { number, key: is_new.then_some(key), page });
-        if self.waiting_bytes >= EXTENT_BYTES { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<(), DiskError> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
-        let (bytes, places) = extent::build(self.id, self.end, &self.waiting);
-        for (waiting, place) in self.waiting.drain(..).zip(places) {
-            let group = &mut self.groups[waiting.number as usize];
-            group.last = group.last.max(waiting.page.span().last.0 as u32);
-            group.pages.push(place);
-            self.samples += waiting.page.samples();
-        }
-        self.waiting_bytes = 0;
-        let offset = self.end;
-        self.end += bytes.len() as u64;
-        self.run(DiskOpKind::Write { offset, bytes })
-    }
-
-    /// Writes what is left, and the index. Says whether there is anything.
-    fn finish(mut self, sources: Vec<u64>) -> Result<bool, DiskError> {
-        self.flush()?;
-        if self.groups.is_empty() {
-            self.run(DiskOpKind::Remove)?;
-            return Ok(false);
-        }
-        self.run(DiskOpKind::Sync)?;
-        let FileName::Data { tier, id } = self.name else { unreachable!("it is a datafile") };
-        let bytes = index::build(id, std::mem::take(&mut self.groups), self.end, self.samples, sources);
-        let file = FileName::Index { tier, id };
-        self.run_on(file, DiskOpKind::Create)?;
-        self.run_on(file, DiskOpKind::Write { offset: 0, bytes })?;
-        self.run_on(file, DiskOpKind::Sync)?;
-        Ok(true)
+    /// The pages of a group, which are asked for in the order of the keys.
+    fn take(&mut self, group: usize) -> impl Iterator<Item = Result<Page, ReadError>> + '_ {
+        self.pages.by_ref().take(self.counts[group])
     }
 }

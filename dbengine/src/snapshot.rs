@@ -9,7 +9,7 @@ use crate::{
     hot::CopiedRows,
     key::GroupKey,
     page::Page,
-    rollup::{Point, points, row_of},
+    rollup::{Parts, Point, points, row_of},
     sample::{SampleFlags, Samples},
     time::TimeRange,
 };
@@ -147,8 +147,9 @@ impl GroupSnapshot {
         let RolledUp { step, pages } = self.rolled_up.as_ref().expect("it was rolled up");
         let step = i64::from(*step);
         let mut rows: BTreeMap<i64, Point> = BTreeMap::new();
+        let mut parts = Parts::default();
         for page in pages {
-            points(page, column, TimeRange::ALL, |time, point| {
+            points(page, column, TimeRange::ALL, &mut parts, |time, point| {
                 rows.entry(row_of(time, step)).or_insert(Point::EMPTY).merge(&point);
             });
         }

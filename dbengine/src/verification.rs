@@ -97,7 +97,8 @@ impl Datafile {
         let (file, index_name) = (FileName::Data { tier, id }, FileName::Index { tier, id });
         let (data, data_len) = disk.open(file)?;
         let mut verified = Verified { bytes: data_len, ..Verified::default() };
-        let index = match disk.index(tier, id) {
+        let checked = |index: Index| index.verify().map(|()| index).map_err(io::Error::other);
+        let index = match disk.index(tier, id).and_then(checked) {
             Ok(index) if index.data_len() <= data_len => Some(index),
             Ok(index) => {
                 let why = format!("it is for {} bytes of a datafile that has {data_len}", index.data_len());

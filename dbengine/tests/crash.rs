@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dbengine::simulated_disk::{Fault, SimulatedDisk};
 use dbengine::{
     DatafileOptions, Disk, DiskOp, FileName, GroupId, GroupKey, SampleFlags, UnixSeconds, inspect, recover,
+    repair,
 };
 
 use crate::database::{Database, Random, Rows, bits, options, rows_in_files};
@@ -293,6 +294,19 @@ fn damage_is_told_of_and_costs_only_what_it_hit() {
     workload.check(|key| rows_in_files(&recovered.files, key), "with an index made again");
     assert!(recover(&mut damaged, &mut |_| {}).expect("a database").findings.is_empty());
 
+    // One that is broken behind its groups is found when it is checked whole. Until then it answers nothing.
+    let mut damaged = disk.clone();
+    damaged.flip(index, 64 + 24 * GROUPS as usize + 30);
+    let recovered = recover(&mut damaged, &mut |_| {}).expect("a database");
+    assert!(recovered.findings.is_empty(), "{:?}", recovered.findings);
+    let broken = recovered.files.tier(0).iter().find(|file| file.id == index.id()).expect("the file");
+    assert!(broken.index.pages(key(0), dbengine::TimeRange::ALL).next().is_none());
+    assert!(broken.index.verify().is_err());
+    let repaired = repair(&mut damaged, broken).expect("a disk").expect("a file");
+    repaired.index.verify().expect("a whole index");
+    let files = recovered.files.without(0, index.id()).with(repaired);
+    workload.check(|key| rows_in_files(&files, key), "with an index made again later");
+
     // A broken frame is an error where its pages are read; the others serve.
     let mut damaged = disk.clone();
     damaged.flip(data, 1500);
@@ -310,5 +324,8 @@ fn damage_is_told_of_and_costs_only_what_it_hit() {
         }
     }
     assert!(broken.len() == 1 && whole > 200, "{broken:?} are broken, {whole} pages whole");
-    assert!(recovered.newest.values().all(|newest| *newest > UnixSeconds(START)));
+    let newest = recovered.files.newest();
+    assert!(
+        (0..GROUPS).all(|group| newest.get(key(group)).is_some_and(|newest| newest > UnixSeconds(START)))
+    );
 }

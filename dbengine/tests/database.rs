@@ -49,8 +49,8 @@ impl Database {
 
     pub(crate) fn create_group(&mut self, key: GroupKey, step: u32, columns: usize) -> GroupId {
         let id = self.engine.create_group(key, step, columns, Keep::OnDisk);
-        if let Some(newest) = self.files.newest().get(&key) {
-            self.engine.resume_after(id, *newest);
+        if let Some(newest) = self.files.newest().get(key) {
+            self.engine.resume_after(id, newest);
         }
         id
     }

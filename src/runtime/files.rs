@@ -1,21 +1,30 @@
 //! A shard's files: what its engine asks for, carried out by the executor's io_uring.
 //!
 //! Operations on one file wait for each other, those on different files do not. Files are opened with O_DIRECT where the
-//! file system can: what is written here is read by others, later, and is not to push anything out of the page cache.
+//! file system can: what is written here is read by others, later, and is not to push anything out of the page cache. Where
+//! it cannot (file systems in memory, some of containers), they are written through the page cache.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::{Arc, Once};
+use std::time::Instant;
 
 use dbengine::{DiskDone, DiskError, DiskOp, DiskOpKind, FileName};
 use glommio::GlommioError;
-use glommio::io::{Directory, DmaFile};
+use glommio::io::{BufferedFile, Directory, DmaFile};
+
+use crate::shard::placement::ShardId;
+use crate::telemetry::{DiskMetrics, Telemetry};
 
 /// The files of one shard.
 #[derive(Clone)]
 pub(super) struct Files {
     root: Rc<Path>,
+    shard: ShardId,
+    telemetry: Arc<Telemetry>,
     inner: Rc<RefCell<Inner>>,
 }
 
@@ -28,7 +37,7 @@ struct Inner {
 /// A file that was written to, and what is still to be done with it.
 #[derive(Default)]
 struct Slot {
-    file: Option<Rc<DmaFile>>,
+    file: Option<Rc<OpenFile>>,
     waiting: VecDeque<DiskOp>,
     /// A task is at work on it.
     busy: bool,
@@ -36,9 +45,79 @@ struct Slot {
     is_new: bool,
 }
 
+/// A file that is being written.
+enum OpenFile {
+    Direct(DmaFile),
+    Buffered(BufferedFile),
+}
+
+impl OpenFile {
+    async fn create(path: &Path) -> Result<OpenFile, GlommioError<()>> {
+        static TOLD: Once = Once::new();
+        match DmaFile::create(path).await {
+            Ok(file) => Ok(OpenFile::Direct(file)),
+            Err(error) if is_refused(&error) => {
+                TOLD.call_once(|| {
+                    tracing::warn!(
+                        path = %path.display(),
+                        "the file system does not know O_DIRECT; what is written takes part of the page cache"
+                    );
+                });
+                Ok(OpenFile::Buffered(BufferedFile::create(path).await?))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn write(&self, offset: u64, bytes: Vec<u8>) -> Result<(), GlommioError<()>> {
+        let length = bytes.len();
+        let written = match self {
+            OpenFile::Direct(file) => {
+                let mut buffer = file.alloc_dma_buffer(length);
+                buffer.as_bytes_mut().copy_from_slice(&bytes);
+                drop(bytes);
+                file.write_at(buffer, offset).await?
+            }
+            OpenFile::Buffered(file) => file.write_at(bytes, offset).await?,
+        };
+        if written < length {
+            return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+        }
+        Ok(())
+    }
+
+    async fn sync(&self) -> Result<(), GlommioError<()>> {
+        match self {
+            OpenFile::Direct(file) => file.fdatasync().await,
+            OpenFile::Buffered(file) => file.fdatasync().await,
+        }
+    }
+
+    async fn close(self) -> Result<(), GlommioError<()>> {
+        match self {
+            OpenFile::Direct(file) => file.close().await,
+            OpenFile::Buffered(file) => file.close().await,
+        }
+    }
+}
+
+/// Whether a file could be opened, but not with O_DIRECT.
+fn is_refused(error: &GlommioError<()>) -> bool {
+    match error {
+        GlommioError::IoError(error) | GlommioError::EnhancedIoError { source: error, .. } => {
+            error.kind() == io::ErrorKind::InvalidInput
+        }
+        _ => false,
+    }
+}
+
 impl Files {
-    pub(super) fn new(root: PathBuf) -> Files {
-        Files { root: root.into(), inner: Rc::default() }
+    pub(super) fn new(root: PathBuf, shard: ShardId, telemetry: Arc<Telemetry>) -> Files {
+        Files { root: root.into(), shard, telemetry, inner: Rc::default() }
+    }
+
+    fn metrics(&self) -> &DiskMetrics {
+        &self.telemetry.shards[self.shard.index()].disk
     }
 
     /// Begins an operation, or lets it wait for those before it.
@@ -66,7 +145,16 @@ impl Files {
     async fn work(self, name: FileName) {
         while let Some(DiskOp { id, kind, .. }) = self.next(name) {
             let closes = matches!((&kind, name), (DiskOpKind::Sync, FileName::Index { .. }));
+            let durations = match kind {
+                DiskOpKind::Write { .. } => Some(&self.metrics().writes),
+                DiskOpKind::Sync => Some(&self.metrics().syncs),
+                DiskOpKind::Create | DiskOpKind::Remove => None,
+            };
+            let begun = Instant::now();
             let result = self.run(name, kind).await;
+            if let Some(durations) = durations {
+                durations.add(begun.elapsed());
+            }
             let result = result.map_err(|error| DiskError { file: name, message: error.to_string() });
             if closes && result.is_ok() {
                 self.close(name).await;
@@ -94,24 +182,15 @@ impl Files {
         match kind {
             DiskOpKind::Create => {
                 self.close(name).await;
-                let file = Rc::new(DmaFile::create(&path).await?);
+                let file = Rc::new(OpenFile::create(&path).await?);
                 if let Some(slot) = self.inner.borrow_mut().open.get_mut(&name) {
                     (slot.file, slot.is_new) = (Some(file), true);
                 }
                 Ok(())
             }
-            DiskOpKind::Write { offset, bytes } => {
-                let file = self.file(name, &path)?;
-                let mut buffer = file.alloc_dma_buffer(bytes.len());
-                buffer.as_bytes_mut().copy_from_slice(&bytes);
-                let written = file.write_at(buffer, offset).await?;
-                if written < bytes.len() {
-                    return Err(std::io::Error::from(std::io::ErrorKind::WriteZero).into());
-                }
-                Ok(())
-            }
+            DiskOpKind::Write { offset, bytes } => self.file(name, &path)?.write(offset, bytes).await,
             DiskOpKind::Sync => {
-                self.file(name, &path)?.fdatasync().await?;
+                self.file(name, &path)?.sync().await?;
                 let is_new = |inner: &mut Inner| inner.open.get_mut(&name).is_some_and(|slot| slot.is_new);
                 if is_new(&mut self.inner.borrow_mut()) {
                     self.sync_names(name).await?;
@@ -124,7 +203,7 @@ impl Files {
             DiskOpKind::Remove => {
                 self.close(name).await;
                 match std::fs::remove_file(&path) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
                     _ => {}
                 }
                 self.sync_names(name).await
@@ -132,11 +211,11 @@ impl Files {
         }
     }
 
-    fn file(&self, name: FileName, path: &Path) -> Result<Rc<DmaFile>, GlommioError<()>> {
+    fn file(&self, name: FileName, path: &Path) -> Result<Rc<OpenFile>, GlommioError<()>> {
         let file = self.inner.borrow().open.get(&name).and_then(|slot| slot.file.clone());
         file.ok_or_else(|| {
             let message = format!("{} was not made", path.display());
-            std::io::Error::new(std::io::ErrorKind::NotFound, message).into()
+            io::Error::new(io::ErrorKind::NotFound, message).into()
         })
     }
 
@@ -149,8 +228,9 @@ impl Files {
 
     async fn close(&self, name: FileName) {
         let file = self.inner.borrow_mut().open.get_mut(&name).and_then(|slot| slot.file.take());
-        if let Some(file) = file
-            && let Err(error) = file.close_rc().await
+        // Nothing else holds it: operations on a file come one after the other.
+        if let Some(file) = file.and_then(Rc::into_inner)
+            && let Err(error) = file.close().await
         {
             tracing::warn!(file = %name, %error, "a file was not closed as it should");
         }

@@ -152,7 +152,7 @@ impl Executor {
     fn new(ingest: Ingest, sockets: Sockets) -> Self {
         let (mut disk, mut store) = (None, None);
         if let Some(ShardStore { options, commit_every, root, sealed }) = ingest.store {
-            disk = Some((Files::new(root), sealed));
+            disk = Some((Files::new(root, ingest.id, Arc::clone(&ingest.telemetry)), sealed));
             store = Some((options, commit_every));
         }
         Self {

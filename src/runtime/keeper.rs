@@ -3,6 +3,7 @@
 //! ```text
 //! shard --Sealed--> Keeper: opens file and index, publishes a new FileSet --Published--> shard
 //!                     |
+//!                     +-- at first: checks the files of earlier days whole, and makes broken indexes again
 //!                     +-- then, and now and then: derives the files of the tiers above
 //!                     +-- now and then: what retention does not allow goes, index last; what has no row in any file
 //!                         then is told to the catalog, which knows whose it was
@@ -17,9 +18,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dbengine::{
-    Directory, Disk, DiskOp, DiskOpKind, FileId, FileName, FileSet, OpId, SealedFile, UnixSeconds, expired,
+    Directory, Disk, DiskDone, DiskOp, DiskOpKind, FileId, FileName, FileSet, Index, OpId, ReadAt,
+    SealedFile, UnixSeconds, expired,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::catalog::LostSender;
 use super::clock::Clock;
@@ -32,6 +34,9 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(10);
 /// Files of a tier that are derived from together: an hour's file of seconds makes a file of minutes, but a file of hours
 /// needs a day's to be worth its index.
 const DERIVED_TOGETHER: [usize; 4] = [1, 24, 24, 24];
+
+/// How fast a tier's file is written while no other waits: it is to be no wave among the shards' writes.
+const DERIVED_BYTES_PER_SECOND: u64 = 2 << 20;
 
 /// A datafile of a shard that is complete.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +60,37 @@ pub(super) struct Keeper {
     pub(super) derived: HashSet<(u8, FileId)>,
     pub(super) metrics: Arc<Telemetry>,
     pub(super) clock: Clock,
+    pub(super) stopped: watch::Receiver<bool>,
+}
+
+/// The database's directory for somebody who has time.
+struct Paced<'a> {
+    directory: &'a mut Directory,
+    /// Everybody else has ended, and waits.
+    stopped: &'a watch::Receiver<bool>,
+}
+
+impl Disk for Paced<'_> {
+    fn list(&self) -> io::Result<Vec<FileName>> {
+        self.directory.list()
+    }
+
+    fn open(&self, file: FileName) -> io::Result<(Arc<dyn ReadAt>, u64)> {
+        self.directory.open(file)
+    }
+
+    fn index(&self, tier: u8, id: FileId) -> io::Result<Index> {
+        self.directory.index(tier, id)
+    }
+
+    fn carry_out(&mut self, op: DiskOp) -> DiskDone {
+        let bytes = if let DiskOpKind::Write { bytes, .. } = &op.kind { bytes.len() as u64 } else { 0 };
+        let done = self.directory.carry_out(op);
+        if !*self.stopped.borrow() {
+            std::thread::sleep(Duration::from_micros(bytes * 1_000_000 / DERIVED_BYTES_PER_SECOND));
+        }
+        done
+    }
 }
 
 impl Keeper {
@@ -65,9 +101,18 @@ impl Keeper {
 
     fn run(mut self) {
         let mut due = Instant::now();
+        // The newest ones, which are asked for most, last: they are taken from the end.
+        let files = self.files.read().expect("readers do not panic").clone();
+        let mut unverified: Vec<Arc<SealedFile>> = files.files().cloned().collect();
+        unverified.sort_by_key(|file| file.index.span().last);
+        drop(files);
         loop {
-            match self.sealed.recv_timeout(due.saturating_duration_since(Instant::now())) {
+            let wait = due.saturating_duration_since(Instant::now());
+            match self.sealed.recv_timeout(if unverified.is_empty() { wait } else { Duration::ZERO }) {
                 Ok(sealed) => self.publish(sealed),
+                Err(RecvTimeoutError::Timeout) if !unverified.is_empty() => {
+                    unverified.pop().iter().for_each(|file| self.verify(file));
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     self.derive();
                     self.expire();
@@ -101,6 +146,25 @@ impl Keeper {
         let _ = self.shards[shard.index()].blocking_send(Message::Published(file));
     }
 
+    /// A start checks only what it needs of an index.
+    fn verify(&self, file: &SealedFile) {
+        let Err(error) = file.index.verify() else { return };
+        tracing::warn!(
+            "{}: the index cannot be used ({error}); it is made again from the datafile",
+            FileName::Index { tier: file.tier, id: file.id }
+        );
+        match dbengine::repair(&mut self.directory.clone(), file) {
+            Ok(repaired) => self.change(|files| {
+                let without = files.without(file.tier, file.id);
+                repaired.into_iter().fold(without, |files, file| files.with(file))
+            }),
+            Err(error) => {
+                tracing::error!(file = %file.name(), %error, "the file cannot be read; the rest serves");
+                self.metrics.keeper.errors.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
     /// Makes the files of the tiers that can be made.
     fn derive(&mut self) {
         let now = UnixSeconds(self.clock.now());
@@ -115,9 +179,12 @@ impl Keeper {
                 .filter(|file| is_kept(file) && !self.derived.contains(&(file.tier, file.id)))
                 .cloned()
                 .collect();
+            let is_behind = sources.len() > 2 * together;
             for sources in sources.chunks_exact(together) {
                 let begun = Instant::now();
-                let derived = match dbengine::derive(&mut self.directory, sources, above.factor) {
+                let mut paced = Paced { directory: &mut self.directory, stopped: &self.stopped };
+                let disk: &mut dyn Disk = if is_behind { paced.directory } else { &mut paced };
+                let derived = match dbengine::derive(disk, sources, above.factor) {
                     Ok(derived) => derived,
                     Err(error) => {
                         tracing::error!("tier {}: {error}; it is tried again", tier + 1);
