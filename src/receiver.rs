@@ -26,6 +26,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use dbengine::{Appended, Engine, Row, SampleFlags, UnixSeconds};
+use ecow::EcoString;
 
 use crate::catalog::label::{LabelSource, clean_value};
 use crate::catalog::{Label, Labels};
@@ -69,13 +70,13 @@ pub enum DisconnectReason {
     #[error(transparent)]
     Protocol(InboundError<Infallible>),
     #[error("{keyword} names chart '{chart}', which was not defined on this connection")]
-    UnknownChart { keyword: &'static str, chart: Box<str> },
+    UnknownChart { keyword: &'static str, chart: EcoString },
     #[error("{keyword} names dimension '{dimension}', which chart '{chart}' does not have")]
-    UnknownDimension { keyword: &'static str, chart: Box<str>, dimension: Box<str> },
+    UnknownDimension { keyword: &'static str, chart: EcoString, dimension: EcoString },
     #[error("{keyword} outside of the block it belongs to")]
     OutOfPlace { keyword: &'static str },
     #[error("chart id '{id}' is not of the form type.id")]
-    ChartId { id: Box<str> },
+    ChartId { id: EcoString },
     #[error("more than {limit} charts ([limits] charts per host)")]
     TooManyCharts { limit: usize },
     #[error("more than {limit} dimensions ([limits] dimensions per host)")]
@@ -196,7 +197,7 @@ pub struct Receiver {
     slots: Vec<Option<ChartIndex>>,
     labels: Labels,
     chart_labels: Labels,
-    unknown_keywords: HashSet<Box<str>>,
+    unknown_keywords: HashSet<EcoString>,
 }
 
 impl Receiver {

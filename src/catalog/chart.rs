@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dbengine::GroupId;
+use ecow::EcoString;
 use uuid::Uuid;
 
 use super::{Dimension, Labels};
@@ -12,19 +13,19 @@ use crate::wire::command::ChartType;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chart {
     /// `type.id`, unique in its host.
-    pub id: Box<str>,
+    pub id: EcoString,
     /// With the type in front; the same as the id when the child gave none.
-    pub name: Box<str>,
-    pub title: Box<str>,
-    pub units: Box<str>,
-    pub family: Box<str>,
-    pub context: Box<str>,
+    pub name: EcoString,
+    pub title: EcoString,
+    pub units: EcoString,
+    pub family: EcoString,
+    pub context: EcoString,
     pub chart_type: ChartType,
     pub priority: i64,
     /// Seconds between samples.
     pub update_every: u32,
-    pub plugin: Box<str>,
-    pub module: Box<str>,
+    pub plugin: EcoString,
+    pub module: EcoString,
     pub hidden: bool,
     pub obsolete: bool,
     pub store_first: bool,
@@ -32,7 +33,7 @@ pub struct Chart {
     /// In the order of their definition; the index is the column of the group.
     pub dimensions: Vec<Dimension>,
     /// Numbers that alerts may use, by name.
-    pub variables: BTreeMap<Box<str>, f64>,
+    pub variables: BTreeMap<EcoString, f64>,
     /// What its samples are known by on disk, for as long as the chart exists.
     pub key: u128,
     /// Where its samples are, in the engine of the host's shard.

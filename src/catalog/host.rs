@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use dbengine::UnixSeconds;
+use ecow::EcoString;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -38,7 +39,7 @@ pub struct HostInfo {
     pub labels: Labels,
     /// Numbers that alerts may use, by name. A child says them again when it returns: they are not kept on disk.
     #[serde(skip)]
-    pub variables: BTreeMap<Box<str>, f64>,
+    pub variables: BTreeMap<EcoString, f64>,
     pub claim_id: Option<Uuid>,
     #[serde(with = "MemoryModeCode")]
     pub memory_mode: MemoryMode,

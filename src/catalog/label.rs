@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ecow::EcoString;
 use serde::{Deserialize, Serialize};
 
 use crate::tight;
@@ -33,7 +34,7 @@ impl LabelSource {
 
 /// A label's value as every parent keeps it: letters, digits, space and a few signs; `;` and `=` become `:`, `,` becomes
 /// `.`, `\` becomes `/`, everything else that is ASCII `_`.
-pub fn clean_value(value: &str) -> Box<str> {
+pub fn clean_value(value: &str) -> EcoString {
     let clean = |character: char| match character {
         ';' | '=' => ':',
         ',' => '.',
@@ -47,8 +48,8 @@ pub fn clean_value(value: &str) -> Box<str> {
 /// One label. Part of the format of [`store::record`](super::store::record).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Label {
-    pub name: Box<str>,
-    pub value: Box<str>,
+    pub name: EcoString,
+    pub value: EcoString,
     pub source: LabelSource,
 }
 

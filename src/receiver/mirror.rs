@@ -133,7 +133,7 @@ pub struct Mirror {
     ids: Ids,
     by_id: ById,
     /// Names that are not their chart's id.
-    given_names: HashMap<Box<str>, u32, foldhash::quality::RandomState>,
+    given_names: HashMap<EcoString, u32, foldhash::quality::RandomState>,
     dimension_count: usize,
     keep: Keep,
     /// Readers do not know the newest.
@@ -143,7 +143,7 @@ pub struct Mirror {
     /// Charts of which the store does not know the newest, each once.
     unsaved_charts: VecDeque<ChartIndex>,
     /// Ids of forgotten charts that the store is to forget.
-    forgotten: VecDeque<Box<str>>,
+    forgotten: VecDeque<EcoString>,
     /// Charts that their child has called obsolete, and when (unix microseconds), in order of time.
     obsolete: VecDeque<(i64, ChartIndex)>,
     /// Since when its child is not connected; none while it is.
@@ -297,7 +297,7 @@ impl Mirror {
     }
 
     /// Sets a number that alerts may use, of a chart or of the host.
-    pub(super) fn set_variable(&mut self, chart: Option<ChartIndex>, name: Box<str>, value: f64) {
+    pub(super) fn set_variable(&mut self, chart: Option<ChartIndex>, name: EcoString, value: f64) {
         let variables = match chart {
             Some(chart) => &mut Arc::make_mut(&mut self.charts[chart.index()].chart).variables,
             None => &mut Arc::make_mut(&mut self.info).variables,
@@ -656,7 +656,7 @@ impl Mirror {
     }
 
     /// Gives a chart a name that no other chart has: `_1`, `_2` and so on is appended where needed.
-    fn take_name(&mut self, wanted: Box<str>, id: &str, index: ChartIndex) -> Box<str> {
+    fn take_name(&mut self, wanted: EcoString, id: &str, index: ChartIndex) -> EcoString {
         if *wanted == *id && !self.given_names.contains_key(&wanted) {
             return wanted;
         }
@@ -684,9 +684,9 @@ impl Mirror {
         engine: &mut Engine,
     ) -> Result<usize, DisconnectReason> {
         let mirrored = &mut self.charts[chart.index()];
-        let id = EcoString::from(&*text(definition.dimension.id));
+        let id = text(definition.dimension.id);
         let dimension = Dimension {
-            name: if definition.name.is_empty() { id.clone() } else { (&*text(definition.name)).into() },
+            name: if definition.name.is_empty() { id.clone() } else { text(definition.name) },
             id,
             algorithm: definition.algorithm,
             multiplier: definition.multiplier,
@@ -777,12 +777,12 @@ fn reading(dimension: &Dimension) -> Reading {
 
 /// The name of a chart with its type in front. No name is an empty one, `NULL` and `(NULL)`; a given one may or may
 /// not start with the type. Bytes that are not ASCII letters, digits, `.`, `-` or `_` become `_`, as at every parent.
-fn chart_name(id: &str, type_name: &str, given: &[u8]) -> Box<str> {
+fn chart_name(id: &EcoString, type_name: &str, given: &[u8]) -> EcoString {
     let given = String::from_utf8_lossy(given);
     let bare = given.strip_prefix(type_name).and_then(|rest| rest.strip_prefix('.')).unwrap_or(&given);
     let unnamed = bare.is_empty() || ["NULL", "(NULL)"].iter().any(|none| bare.eq_ignore_ascii_case(none));
     if unnamed {
-        return id.into();
+        return id.clone();
     }
     let clean =
         |byte: u8| if byte.is_ascii_alphanumeric() || b".-_".contains(&byte) { byte as char } else { '_' };
@@ -790,12 +790,12 @@ fn chart_name(id: &str, type_name: &str, given: &[u8]) -> Box<str> {
 }
 
 /// What a child sent as text; bytes that are not UTF-8 are replaced.
-pub(super) fn text(bytes: &[u8]) -> Box<str> {
-    String::from_utf8_lossy(bytes).into()
+pub(super) fn text(bytes: &[u8]) -> EcoString {
+    EcoString::from(String::from_utf8_lossy(bytes))
 }
 
 /// The readable form of an id that is not valid UTF-8, under which its definition is kept.
-fn readable_if_damaged(id: &[u8]) -> Option<Box<str>> {
+fn readable_if_damaged(id: &[u8]) -> Option<EcoString> {
     std::str::from_utf8(id).is_err().then(|| text(id))
 }
 
@@ -814,7 +814,7 @@ mod tests {
             ("inc name/ü", "t1.inc_name___"),
         ];
         for (given, expected) in cases {
-            assert_eq!(&*chart_name("t1.inc", "t1", given.as_bytes()), expected, "{given:?}");
+            assert_eq!(&*chart_name(&"t1.inc".into(), "t1", given.as_bytes()), expected, "{given:?}");
         }
     }
 }

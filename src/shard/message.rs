@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use dbengine::{FileId, GroupId, GroupSnapshot, TimeRange};
+use ecow::EcoString;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -62,7 +63,7 @@ pub struct LatestRow {
 /// A chart of which no complete datafile has any row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostChart {
-    pub id: Box<str>,
+    pub id: EcoString,
     /// As in its record in the store: a chart of the same id that was defined anew has another.
     pub key: u128,
 }

@@ -1,8 +1,9 @@
 //! `info`, `charts` and `chart`: what exists, in Netdata's shapes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dbengine::{TimeRange, UnixSeconds};
+use ecow::EcoString;
 use http::StatusCode;
 use serde::{Serialize, Serializer};
 
@@ -232,7 +233,7 @@ struct ChartObject<'a, Dimensions: Serialize, Labels: Serialize> {
     last_entry: i64,
     update_every: u32,
     dimensions: Dimensions,
-    chart_variables: &'a std::collections::BTreeMap<Box<str>, f64>,
+    chart_variables: &'a BTreeMap<EcoString, f64>,
     green: Option<f64>,
     red: Option<f64>,
     alarms: serde_json::Map<String, serde_json::Value>,

@@ -1,5 +1,6 @@
 //! [`CatalogChange`]: how the catalog of one shard becomes what is stored of it.
 
+use ecow::EcoString;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -15,7 +16,7 @@ pub enum CatalogChange {
     /// The chart is new, or is known anew.
     Chart { host: Uuid, chart: ChartRecord },
     /// The chart of this id is gone.
-    ForgetChart { host: Uuid, chart: Box<str> },
+    ForgetChart { host: Uuid, chart: EcoString },
     /// The host of this machine GUID is gone, and all of its charts.
     ForgetHost(Uuid),
 }

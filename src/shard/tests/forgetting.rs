@@ -131,7 +131,7 @@ fn an_obsolete_chart_is_forgotten_when_nobody_collects_it_any_more() {
         // The receiver speaks of no chart now.
         story.say(START + HOUR / 2, child, &row("a.stays", (START + HOUR / 2) / SECOND));
         let ids = |story: &Story| story.charts(7).into_iter().map(|chart| chart.id).collect::<Vec<_>>();
-        let all = ["a.gone", "a.stays", "a.returns", "a.late"].map(Box::from);
+        let all = ["a.gone", "a.stays", "a.returns", "a.late"];
         story.say(START + HOUR - SECOND, child, "\n");
         story.settle(START + HOUR - SECOND);
         assert_eq!(ids(&story), all);

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -8,8 +9,8 @@ use super::*;
 use crate::catalog::Label;
 use crate::catalog::label::LabelSource;
 
-fn text() -> impl Strategy<Value = Box<str>> {
-    "\\PC{0,20}".prop_map(Into::into)
+fn text<T: From<String> + Debug>() -> impl Strategy<Value = T> {
+    "\\PC{0,20}".prop_map(T::from)
 }
 
 fn labels() -> impl Strategy<Value = Labels> {
@@ -68,8 +69,8 @@ fn dimension() -> impl Strategy<Value = Dimension> {
     ]);
     (text(), text(), algorithms, any::<[i64; 2]>(), any::<[bool; 3]>()).prop_map(
         |(id, name, algorithm, [multiplier, divisor], [hidden, obsolete, no_reset])| Dimension {
-            id: (&*id).into(),
-            name: (&*name).into(),
+            id,
+            name,
             algorithm,
             multiplier,
             divisor,
