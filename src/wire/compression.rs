@@ -11,12 +11,12 @@
 //! A packet may end inside a line (BINARY), and reads end anywhere, inside a header too. The compressor never starts
 //! anew inside a connection, so packets are decoded in order, all of them, by one [`Decompressor`].
 //!
-//! | agreed | a payload is                            | held for a connection, at most                               |
-//! |--------|-----------------------------------------|--------------------------------------------------------------|
-//! | LZ4    | a block that refers to the last 64 KiB  | 96 KiB: history and text in one                              |
-//! | ZSTD   | a flush of one frame                    | a window of 2 MiB at level 3, [8 MiB](MAX_WINDOW_LOG) at most |
-//! | GZIP   | a flush of one deflate stream           | a window of 32 KiB                                           |
-//! | BROTLI | a flush of one stream                   | a window of 4 MiB by default, 8 MiB at most                  |
+//! | agreed | a payload is                           | held for a connection                                   |
+//! |--------|----------------------------------------|---------------------------------------------------------|
+//! | LZ4    | a block that refers to the last 64 KiB | 96 KiB: history and text in one                         |
+//! | ZSTD   | a flush of one frame                   | 2.6 MB at level 3, 8.9 MB with a [window](MAX_WINDOW_LOG) of 8 MiB |
+//! | GZIP   | a flush of one deflate stream          | 43 KB                                                   |
+//! | BROTLI | a flush of one stream                  | 4.5 MB at the default window of 4 MiB; twice that at most |
 //!
 //! For all but LZ4, the text of a packet and the unfinished line before it are on top: 16 KiB, up to 80 with the longest line.
 //! No packet, whatever it claims, makes more text than [`MAX_PLAINTEXT`]: its decoder stops a byte behind that.

@@ -10,8 +10,8 @@ use super::MAX_WINDOW_LOG;
 
 /// The decoder of one connection.
 ///
-/// It holds the window that the frame asks for, 2.3 MiB at level 3 and 8.6 MiB at most, of which the system gives memory as it
-/// is first written, and 94 KiB of state.
+/// It holds 2.6 MB at level 3, 8.9 MB with the largest window: 96 KB of state, the window, and room for a block before and
+/// behind it. The system gives memory for the window as it is first written.
 pub(super) struct ZstdDecoder {
     context: DCtx<'static>,
 }
