@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use mainstem::config::{Config, Limits};
-use mainstem::shard::Shard;
+use mainstem::shard::{Cleanup, Shard};
 use mainstem::shard::event::{ConnectionId, Event};
 use mainstem::shard::message::Arrival;
 use mainstem::shard::placement::ShardId;
@@ -51,7 +51,8 @@ fuzz_target!(|data: &[u8]| {
     }
     PARENT.with(|(config, key)| {
         let limits = Limits { charts_per_host: 50, dimensions_per_host: 200, slots: 500, ..config.limits.clone() };
-        let mut shard = Shard::new(ShardId(0), limits, Arc::new(Telemetry::new(1)), None);
+        let cleanup = Cleanup::new(&config.database);
+        let mut shard = Shard::new(ShardId(0), limits, cleanup, Arc::new(Telemetry::new(1)), None);
         let mut actions = Vec::new();
         let connection = ConnectionId { place: 0, generation: 1 };
         shard.apply(NOW_US, Event::Arrived { connection, arrival: arrival(config, key, capabilities) }, &mut actions);
