@@ -277,10 +277,10 @@ pub enum CompressionAlgorithm {
 }
 
 impl CompressionAlgorithm {
-    /// LZ4 first: ZSTD costs a parent three times the CPU and 2 MiB a child.
+    /// Netdata's. LZ4 first would save 2.5 MB a child, and cost twice the traffic.
     pub const DEFAULT_ORDER: [CompressionAlgorithm; 4] = [
-        CompressionAlgorithm::Lz4,
         CompressionAlgorithm::Zstd,
+        CompressionAlgorithm::Lz4,
         CompressionAlgorithm::Brotli,
         CompressionAlgorithm::Gzip,
     ];

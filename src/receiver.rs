@@ -120,7 +120,6 @@ impl From<InboundError<DisconnectReason>> for DisconnectReason {
             InboundError::Corrupt(error) => InboundError::Corrupt(error),
             InboundError::PlainInsideLine => InboundError::PlainInsideLine,
             InboundError::BadHeader(bytes) => InboundError::BadHeader(bytes),
-            InboundError::Unsupported(compression) => InboundError::Unsupported(compression),
         })
     }
 }

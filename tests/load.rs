@@ -90,6 +90,38 @@ fn two_hundred_children_of_a_thousand_dimensions_lose_nothing() {
 }
 
 #[test]
+fn every_compression_brings_every_sample() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let parent = TestParent::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let load = [
+        "--children",
+        "5",
+        "--charts",
+        "50",
+        "--dimensions",
+        "10",
+        "--duration",
+        "22",
+        "--verify-charts",
+        "0",
+    ];
+    let start = |compression: &'static str, protocol: &'static str| {
+        let chosen = ["--compression", compression, "--protocol", protocol];
+        let arguments: Vec<&str> = load.into_iter().chain(chosen).collect();
+        Simulator::start(&parent, &directory, &format!("{compression}-{protocol}"), &arguments)
+    };
+    let simulators = ["zstd", "gzip", "brotli", "lz4", "none"]
+        .into_iter()
+        .flat_map(|compression| ["v1", "v2"].map(|protocol| start(compression, protocol)));
+    for report in simulators.collect::<Vec<_>>().into_iter().map(Simulator::finish) {
+        assert_eq!(number(&report, "reconnects"), 0, "{report}");
+        assert!(number(&report, "samples") >= 5 * 500 * 18, "{report}");
+    }
+    assert_eq!(parent.telemetry().total(|shard| &shard.dimensions), 10 * 2500);
+}
+
+#[test]
 fn two_thousand_children_stay_for_a_minute_in_bad_company() {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let parent = TestParent::with(Clock::System, |config| config.limits.pending_bytes_per_child = 1 << 20);

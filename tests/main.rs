@@ -10,6 +10,8 @@ mod command;
 
 mod company;
 
+mod compression;
+
 mod forgetting;
 
 mod handshake;

@@ -33,6 +33,9 @@ impl Workload {
     fn compression(&self) -> &'static str {
         match self.load.compression {
             Compression::Lz4 => "lz4",
+            Compression::Zstd => "zstd",
+            Compression::Gzip => "gzip",
+            Compression::Brotli => "brotli",
             Compression::None => "plain",
         }
     }

@@ -31,7 +31,7 @@ pub struct ChildPolicy {
     /// No alarm is raised so long after the child connected.
     pub postpone_alarms: Duration,
     pub compression: bool,
-    /// What is offered, the preferred first; never empty.
+    /// All of them, the preferred first.
     pub compression_order: Vec<CompressionAlgorithm>,
     pub replication: Replication,
 }
@@ -200,6 +200,26 @@ mod tests {
     }
 
     #[test]
+    fn compression_is_on_unless_a_section_switches_it_off() {
+        for said in [["", "", ""], ["yes", "", ""], ["yes", "yes", "yes"], ["", "", "yes"]] {
+            assert!(compresses(said), "{said:?}");
+        }
+        for said in
+            [["no", "", ""], ["", "no", ""], ["", "", "no"], ["no", "yes", "yes"], ["yes", "no", "yes"]]
+        {
+            assert!(!compresses(said), "{said:?}");
+        }
+    }
+
+    /// `enable compression` in `[stream]`, the key's and the machine's section.
+    fn compresses(said: [&str; 3]) -> bool {
+        let [all, key, machine] = said
+            .map(|said| if said.is_empty() { String::new() } else { format!("enable compression = {said}") });
+        let stream = format!("[stream]\n{all}\n[{KEY}]\nenabled = yes\n{key}\n[{GUID}]\n{machine}\n");
+        ask("", &stream).expect("allowed").compression
+    }
+
+    #[test]
     fn old_and_new_names_are_read_in_either_section() {
         let old = format!(
             "[{KEY}]\nenabled = yes\ndefault history = 100\nhealth enabled by default = auto\n\
@@ -220,7 +240,12 @@ mod tests {
             health: OnDemand::Auto,
             postpone_alarms: Duration::from_secs(7),
             compression: false,
-            compression_order: vec![CompressionAlgorithm::Gzip, CompressionAlgorithm::Zstd],
+            compression_order: vec![
+                CompressionAlgorithm::Gzip,
+                CompressionAlgorithm::Zstd,
+                CompressionAlgorithm::Lz4,
+                CompressionAlgorithm::Brotli,
+            ],
             replication: Replication {
                 enabled: false,
                 period: Duration::from_secs(60),

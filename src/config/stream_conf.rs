@@ -43,7 +43,7 @@ static TABLE: &[Known] = &[
         "postpone alarms on connect seconds", "default postpone alarms on connect",
         "default postpone alarms on connect seconds"], "60"),
     known(CHILD, &["enable compression"], "yes"),
-    known(CHILD, &["compression algorithms order"], "lz4 zstd brotli gzip"),
+    known(CHILD, &["compression algorithms order"], "zstd lz4 brotli gzip"),
     known(CHILD, &["enable replication"], ""),
     known(CHILD, &["replication period", "seconds to replicate"], ""),
     known(CHILD, &["replication step", "seconds per replication step"], ""),
@@ -122,7 +122,8 @@ pub struct ChildOptions {
 }
 
 impl ChildOptions {
-    /// These where they are set, else those of the outer section.
+    /// These where they are set, else those of the outer section. Only `enable compression` is what both say: whoever
+    /// switches it off for many does not mean all but one.
     pub fn over(&self, outer: &ChildOptions) -> ChildOptions {
         ChildOptions {
             memory_mode: self.memory_mode.or(outer.memory_mode),
@@ -130,7 +131,10 @@ impl ChildOptions {
             update_every_s: self.update_every_s.or(outer.update_every_s),
             health: self.health.or(outer.health),
             postpone_alarms: self.postpone_alarms.or(outer.postpone_alarms),
-            compression: self.compression.or(outer.compression),
+            compression: match (self.compression, outer.compression) {
+                (Some(inner), Some(outer)) => Some(inner && outer),
+                (inner, outer) => inner.or(outer),
+            },
             compression_order: self.compression_order.clone().or_else(|| outer.compression_order.clone()),
             replication: self.replication.or(outer.replication),
             replication_period: self.replication_period.or(outer.replication_period),
@@ -289,7 +293,7 @@ fn child_options<'a>(options: &mut Options<'a>, section: &'a Section) -> ChildOp
     }
 }
 
-/// Only the algorithms of the list are offered to the child, in its order.
+/// The algorithms of the list, then the others, in the built-in order.
 fn compression_order(text: &str) -> Reading<Vec<CompressionAlgorithm>> {
     let mut order = Vec::new();
     let mut unknown = Vec::new();
@@ -300,8 +304,14 @@ fn compression_order(text: &str) -> Reading<Vec<CompressionAlgorithm>> {
             None => unknown.push(word),
         }
     }
-    let known = "write some of `lz4 zstd brotli gzip`, the preferred first";
-    if order.is_empty() {
+    let listed = order.len();
+    for algorithm in CompressionAlgorithm::DEFAULT_ORDER {
+        if !order.contains(&algorithm) {
+            order.push(algorithm);
+        }
+    }
+    let known = "write some of `zstd lz4 brotli gzip`, the preferred first";
+    if listed == 0 {
         return Reading::unusable(format!("`{text}` names no algorithm; {known}"));
     }
     if let Some(word) = unknown.first() {

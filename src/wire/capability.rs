@@ -100,7 +100,8 @@ impl Capabilities {
 
     /// The four bits that say how the two sides speak about all others.
     const VERSIONS: Capabilities = Capabilities(Self::V1.0 | Self::V2.0 | Self::VN.0 | Self::VCAPS.0);
-    const COMPRESSIONS: Capabilities =
+    /// The four kinds of packets, of which at most one is agreed.
+    pub const COMPRESSIONS: Capabilities =
         Capabilities(Self::LZ4.0 | Self::ZSTD.0 | Self::GZIP.0 | Self::BROTLI.0);
 
     /// What this implementation can do.
@@ -114,7 +115,10 @@ impl Capabilities {
             | Self::BINARY.0
             | Self::INTERPOLATED.0
             | Self::IEEE754.0
-            | Self::SLOTS.0,
+            | Self::SLOTS.0
+            | Self::ZSTD.0
+            | Self::GZIP.0
+            | Self::BROTLI.0,
     );
 
     pub const fn from_bits(bits: u32) -> Capabilities {
@@ -329,7 +333,7 @@ mod tests {
             (5, first | versions, 4),
             (16376, Capabilities::OURS, 14272),
             (5, Capabilities::OURS, 5),
-            (66_912_248, Capabilities::OURS, 325_568),
+            (66_912_248, Capabilities::OURS, 848_832),
         ];
         for (offered, own, expected) in cases {
             assert_eq!(reply_to(offered, own, &ORDER), expected, "ver={offered}");
@@ -343,7 +347,24 @@ mod tests {
         assert_eq!(agreed(&[Compression::Lz4, Compression::Zstd]), Some(Compression::Lz4));
         assert_eq!(agreed(&[Compression::Gzip]), Some(Compression::Gzip));
         assert_eq!(agreed(&[]), None);
-        assert_eq!(negotiate(all, Capabilities::OURS, &ORDER).compression(), Some(Compression::Lz4));
+        assert_eq!(agreed(&ORDER), Some(Compression::Zstd));
+        let old = Capabilities::OURS.without(Capabilities::ZSTD);
+        assert_eq!(negotiate(all, old, &ORDER).compression(), Some(Compression::Lz4));
+    }
+
+    #[test]
+    fn children_before_1_44_get_lz4_whatever_the_order() {
+        let last = [Compression::Zstd, Compression::Brotli, Compression::Gzip, Compression::Lz4];
+        for version in [5, 16376] {
+            assert_eq!(
+                negotiate(Capabilities::from_version(version), Capabilities::OURS, &last).compression(),
+                Some(Compression::Lz4)
+            );
+            assert_eq!(
+                negotiate(Capabilities::from_version(version), Capabilities::OURS, &[]).compression(),
+                None
+            );
+        }
     }
 
     #[test]

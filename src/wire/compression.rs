@@ -9,9 +9,34 @@
 //! | 4      | len  | payload   | `1..=16383` bytes that decompress to at most 16384      |
 //!
 //! A packet may end inside a line (BINARY), and reads end anywhere, inside a header too. The compressor never starts
-//! anew inside a connection, so packets are decoded in order, all of them, by one decoder.
+//! anew inside a connection, so packets are decoded in order, all of them, by one [`Decompressor`].
+//!
+//! | agreed | a payload is                           | held for a connection                                   |
+//! |--------|----------------------------------------|---------------------------------------------------------|
+//! | LZ4    | a block that refers to the last 64 KiB | 96 KiB: history and text in one                         |
+//! | ZSTD   | a flush of one frame                   | 2.6 MB at level 3, 8.9 MB with a [window](MAX_WINDOW_LOG) of 8 MiB |
+//! | GZIP   | a flush of one deflate stream          | 43 KB                                                   |
+//! | BROTLI | a flush of one stream                  | 4.5 MB at the default window of 4 MiB; twice that at most |
+//!
+//! For all but LZ4, the text of a packet and the unfinished line before it are on top: 16 KiB, up to 80 with the longest line.
+//! No packet, whatever it claims, makes more text than [`MAX_PLAINTEXT`]: its decoder stops a byte behind that.
 
+mod brotli;
+mod gzip;
 pub mod lz4;
+mod text;
+mod zstd;
+
+use std::fmt;
+
+use memchr::memrchr;
+
+use self::brotli::{BrotliDecoder, BrotliEncoder};
+use self::gzip::{GzipDecoder, GzipEncoder};
+use self::lz4::{Lz4Encoder, Lz4Window};
+use self::text::TextBuffer;
+use self::zstd::{ZstdDecoder, ZstdEncoder};
+use super::capability::{Capabilities, Compression};
 
 /// The length of a packet's header.
 pub const HEADER_LEN: usize = 4;
@@ -26,6 +51,12 @@ pub const MAX_PLAINTEXT: usize = 16 * 1024;
 /// The longest text that we put in one packet: below the 16 255 of 1.44 and later, with room for LZ4 to grow.
 pub const MAX_SENT_PLAINTEXT: usize = 16_000;
 
+/// The binary logarithm of the largest window that a stream may ask for: what ZSTD up to level 19 and BROTLI by default
+/// stay below, and what RFC 8878 wants every decoder of ZSTD to have.
+pub const MAX_WINDOW_LOG: u32 = 23;
+/// What Netdata's children compress with unless told otherwise, on each algorithm's own scale.
+const DEFAULT_LEVEL: u32 = 3;
+
 /// The header of a payload of `len` bytes, `1..=16383`.
 pub fn encode_header(len: usize) -> [u8; HEADER_LEN] {
     assert!((1..=MAX_PAYLOAD).contains(&len), "a packet cannot carry {len} bytes");
@@ -39,37 +70,183 @@ pub fn decode_header(header: [u8; HEADER_LEN]) -> Option<usize> {
     (len > 0).then_some(len)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A packet that is not what was agreed, or is more than it may be. Nothing behind it can be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a {compression} packet of {len} bytes cannot be decoded: {reason}")]
+pub struct CorruptPacket {
+    pub compression: Compression,
+    pub len: usize,
+    pub reason: &'static str,
+}
 
-    #[test]
-    fn headers_are_those_of_real_packets() {
-        let cases: [(usize, u32); 10] = [
-            (1, 0xfa81_800a),
-            (11, 0xfa8b_800a),
-            (45, 0xfaad_800a),
-            (115, 0xfaf3_800a),
-            (127, 0xfaff_800a),
-            (128, 0xfa80_810a),
-            (452, 0xfac4_830a),
-            (8191, 0xfaff_bf0a),
-            (16255, 0xfaff_fe0a),
-            (16383, 0xfaff_ff0a),
-        ];
-        for (len, header) in cases {
-            assert_eq!(encode_header(len), header.to_be_bytes());
-            assert_eq!(decode_header(header.to_be_bytes()), Some(len));
+/// Why, when it is more than it may be. LZ4 does not tell it from damage.
+pub const TOO_MUCH_TEXT: &str = "it holds more than 16384 bytes of text";
+const _: () = assert!(MAX_PLAINTEXT == 16_384);
+
+/// The decoder of one connection.
+#[derive(Debug)]
+pub enum Decompressor {
+    Lz4(Lz4Window),
+    Stream(StreamDecompressor),
+}
+
+impl Decompressor {
+    pub fn new(compression: Compression) -> Decompressor {
+        let decoder = match compression {
+            Compression::Lz4 => return Decompressor::Lz4(Lz4Window::default()),
+            Compression::Zstd => StreamDecoder::Zstd(ZstdDecoder::new()),
+            Compression::Gzip => StreamDecoder::Gzip(GzipDecoder::new()),
+            Compression::Brotli => StreamDecoder::Brotli(BrotliDecoder::new()),
+        };
+        Decompressor::Stream(StreamDecompressor { decoder, text: TextBuffer::default() })
+    }
+
+    /// Decodes the next payload; its text is behind what [`text`](Self::text) still held. After an error the decoder is of
+    /// no use.
+    ///
+    /// Not more than 64 KiB of text may be left unconsumed.
+    pub fn decode(&mut self, payload: &[u8]) -> Result<(), CorruptPacket> {
+        match self {
+            Decompressor::Lz4(window) => window.decode(payload),
+            Decompressor::Stream(stream) => stream.decode(payload),
         }
     }
 
-    #[test]
-    fn all_else_is_no_header() {
-        for bytes in
-            [*b"SET ", [0xfa, 0x80, 0x80, b'\n'], [0xfa, 0x01, 0x80, b'\n'], [0xfa, 0x81, 0x00, b'\n']]
-        {
-            assert_eq!(decode_header(bytes), None);
+    /// The text that was not consumed yet.
+    pub fn text(&self) -> &[u8] {
+        match self {
+            Decompressor::Lz4(window) => window.text(),
+            Decompressor::Stream(stream) => stream.text.text(),
         }
-        assert_eq!(decode_header([0xfa, 0x81, 0x80, b'\r']), None);
+    }
+
+    /// Consumes the first `len` bytes of the text.
+    pub fn consume(&mut self, len: usize) {
+        match self {
+            Decompressor::Lz4(window) => window.consume(len),
+            Decompressor::Stream(stream) => stream.text.consume(len),
+        }
     }
 }
+
+/// One stream that never ends, and the text that came out of it.
+#[derive(Debug)]
+pub struct StreamDecompressor {
+    decoder: StreamDecoder,
+    text: TextBuffer,
+}
+
+enum StreamDecoder {
+    Zstd(ZstdDecoder),
+    Gzip(GzipDecoder),
+    Brotli(BrotliDecoder),
+}
+
+impl StreamDecompressor {
+    fn decode(&mut self, payload: &[u8]) -> Result<(), CorruptPacket> {
+        let room = self.text.room();
+        let decoded = match &mut self.decoder {
+            StreamDecoder::Zstd(decoder) => decoder.decode(payload, room),
+            StreamDecoder::Gzip(decoder) => decoder.decode(payload, room),
+            StreamDecoder::Brotli(decoder) => decoder.decode(payload, room),
+        };
+        let fitting = decoded.and_then(|len| if len <= MAX_PLAINTEXT { Ok(len) } else { Err(TOO_MUCH_TEXT) });
+        match fitting {
+            Ok(len) => {
+                self.text.filled(len);
+                Ok(())
+            }
+            Err(reason) => {
+                Err(CorruptPacket { compression: self.decoder.compression(), len: payload.len(), reason })
+            }
+        }
+    }
+}
+
+impl StreamDecoder {
+    fn compression(&self) -> Compression {
+        match self {
+            StreamDecoder::Zstd(_) => Compression::Zstd,
+            StreamDecoder::Gzip(_) => Compression::Gzip,
+            StreamDecoder::Brotli(_) => Compression::Brotli,
+        }
+    }
+}
+
+impl fmt::Debug for StreamDecoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.compression().name())
+    }
+}
+
+/// The encoder of one connection, for the child's side.
+///
+/// A message is cut into packets of at most [`MAX_SENT_PLAINTEXT`] bytes of text; with BINARY anywhere, without it
+/// after the last newline that fits.
+pub struct Compressor {
+    algorithm: Algorithm,
+    cuts_anywhere: bool,
+    payload: Vec<u8>,
+}
+
+enum Algorithm {
+    Lz4(Box<Lz4Encoder>),
+    Zstd(ZstdEncoder),
+    Gzip(GzipEncoder),
+    Brotli(BrotliEncoder),
+}
+
+impl Compressor {
+    /// The compressor of what was agreed, if it was one.
+    pub fn new(agreed: Capabilities) -> Option<Compressor> {
+        let algorithm = match agreed.compression()? {
+            Compression::Lz4 => Algorithm::Lz4(Box::new(Lz4Encoder::new(agreed))),
+            Compression::Zstd => Algorithm::Zstd(ZstdEncoder::new(DEFAULT_LEVEL)),
+            Compression::Gzip => Algorithm::Gzip(GzipEncoder::new(DEFAULT_LEVEL)),
+            Compression::Brotli => Algorithm::Brotli(BrotliEncoder::new(DEFAULT_LEVEL)),
+        };
+        let cuts_anywhere = agreed.contains(Capabilities::BINARY);
+        Some(Compressor { algorithm, cuts_anywhere, payload: Vec::new() })
+    }
+
+    /// Appends the packets of `text` to `out`.
+    pub fn encode(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        if let Algorithm::Lz4(encoder) = &mut self.algorithm {
+            return encoder.encode(text, out);
+        }
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (part, behind) = rest.split_at(cut(rest, self.cuts_anywhere));
+            self.payload.clear();
+            match &mut self.algorithm {
+                Algorithm::Lz4(_) => unreachable!("it cuts by itself"),
+                Algorithm::Zstd(encoder) => encoder.encode(part, &mut self.payload),
+                Algorithm::Gzip(encoder) => encoder.encode(part, &mut self.payload),
+                Algorithm::Brotli(encoder) => encoder.encode(part, &mut self.payload),
+            }
+            // What cannot be compressed is stored, with a few bytes in front.
+            assert!(self.payload.len() <= MAX_SENT_PAYLOAD, "a packet grew to {} bytes", self.payload.len());
+            out.extend_from_slice(&encode_header(self.payload.len()));
+            out.extend_from_slice(&self.payload);
+            rest = behind;
+        }
+    }
+}
+
+impl fmt::Debug for Compressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compressor").field("cuts_anywhere", &self.cuts_anywhere).finish_non_exhaustive()
+    }
+}
+
+/// How much of `text` goes into the next packet.
+fn cut(text: &[u8], cuts_anywhere: bool) -> usize {
+    if text.len() <= MAX_SENT_PLAINTEXT {
+        return text.len();
+    }
+    let newline = memrchr(b'\n', &text[..MAX_SENT_PLAINTEXT]).filter(|_| !cuts_anywhere);
+    newline.map_or(MAX_SENT_PLAINTEXT, |last| last + 1)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

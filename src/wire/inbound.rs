@@ -1,22 +1,21 @@
 //! [`Inbound`]: the bytes of one child, as they come, to its commands.
 //!
 //! ```text
-//!                    compression agreed: packets            the text of a packet
-//!  bytes --> Inbound ------------------------> Lz4Window ------------------------> Parser --> Command
-//!               |                                                                    ^
-//!               +--------------------------------------------------------------------+
+//!                    compression agreed: packets               the text of a packet
+//!  bytes --> Inbound ------------------------> Decompressor ------------------------> Parser --> Command
+//!               |                                                                       ^
+//!               +-----------------------------------------------------------------------+
 //!                 none agreed: lines of plain text; or, agreed, such a line between two packets
 //! ```
 //!
 //! The caller keeps what was not consumed: an incomplete line, header or packet. The end of a line whose beginning came
-//! in an earlier packet is kept here, in the window.
+//! in an earlier packet is kept here, in the decompressor.
 
 use memchr::memchr;
 
 use super::capability::Compression;
 use super::command::Command;
-use super::compression::lz4::{CorruptBlock, Lz4Window};
-use super::compression::{HEADER_LEN, SIGNATURE, decode_header};
+use super::compression::{CorruptPacket, Decompressor, HEADER_LEN, SIGNATURE, decode_header};
 use super::parser::{MAX_LINE, ParseError, Parser};
 
 /// Why a connection cannot go on. There is nothing to resynchronise on: it is to be closed.
@@ -25,13 +24,11 @@ pub enum InboundError<E> {
     #[error(transparent)]
     Parse(#[from] ParseError),
     #[error(transparent)]
-    Corrupt(#[from] CorruptBlock),
+    Corrupt(#[from] CorruptPacket),
     #[error("plain text in place of the packet that ends a line")]
     PlainInsideLine,
     #[error("the four bytes {0:02x?} begin like a packet's header and are none")]
     BadHeader([u8; HEADER_LEN]),
-    #[error("{0} packets cannot be decoded here")]
-    Unsupported(Compression),
     /// What `apply` returned.
     #[error("{0}")]
     Apply(E),
@@ -41,8 +38,7 @@ pub enum InboundError<E> {
 #[derive(Debug)]
 enum Framing {
     Plain,
-    Lz4(Lz4Window),
-    Unsupported(Compression),
+    Packets(Decompressor),
 }
 
 /// The reader of one connection, from the first byte after the prompt on.
@@ -54,11 +50,8 @@ pub struct Inbound {
 
 impl Inbound {
     pub fn new(compression: Option<Compression>) -> Inbound {
-        let framing = match compression {
-            None => Framing::Plain,
-            Some(Compression::Lz4) => Framing::Lz4(Lz4Window::default()),
-            Some(other) => Framing::Unsupported(other),
-        };
+        let framing = compression
+            .map_or(Framing::Plain, |compression| Framing::Packets(Decompressor::new(compression)));
         Inbound { framing, parser: Parser::new() }
     }
 
@@ -75,22 +68,21 @@ impl Inbound {
         let mut rest = input;
         match &mut self.framing {
             Framing::Plain => apply_all(&mut self.parser, &mut rest, apply)?,
-            Framing::Lz4(window) => feed_packets(window, &mut self.parser, &mut rest, apply)?,
-            Framing::Unsupported(compression) => return Err(InboundError::Unsupported(*compression)),
+            Framing::Packets(packets) => feed_packets(packets, &mut self.parser, &mut rest, apply)?,
         }
         Ok(input.len() - rest.len())
     }
 }
 
 fn feed_packets<E>(
-    window: &mut Lz4Window,
+    packets: &mut Decompressor,
     parser: &mut Parser,
     rest: &mut &[u8],
     apply: &mut impl FnMut(Command<'_>) -> Result<(), E>,
 ) -> Result<(), InboundError<E>> {
     while let Some(first) = rest.first() {
         if *first != SIGNATURE {
-            if !window.text().is_empty() {
+            if !packets.text().is_empty() {
                 return Err(InboundError::PlainInsideLine);
             }
             let searched = &rest[..rest.len().min(MAX_LINE + 1)];
@@ -105,20 +97,20 @@ fn feed_packets<E>(
         }
         let Some((header, behind)) = rest.split_first_chunk::<HEADER_LEN>() else { return Ok(()) };
         let len = decode_header(*header).ok_or(InboundError::BadHeader(*header))?;
-        let Some((block, behind)) = behind.split_at_checked(len) else { return Ok(()) };
+        let Some((payload, behind)) = behind.split_at_checked(len) else { return Ok(()) };
         *rest = behind;
 
-        let before = window.text().len();
-        window.decode(block)?;
-        let text = window.text();
+        let before = packets.text().len();
+        packets.decode(payload)?;
+        let text = packets.text();
         // A long line in many small packets is not searched from its beginning with each of them.
         if memchr(b'\n', &text[before..]).is_some() {
             let mut unread = text;
             apply_all(parser, &mut unread, apply)?;
             let taken = text.len() - unread.len();
-            window.consume(taken);
+            packets.consume(taken);
         }
-        if window.text().len() > MAX_LINE {
+        if packets.text().len() > MAX_LINE {
             return Err(ParseError::LineTooLong.into());
         }
     }

@@ -13,14 +13,12 @@
 //! When a block does not fit behind `end`, the last 64 KiB move to the front, and the unfinished line with them: at
 //! most once for every 16 KiB of text. Nothing is copied otherwise.
 
+use super::{CorruptPacket, MAX_PLAINTEXT, MAX_SENT_PAYLOAD, MAX_SENT_PLAINTEXT, cut, encode_header};
+use crate::wire::capability::{Capabilities, Compression};
 use lz4_flex::block::{
     CompressTable, compress_into_with_dict, compress_into_with_table, decompress_into_with_dict,
     get_maximum_output_size,
 };
-use memchr::memrchr;
-
-use super::{MAX_PLAINTEXT, MAX_SENT_PAYLOAD, MAX_SENT_PLAINTEXT, encode_header};
-use crate::wire::capability::Capabilities;
 
 /// How far back a match can reach, and one byte.
 const HISTORY: usize = 64 * 1024;
@@ -30,12 +28,8 @@ const WARM_FROM: usize = 1024;
 /// half as often, and no difference was measured.
 const BUFFER: usize = HISTORY + 2 * MAX_PLAINTEXT;
 
-/// The block is no LZ4, refers to text before the beginning, or is longer than a packet may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an LZ4 block of {len} bytes cannot be decoded")]
-pub struct CorruptBlock {
-    pub len: usize,
-}
+/// All that can be wrong with a block, which the library does not tell apart.
+const CORRUPT: &str = "it is no LZ4, refers to text before the beginning, or holds too much text";
 
 /// The decoder of one connection.
 #[derive(Debug, Default)]
@@ -53,7 +47,7 @@ impl Lz4Window {
     /// of no use.
     ///
     /// Not more than 64 KiB of text may be left unconsumed.
-    pub fn decode(&mut self, block: &[u8]) -> Result<(), CorruptBlock> {
+    pub fn decode(&mut self, block: &[u8]) -> Result<(), CorruptPacket> {
         assert!(self.end - self.taken <= HISTORY, "text must be consumed before more is decoded");
         if self.buffer.is_empty() {
             self.buffer = vec![0; BUFFER];
@@ -65,7 +59,11 @@ impl Lz4Window {
             self.move_to_front();
             decoded = decode_block(block, &mut self.buffer, self.end, MAX_PLAINTEXT);
         }
-        self.end = decoded.ok_or(CorruptBlock { len: block.len() })?;
+        self.end = decoded.ok_or(CorruptPacket {
+            compression: Compression::Lz4,
+            len: block.len(),
+            reason: CORRUPT,
+        })?;
         Ok(())
     }
 
@@ -147,18 +145,10 @@ impl Lz4Encoder {
     pub fn encode(&mut self, text: &[u8], out: &mut Vec<u8>) {
         let mut rest = text;
         while !rest.is_empty() {
-            let (part, behind) = rest.split_at(self.cut(rest));
+            let (part, behind) = rest.split_at(cut(rest, self.cuts_anywhere));
             self.encode_packet(part, out);
             rest = behind;
         }
-    }
-
-    fn cut(&self, text: &[u8]) -> usize {
-        if text.len() <= MAX_SENT_PLAINTEXT {
-            return text.len();
-        }
-        let newline = memrchr(b'\n', &text[..MAX_SENT_PLAINTEXT]).filter(|_| !self.cuts_anywhere);
-        newline.map_or(MAX_SENT_PLAINTEXT, |last| last + 1)
     }
 
     fn encode_packet(&mut self, text: &[u8], out: &mut Vec<u8>) {
@@ -195,25 +185,8 @@ impl Lz4Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::compression::{HEADER_LEN, decode_header};
+    use crate::wire::compression::tests::{hex, payloads};
     use proptest::prelude::*;
-
-    fn hex(text: &str) -> Vec<u8> {
-        let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-        let digit = |byte: u8| char::from(byte).to_digit(16).unwrap() as u8;
-        digits.chunks(2).map(|pair| digit(pair[0]) * 16 + digit(pair[1])).collect()
-    }
-
-    /// The payloads of packets that follow each other.
-    fn payloads(mut packets: &[u8]) -> Vec<&[u8]> {
-        let mut found = Vec::new();
-        while let Some((header, rest)) = packets.split_first_chunk::<HEADER_LEN>() {
-            let (payload, rest) = rest.split_at(decode_header(*header).unwrap());
-            found.push(payload);
-            packets = rest;
-        }
-        found
-    }
 
     /// What one window makes of packets, all text taken at once.
     fn decoded(packets: &[u8]) -> Vec<Vec<u8>> {
@@ -275,7 +248,8 @@ mod tests {
     #[test]
     fn a_match_before_the_beginning_is_corrupt() {
         let mut window = Lz4Window::default();
-        assert_eq!(window.decode(&hex("0f1e000560320a454e440a")), Err(CorruptBlock { len: 11 }));
+        let corrupt = window.decode(&hex("0f1e000560320a454e440a")).unwrap_err();
+        assert_eq!((corrupt.compression, corrupt.len), (Compression::Lz4, 11));
         for block in [&b""[..], b"\x10", b"\x10a\x00\x00", b"\xf0\xff"] {
             assert!(Lz4Window::default().decode(block).is_err(), "{block:?}");
         }

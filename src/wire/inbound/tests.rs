@@ -8,6 +8,7 @@ use crate::wire::capability::{Capabilities, negotiate};
 use crate::wire::capture::{CONNECTIONS, Capture};
 use crate::wire::compression::encode_header;
 use crate::wire::compression::lz4::Lz4Encoder;
+use crate::wire::compression::tests::{compressor, first_packets};
 use crate::wire::encoder::Encoder;
 use crate::wire::handshake::Reply;
 use crate::wire::instruction::{InstructionParser, encode_instruction};
@@ -191,7 +192,8 @@ fn plain_text(capture: &Capture) -> Vec<u8> {
     if agreed(capture).compression().is_none() {
         return capture.from_child.clone();
     }
-    let (mut window, mut text) = (Lz4Window::default(), Vec::new());
+    let mut window = Decompressor::new(agreed(capture).compression().unwrap());
+    let mut text = Vec::new();
     let mut rest = &capture.from_child[..];
     while let Some((header, behind)) = rest.split_first_chunk::<HEADER_LEN>() {
         let Some((block, behind)) = behind.split_at_checked(decode_header(*header).unwrap()) else { break };
@@ -300,7 +302,7 @@ fn what_breaks_the_framing_ends_the_connection() {
         (lz4, [half_a_line.as_slice(), b"\" = 5\n"].concat(), InboundError::PlainInsideLine),
         (lz4, b"END\n\xfa\x81\x80\r".to_vec(), InboundError::BadHeader(*b"\xfa\x81\x80\r")),
         (lz4, b"END\n\xfa\x80\x80\n".to_vec(), InboundError::BadHeader(*b"\xfa\x80\x80\n")),
-        (lz4, b"END\n\xfa\x81\x80\n\xff".to_vec(), CorruptBlock { len: 1 }.into()),
+        (lz4, b"END\n\xfa\x81\x80\n\xff".to_vec(), undecodable(Compression::Lz4)),
         (lz4, [b"END\n", &[b'x'; MAX_LINE + 1][..]].concat(), ParseError::LineTooLong.into()),
         (None, [b"END\n", &[b'x'; MAX_LINE + 1][..]].concat(), ParseError::LineTooLong.into()),
     ];
@@ -310,8 +312,52 @@ fn what_breaks_the_framing_ends_the_connection() {
             assert_eq!(found, Transcript { commands: vec!["End".into()], error: Some(expected) });
         }
     }
-    let zstd = transcript(Some(Compression::Zstd), b"END\n", &[9]);
-    assert_eq!(zstd.error, Some(InboundError::Unsupported(Compression::Zstd)));
+}
+
+/// What a payload of one byte comes to.
+fn undecodable(compression: Compression) -> InboundError<Infallible> {
+    Decompressor::new(compression).decode(b"\xff").unwrap_err().into()
+}
+
+#[test]
+fn packets_of_another_algorithm_end_the_connection() {
+    for sent in Compression::CHILD_ORDER {
+        for agreed in Compression::CHILD_ORDER {
+            let found = transcript(Some(agreed), &first_packets(sent), &[usize::MAX]);
+            if agreed == sent {
+                assert_eq!((found.commands.len(), found.error), (2, None));
+            } else {
+                let Some(error @ InboundError::Corrupt(corrupt)) = found.error else { panic!("{found:?}") };
+                assert_eq!((corrupt.compression, found.commands.len()), (agreed, 0));
+                assert!(error.to_string().starts_with(&format!("a {agreed} packet of ")), "{error}");
+            }
+        }
+    }
+}
+
+/// A recording's text, as its child would have sent it compressed otherwise.
+fn compressed(compression: Compression, text: &[u8]) -> Vec<u8> {
+    let (mut compressor, mut packets) = (compressor(compression), Vec::new());
+    // Children write a chart's lines at once; these cuts are nowhere in particular.
+    text.chunks(700).for_each(|message| compressor.encode(message, &mut packets));
+    packets
+}
+
+#[test]
+fn recorded_text_is_the_same_by_every_compression() {
+    for connection in ["07-v2-replay.conn0", "01-v137-lz4.conn0"] {
+        let mut text = plain_text(&Capture::load(connection));
+        text.truncate(1_000_000);
+        let plain = transcript(None, &text, &[usize::MAX]);
+        assert!(plain.commands.len() > 5000 && plain.error.is_none());
+        for compression in Compression::CHILD_ORDER {
+            let packets = compressed(compression, &text);
+            assert!(
+                transcript(Some(compression), &packets, &[16_384]) == plain,
+                "{connection} by {compression}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -347,7 +393,12 @@ fn beginnings() -> Vec<(Option<Compression>, Vec<u8>)> {
         let len = if compression.is_some() { 150_000 } else { 300_000 };
         (compression, capture.from_child[..len].to_vec())
     };
-    recorded.into_iter().map(beginning).collect()
+    let mut beginnings: Vec<_> = recorded.into_iter().map(beginning).collect();
+    let text = beginnings.last().map(|(_, plain)| plain.clone()).unwrap();
+    for compression in [Compression::Zstd, Compression::Gzip, Compression::Brotli] {
+        beginnings.push((Some(compression), compressed(compression, &text)));
+    }
+    beginnings
 }
 
 #[test]
@@ -378,17 +429,17 @@ proptest! {
         damage in proptest::collection::vec((0..4000_usize, any::<u8>()), 1..4),
         pieces in proptest::collection::vec(1_usize..300, 1..20),
     ) {
-        let mut encoder = Lz4Encoder::new(Capabilities::BINARY);
-        let mut bytes = Vec::new();
-        for message in 0..40 {
-            encoder.encode(format!("BEGIN \"a.b\" {message}\nSET \"a\" = {message}\nEND\nSET \"").as_bytes(), &mut bytes);
-            encoder.encode(b"b\" = 12\n", &mut bytes);
-        }
-        for (place, byte) in damage {
-            let place = place % bytes.len();
-            bytes[place] = byte;
-        }
-        for compression in [None, Some(Compression::Lz4)] {
+        for compression in [None].into_iter().chain(Compression::CHILD_ORDER.map(Some)) {
+            let mut encoder = compressor(compression.unwrap_or(Compression::Lz4));
+            let mut bytes = Vec::new();
+            for message in 0..40 {
+                encoder.encode(format!("BEGIN \"a.b\" {message}\nSET \"a\" = {message}\nEND\nSET \"").as_bytes(), &mut bytes);
+                encoder.encode(b"b\" = 12\n", &mut bytes);
+            }
+            for (place, byte) in &damage {
+                let place = place % bytes.len();
+                bytes[place] = *byte;
+            }
             let whole = transcript(compression, &bytes, &[usize::MAX]);
             prop_assert_eq!(transcript(compression, &bytes, &pieces), whole);
         }
@@ -396,7 +447,7 @@ proptest! {
 
     #[test]
     fn no_bytes_panic(bytes in any::<Vec<u8>>(), pieces in proptest::collection::vec(1_usize..9, 1..9)) {
-        for compression in [None, Some(Compression::Lz4)] {
+        for compression in [None].into_iter().chain(Compression::CHILD_ORDER.map(Some)) {
             transcript(compression, &bytes, &pieces);
             transcript(compression, &[&[SIGNATURE], &bytes[..]].concat(), &pieces);
         }

@@ -42,9 +42,9 @@ thread_local! {
 
 fuzz_target!(|data: &[u8]| {
     let [choice, bytes @ ..] = data else { return };
-    let mut capabilities = Capabilities::OURS;
-    if choice & 1 != 0 {
-        capabilities = capabilities.without(Capabilities::LZ4);
+    let mut capabilities = Capabilities::OURS.without(Capabilities::COMPRESSIONS);
+    if choice & 1 == 0 {
+        capabilities = capabilities | Capabilities::LZ4;
     }
     if choice & 2 != 0 {
         capabilities = capabilities.without(Capabilities::INTERPOLATED);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use mainstem::wire::capability::{Compression, negotiate};
 use mainstem::wire::command::Instruction;
-use mainstem::wire::compression::lz4::Lz4Encoder;
+use mainstem::wire::compression::Compressor;
 use mainstem::wire::handshake::{Reply, StreamRequest, encode_request, parse_reply};
 use mainstem::wire::instruction::InstructionParser;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -127,7 +127,7 @@ struct Connection<'s> {
     stream: TcpStream,
     script: Rc<Script>,
     series: ChildSeries,
-    compressor: Option<Lz4Encoder>,
+    compressor: Option<Compressor>,
     outbox: Outbox,
     charts: Vec<Progress>,
     /// How many of them are live.
@@ -172,7 +172,7 @@ impl<'s> Connection<'s> {
             number,
             stream,
             series: ChildSeries::new(shared.load.seed, number as u64),
-            compressor: agreed.compression().map(|_| Lz4Encoder::new(agreed)),
+            compressor: Compressor::new(agreed),
             outbox: Outbox::default(),
             charts: vec![begun; script.charts()],
             live: 0,

@@ -21,6 +21,9 @@ pub enum Protocol {
 #[serde(rename_all = "lowercase")]
 pub enum Compression {
     Lz4,
+    Zstd,
+    Gzip,
+    Brotli,
     None,
 }
 
@@ -59,9 +62,13 @@ impl Load {
             Protocol::V1 => Capabilities::OURS.without(ready_made),
             Protocol::V2 => Capabilities::OURS,
         };
+        let offered = offered.without(Capabilities::COMPRESSIONS);
         match self.compression {
-            Compression::Lz4 => offered,
-            Compression::None => offered.without(Capabilities::LZ4),
+            Compression::Lz4 => offered | Capabilities::LZ4,
+            Compression::Zstd => offered | Capabilities::ZSTD,
+            Compression::Gzip => offered | Capabilities::GZIP,
+            Compression::Brotli => offered | Capabilities::BROTLI,
+            Compression::None => offered,
         }
     }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::load::{Protocol, small};
 use mainstem::wire::Inbound;
-use mainstem::wire::compression::lz4::Lz4Encoder;
+use mainstem::wire::compression::Compressor;
 use mainstem::wire::inbound::InboundError;
 
 const SECOND: i64 = 1_795_342_200;
@@ -27,7 +27,7 @@ fn read_back(agreed: Capabilities, text: &[u8]) -> Vec<u8> {
     let mut encoder = Encoder::new(agreed);
     let mut again = Vec::new();
     let mut packets = Vec::new();
-    Lz4Encoder::new(agreed).encode(text, &mut packets);
+    Compressor::new(agreed).expect("LZ4").encode(text, &mut packets);
     let taken = Inbound::new(agreed.compression())
         .feed(&packets, &mut |command| {
             assert!(!matches!(command, Command::Unknown { .. } | Command::Ignored { .. }), "{command:?}");
