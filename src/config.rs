@@ -277,10 +277,10 @@ pub enum CompressionAlgorithm {
 }
 
 impl CompressionAlgorithm {
-    /// Netdata's. LZ4 first would save 2.5 MB a child, and cost twice the traffic.
+    /// LZ4 first: ZSTD costs a parent three times the CPU and 2 MiB a child.
     pub const DEFAULT_ORDER: [CompressionAlgorithm; 4] = [
-        CompressionAlgorithm::Zstd,
         CompressionAlgorithm::Lz4,
+        CompressionAlgorithm::Zstd,
         CompressionAlgorithm::Brotli,
         CompressionAlgorithm::Gzip,
     ];

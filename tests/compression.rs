@@ -122,7 +122,7 @@ fn the_order_decides_and_old_children_get_lz4() {
     }
 }
 
-const BUILT_IN: Compression = Compression::Zstd;
+const BUILT_IN: Compression = Compression::Lz4;
 
 fn with(change: impl FnOnce(&mut Config)) -> TestParent {
     TestParent::with(Clock::System, change)

@@ -76,8 +76,8 @@ fn old_and_new_versions_are_answered_as_they_understand() {
         // A 1.37.1 child, with compression and without: all it offers but FUNCTIONS.
         (16376, "Hit me baby, push them over with the version=14272"),
         (15352, "Hit me baby, push them over with the version=13248"),
-        // A 2.9.0 child: ZSTD comes first in our order.
-        (66912248, "Hit me baby, push them over with the version=848832"),
+        // A 2.9.0 child: LZ4 comes first in our order.
+        (66912248, "Hit me baby, push them over with the version=325568"),
     ];
     for (number, (version, words)) in cases.into_iter().enumerate() {
         let name = format!("version-{number}");

@@ -131,7 +131,7 @@ fn stream_conf(key: &str) -> String {
     # How its children are kept, where netdata.conf is not to decide.
     # db = dbengine
     # health enabled = auto
-    # compression algorithms order = zstd lz4 brotli gzip
+    # compression algorithms order = lz4 zstd brotli gzip
 "
     )
 }

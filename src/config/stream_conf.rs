@@ -43,7 +43,7 @@ static TABLE: &[Known] = &[
         "postpone alarms on connect seconds", "default postpone alarms on connect",
         "default postpone alarms on connect seconds"], "60"),
     known(CHILD, &["enable compression"], "yes"),
-    known(CHILD, &["compression algorithms order"], "zstd lz4 brotli gzip"),
+    known(CHILD, &["compression algorithms order"], "lz4 zstd brotli gzip"),
     known(CHILD, &["enable replication"], ""),
     known(CHILD, &["replication period", "seconds to replicate"], ""),
     known(CHILD, &["replication step", "seconds per replication step"], ""),
@@ -310,7 +310,7 @@ fn compression_order(text: &str) -> Reading<Vec<CompressionAlgorithm>> {
             order.push(algorithm);
         }
     }
-    let known = "write some of `zstd lz4 brotli gzip`, the preferred first";
+    let known = "write some of `lz4 zstd brotli gzip`, the preferred first";
     if listed == 0 {
         return Reading::unusable(format!("`{text}` names no algorithm; {known}"));
     }
