@@ -103,9 +103,9 @@ impl Catalog {
 /// As a real agent's: the texts of a chart of an application's group.
 pub(crate) fn chart(host: u32, chart: u32, dimensions: u32) -> CatalogChange {
     let id = chart_id(chart);
-    let group: Box<str> = format!("service{chart:03}").into();
+    let group = format!("service{chart:03}");
     let mut labels = Labels::default();
-    for (name, value) in [("app_group", &*group), ("_collect_module", "apps")] {
+    for (name, value) in [("app_group", group.as_str()), ("_collect_module", "apps")] {
         labels.insert(Label { name: name.into(), value: value.into(), source: LabelSource::from_wire(1) });
     }
     let host = guid(host);
@@ -122,11 +122,11 @@ pub(crate) fn chart(host: u32, chart: u32, dimensions: u32) -> CatalogChange {
     let chart = ChartRecord {
         ordinal: chart,
         key: key(&host, chart),
-        id,
+        id: (&*id).into(),
         name: None,
         title: "Apps CPU utilization (100% = 1 core)".into(),
         units: "percentage".into(),
-        family: group,
+        family: group.into(),
         context: "app.cpu_utilization".into(),
         chart_type: ChartType::Stacked,
         priority: i64::from(20_000 + chart),
