@@ -1,7 +1,7 @@
 //! Rows that wait for their page, in a third of their size: blocks of them, column by column, each value in as many bits
 //! as it differs from the first. Half of all columns do not change for minutes, and most others change in a few bits.
 //!
-//! A page's encodings would save a third more. They cost ten times as much, and are worth it once.
+//! A page's encodings save more. They are tried one against the other, which is worth its time once.
 //!
 //! | size | field   | of each block                                                                       |
 //! |------|---------|-------------------------------------------------------------------------------------|
@@ -88,7 +88,7 @@ impl Shape {
 ///
 /// Each is an allocation of its own, of a size that is much the same the next time. One for all, growing, would leave a
 /// trail: groups that begin together need all sizes one after the other, and memory once given to a size stays with it.
-/// With 500 000 metrics that took 100 bytes a metric.
+/// With 500 000 metrics that took 57 bytes a metric more.
 #[derive(Debug, Default)]
 pub(crate) struct SqueezedRows {
     blocks: Vec<Box<[u8]>>,
