@@ -18,9 +18,8 @@
 
 pub mod algorithm;
 
-use dbengine::prefetch_slice;
+use dbengine::{prefetch_slice, tight};
 
-use crate::tight;
 use crate::wire::command::Algorithm;
 use algorithm::{Difference, counter_difference};
 

@@ -47,6 +47,4 @@ pub mod db;
 
 pub mod config;
 
-pub(crate) mod tight;
-
 pub mod telemetry;

@@ -18,6 +18,7 @@ use crate::{
     snapshot::GroupSnapshot,
     statistics::{SealedTotals, Statistics},
     store::{NoteNumber, Store, StoreOptions, StoreTotals},
+    tight,
     time::{TimeRange, UnixSeconds},
 };
 
@@ -79,11 +80,7 @@ impl Engine {
         assert!(keep != Keep::OnDisk || self.has_store(), "a group on disk needs an engine with a disk");
         let columns = column_count(columns);
         let id = self.free.pop().unwrap_or_else(|| {
-            if self.groups.len() == self.groups.capacity() {
-                // Doubling would leave half of it unused, for as long as the engine lives.
-                self.groups.reserve_exact((self.groups.len() / 8).max(64));
-            }
-            self.groups.push(None);
+            tight::push(&mut self.groups, None);
             GroupId(u32::try_from(self.groups.len() - 1).expect("memory ends before ids do"))
         });
         self.groups[id.index()] = Some(Group::new(id, key, step, columns, keep, self.sealer.page_rows));

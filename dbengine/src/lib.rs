@@ -34,6 +34,8 @@ mod hot;
 
 mod squeezed;
 
+pub mod tight;
+
 mod run;
 
 mod snapshot;

@@ -19,11 +19,11 @@
 //!
 //! Numbers are little endian. This is a form for memory: nobody else ever sees it.
 
+use crate::tight;
+
 /// The most rows of a block.
 pub(crate) const BLOCK_ROWS: usize = 16;
 
-/// Blocks that there is room for when there is no more.
-const GROWS_BY: usize = 4;
 const HEADER_LEN: usize = 1;
 const FIRST_LEN: usize = 4;
 
@@ -125,10 +125,7 @@ impl SqueezedRows {
                 pack(later.map(|value| (first.to_bits() ^ value.to_bits()) >> shift), width, &mut block);
             }
         }
-        if self.blocks.len() == self.blocks.capacity() {
-            self.blocks.reserve_exact(GROWS_BY);
-        }
-        self.blocks.push(block.into());
+        tight::push(&mut self.blocks, block.into());
     }
 
     pub(crate) fn clear(&mut self) {

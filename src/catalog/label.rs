@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
+use dbengine::tight;
 use ecow::EcoString;
 use serde::{Deserialize, Serialize};
-
-use crate::tight;
 
 /// Where a label comes from: bits, several may be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]

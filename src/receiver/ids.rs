@@ -12,7 +12,7 @@
 //! A record grows at the end of the stream only: a chart that gets a dimension later moves there, and leaves a hole that
 //! is closed once holes are half of all.
 
-use crate::tight;
+use dbengine::tight;
 
 /// Bytes in front of each id: its length, little endian.
 const LENGTH: usize = 2;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use dbengine::{Engine, GroupId, GroupKey, Keep, UnixSeconds, prefetch};
+use dbengine::{Engine, GroupId, GroupKey, Keep, UnixSeconds, prefetch, tight};
 use ecow::EcoString;
 
 use super::DisconnectReason;
@@ -20,7 +20,6 @@ use crate::collect::{Collector, Reading};
 use crate::config::Limits;
 use crate::saved::{RestoredChart, SavedRows};
 use crate::shard::placement::ShardId;
-use crate::tight;
 use crate::wire::command::{ChartDefinition, DimensionDefinition};
 
 /// Dimensions from which on an id is looked up by hash when it is not the expected one.

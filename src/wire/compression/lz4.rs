@@ -185,7 +185,7 @@ impl Lz4Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::compression::tests::{hex, payloads};
+    use crate::wire::compression::tests::{hex, messages, payloads};
     use proptest::prelude::*;
 
     /// What one window makes of packets, all text taken at once.
@@ -279,43 +279,6 @@ mod tests {
             window.consume(consumed);
         }
         assert_eq!(window.text(), line);
-    }
-
-    #[test]
-    fn without_binary_a_packet_ends_at_a_newline() {
-        let line = [&[b'x'; 7000][..], b"\n"].concat();
-        let lines = line.repeat(9);
-        for (agreed, cut_anywhere) in [(Capabilities::NONE, false), (Capabilities::BINARY, true)] {
-            let mut packets = Vec::new();
-            Lz4Encoder::new(agreed).encode(&lines, &mut packets);
-            let texts = decoded(&packets);
-            assert_eq!(texts.concat(), lines);
-            assert_eq!(texts.iter().any(|text| !text.ends_with(b"\n")), cut_anywhere);
-        }
-    }
-
-    #[test]
-    fn incompressible_text_stays_within_every_receivers_limit() {
-        let mut state = 1_u64;
-        let noise: Vec<u8> = std::iter::repeat_with(|| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (state >> 56) as u8
-        })
-        .take(100_000)
-        .collect();
-        let mut packets = Vec::new();
-        Lz4Encoder::new(Capabilities::BINARY).encode(&noise, &mut packets);
-        assert!(payloads(&packets).iter().all(|payload| payload.len() <= MAX_SENT_PAYLOAD));
-        assert_eq!(decoded(&packets).concat(), noise);
-    }
-
-    /// Messages of lines that look alike, as real ones do, and some that do not.
-    fn messages() -> impl Strategy<Value = Vec<Vec<u8>>> {
-        let lines = proptest::collection::vec("SET \"[ab]{1,3}\" = [0-9]{1,4}\n", 1..400);
-        let alike = lines.prop_map(|lines| lines.concat().into_bytes());
-        let noise = proptest::collection::vec(any::<u8>(), 1..MAX_SENT_PLAINTEXT);
-        let same = (any::<u8>(), 1..MAX_SENT_PLAINTEXT).prop_map(|(byte, len)| vec![byte; len]);
-        proptest::collection::vec(prop_oneof![6 => alike, 1 => noise, 1 => same], 1..40)
     }
 
     proptest! {

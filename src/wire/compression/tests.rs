@@ -257,7 +257,7 @@ fn nothing_is_compressed_that_was_not_agreed() {
 }
 
 /// Messages of lines that look alike, as real ones do, and some that do not.
-fn messages() -> impl Strategy<Value = Vec<Vec<u8>>> {
+pub(crate) fn messages() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let lines = proptest::collection::vec("SET \"[ab]{1,3}\" = [0-9]{1,4}\n", 1..400);
     let alike = lines.prop_map(|lines| lines.concat().into_bytes());
     let noise = proptest::collection::vec(any::<u8>(), 1..MAX_SENT_PLAINTEXT);

@@ -1,8 +1,8 @@
-//! Lists that live as long as a host, by the hundred thousand. `Vec` doubles when it is full, and half of what it takes
+//! Lists that live as long as a group or its owner's description of it, by the hundred thousand. `Vec` doubles when it is full, and half of what it takes
 //! then is never used; these grow by an eighth.
 
 /// Adds to the end.
-pub(crate) fn push<T>(list: &mut Vec<T>, item: T) {
+pub fn push<T>(list: &mut Vec<T>, item: T) {
     if list.len() == list.capacity() {
         reserve(list, 2);
     }
@@ -10,7 +10,7 @@ pub(crate) fn push<T>(list: &mut Vec<T>, item: T) {
 }
 
 /// Makes room for so many more.
-pub(crate) fn reserve<T>(list: &mut Vec<T>, more: usize) {
+pub fn reserve<T>(list: &mut Vec<T>, more: usize) {
     if list.capacity() - list.len() < more {
         list.reserve_exact(more.max(list.len() / 8));
     }
