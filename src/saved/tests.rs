@@ -2,42 +2,12 @@ use dbengine::{Engine, EngineOptions, GroupId, GroupKey, Keep};
 use proptest::prelude::*;
 
 use super::*;
-use crate::catalog::{Dimension, Labels};
-use crate::wire::command::{Algorithm, ChartType};
+use crate::catalog::store;
 
 const HOST: Uuid = Uuid::from_u128(7);
 
 fn chart(key: u128) -> ChartRecord {
-    let dimension = |id: &str| Dimension {
-        id: id.into(),
-        name: id.into(),
-        algorithm: Algorithm::Absolute,
-        multiplier: 1,
-        divisor: 1,
-        hidden: false,
-        obsolete: false,
-        no_reset: false,
-    };
-    ChartRecord {
-        ordinal: 1,
-        key,
-        id: "a.b".into(),
-        name: None,
-        title: "t".into(),
-        units: "u".into(),
-        family: "f".into(),
-        context: "c".into(),
-        chart_type: ChartType::Line,
-        priority: 1000,
-        update_every: 1,
-        plugin: "p".into(),
-        module: "m".into(),
-        hidden: false,
-        obsolete: false,
-        store_first: false,
-        labels: Labels::default(),
-        dimensions: vec![dimension("x"), dimension("y")],
-    }
+    ChartRecord { key, ..store::tests::chart(1, "a.b", &["x", "y"]) }
 }
 
 /// An engine with a group of two columns, and its chart.

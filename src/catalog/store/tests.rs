@@ -31,7 +31,7 @@ fn host(guid: u128, hostname: &str) -> HostRecord {
     HostRecord { info, seen: 1000 }
 }
 
-fn chart(ordinal: u32, id: &str, dimensions: &[&str]) -> ChartRecord {
+pub(crate) fn chart(ordinal: u32, id: &str, dimensions: &[&str]) -> ChartRecord {
     let dimension = |id: &&str| Dimension {
         id: (*id).into(),
         name: (*id).into(),
