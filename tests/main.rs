@@ -22,4 +22,6 @@ mod memory_modes;
 
 mod peer;
 
+mod replication;
+
 mod restart;
