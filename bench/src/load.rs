@@ -66,7 +66,7 @@ impl LongLoad {
             seed: 1,
         };
         let metrics = load.metrics() as f64;
-        let target = Target { address: parent.address, key: parent.key };
+        let target = Target { address: parent.address, key: parent.key, tls: None };
         let fleet = Fleet::start(load, target, ARRIVAL / 2);
         let begun = Instant::now();
         sleep_until(begun + ARRIVAL + Duration::from_secs(self.warm_up)).await;

@@ -14,13 +14,13 @@ use mainstem::wire::command::Instruction;
 use mainstem::wire::compression::Compressor;
 use mainstem::wire::handshake::{Reply, StreamRequest, encode_request, parse_reply};
 use mainstem::wire::instruction::InstructionParser;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::fleet::{Shared, Span, now_us};
 use crate::outbox::{Outbox, Sent};
 use crate::script::{Collection, Identity, Script};
+use crate::transport::Transport;
 use crate::value::{ChildSeries, MICROSECONDS, mix};
 
 /// How long a parent may take to accept and to answer.
@@ -34,6 +34,7 @@ const RECEIVE: usize = 4096;
 #[derive(Debug)]
 pub(crate) enum End {
     Unreachable(io::Error),
+    NotSecured(io::Error),
     NoReply,
     NotUnderstood(Vec<u8>),
     Refused(Reply),
@@ -46,6 +47,7 @@ impl End {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             End::Unreachable(_) => "the parent cannot be reached",
+            End::NotSecured(_) => "TLS was not agreed",
             End::NoReply => "the parent did not answer",
             End::NotUnderstood(_) => "the answer is not Netdata's",
             End::Refused(Reply::NotPermitted) => "refused: not permitted",
@@ -65,6 +67,7 @@ impl End {
     fn pause(&self) -> RangeInclusive<u64> {
         match self {
             End::Unreachable(_) | End::Closed | End::Failed(_) | End::Overflow => 1..=5,
+            End::NotSecured(_) => 60..=180,
             End::NoReply | End::Refused(Reply::Initializing) => 5..=30,
             End::Refused(Reply::AlreadyStreaming | Reply::Busy) => 5..=120,
             End::Refused(Reply::InternalError) => 5..=300,
@@ -78,7 +81,7 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind())?;
         match self {
-            End::Unreachable(error) | End::Failed(error) => write!(f, ": {error}"),
+            End::Unreachable(error) | End::NotSecured(error) | End::Failed(error) => write!(f, ": {error}"),
             End::NotUnderstood(reply) => write!(f, ": {:?}", String::from_utf8_lossy(reply)),
             _ => Ok(()),
         }
@@ -124,7 +127,7 @@ enum Progress {
 struct Connection<'s> {
     shared: &'s Shared,
     number: usize,
-    stream: TcpStream,
+    transport: Transport,
     script: Rc<Script>,
     series: ChildSeries,
     compressor: Option<Compressor>,
@@ -144,16 +147,23 @@ struct Connection<'s> {
 impl<'s> Connection<'s> {
     async fn open(shared: &'s Shared, number: usize) -> Result<Connection<'s>, End> {
         let address = shared.target.address;
-        let mut stream = match timeout(PATIENCE, TcpStream::connect(address)).await {
+        let stream = match timeout(PATIENCE, TcpStream::connect(address)).await {
             Ok(connected) => connected.map_err(End::Unreachable)?,
             Err(_) => return Err(End::Unreachable(io::ErrorKind::TimedOut.into())),
         };
         stream.set_nodelay(true).map_err(End::Failed)?;
+        let mut transport = match &shared.target.tls {
+            None => Transport::plain(stream),
+            Some(tls) => match timeout(PATIENCE, Transport::secure(stream, tls)).await {
+                Ok(secured) => secured.map_err(End::NotSecured)?,
+                Err(_) => return Err(End::NotSecured(io::ErrorKind::TimedOut.into())),
+            },
+        };
         let offered = shared.load.offered();
         let request = encode_request(&request(shared, number, offered.version()));
-        stream.write_all(&request).await.map_err(End::Failed)?;
+        transport.write_all(&request).await.map_err(End::Failed)?;
         let mut reply = [0; RECEIVE];
-        let length = match timeout(PATIENCE, stream.read(&mut reply)).await {
+        let length = match timeout(PATIENCE, transport.read(&mut reply)).await {
             Ok(length) => length.map_err(End::Failed)?,
             Err(_) => return Err(End::NoReply),
         };
@@ -170,7 +180,7 @@ impl<'s> Connection<'s> {
         Ok(Connection {
             shared,
             number,
-            stream,
+            transport,
             series: ChildSeries::new(shared.load.seed, number as u64),
             compressor: Compressor::new(agreed),
             outbox: Outbox::default(),
@@ -196,13 +206,13 @@ impl<'s> Connection<'s> {
                     due_us = self.next_due(due_us);
                     timer.as_mut().reset(instant_of(due_us));
                 }
-                ready = self.stream.readable() => {
+                ready = self.transport.readable() => {
                     ready.map_err(End::Failed)?;
                     self.read()?;
                 }
-                ready = self.stream.writable(), if !self.outbox.is_empty() => {
+                ready = self.transport.writable(), if !self.outbox.is_empty() || self.transport.has_unsent() => {
                     ready.map_err(End::Failed)?;
-                    let sent = self.outbox.flush(&self.stream).map_err(End::Failed)?;
+                    let sent = self.outbox.flush(&mut self.transport).map_err(End::Failed)?;
                     self.account(sent)?;
                 }
             }
@@ -305,7 +315,7 @@ impl<'s> Connection<'s> {
 
     fn read_with(&mut self, received: &mut [u8]) -> Result<(), End> {
         loop {
-            let length = match self.stream.try_read(received) {
+            let length = match self.transport.try_read(received) {
                 Ok(0) => return Err(End::Closed),
                 Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -363,7 +373,7 @@ impl<'s> Connection<'s> {
                 &scratch.packets
             }
         };
-        let sent = self.outbox.send(&self.stream, bytes, due_us).map_err(End::Failed)?;
+        let sent = self.outbox.send(&mut self.transport, bytes, due_us).map_err(End::Failed)?;
         self.account(sent)
     }
 
@@ -375,7 +385,10 @@ impl<'s> Connection<'s> {
         if !sent.blocked.is_zero() {
             self.shared.count(|totals| &totals.blocked_us, sent.blocked.as_micros() as u64);
         }
-        while let Some(due_us) = self.outbox.departed() {
+        // What is encrypted has not left yet.
+        while !self.transport.has_unsent()
+            && let Some(due_us) = self.outbox.departed()
+        {
             self.shared.note_lag(now_us() - due_us);
         }
         if self.outbox.len() > MAX_WAITING + self.script.definitions_len() {

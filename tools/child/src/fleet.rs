@@ -17,15 +17,18 @@ use crate::child::{self, End};
 use crate::load::Load;
 use crate::report::{Lag, Report, Totals, add, own_cpu_seconds};
 use crate::script::Script;
+use crate::tls::Tls;
 
 /// The longest lag that is told from longer ones.
 const LONGEST_LAG_US: u64 = 600_000_000;
 
 /// Whom the children stream to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Target {
     pub address: SocketAddr,
     pub key: Uuid,
+    /// `None`: in plain text.
+    pub tls: Option<Tls>,
 }
 
 /// A stretch of time in which every sample of a child went out as the formula has it. Both ends are boundaries, and part

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Parser;
 use mainstem_child::load::{Compression, Load, Protocol};
+use mainstem_child::tls::{Tls, Trust};
 use mainstem_child::verify::{Verdict, Verifier};
 use mainstem_child::{Fleet, Target};
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,6 +26,18 @@ struct Arguments {
     /// The API key that the parent knows.
     #[arg(long, value_name = "UUID")]
     key: Uuid,
+    /// Speak TLS, to a parent that --tls-ca knows or --tls-insecure does not want to know.
+    #[arg(long, requires = "trust")]
+    tls: bool,
+    /// The authorities whose certificates are accepted, as PEM.
+    #[arg(long, value_name = "FILE", requires = "tls", group = "trust")]
+    tls_ca: Option<PathBuf>,
+    /// Accept every certificate.
+    #[arg(long, requires = "tls", group = "trust")]
+    tls_insecure: bool,
+    /// The name that the parent's certificate has to have. [default: the HOST of --parent]
+    #[arg(long, value_name = "NAME", requires = "tls")]
+    tls_name: Option<String>,
     /// How many children.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=5000))]
     children: u32,
@@ -95,6 +108,18 @@ impl Arguments {
         }
     }
 
+    fn target(&self) -> anyhow::Result<Target> {
+        let trust = self.tls_ca.as_deref().map_or(Trust::Anyone, Trust::Authorities);
+        let tls = self.tls.then(|| Tls::new(self.tls_name.as_deref().unwrap_or(self.host()), trust));
+        Ok(Target { address: resolve(&self.parent)?, key: self.key, tls: tls.transpose()? })
+    }
+
+    /// The parent's name, without its port and the brackets of an address.
+    fn host(&self) -> &str {
+        let host = self.parent.rsplit_once(':').map_or(&*self.parent, |(host, _)| host);
+        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    }
+
     fn verifier(&self) -> anyhow::Result<Option<Verifier>> {
         let Some(url) = &self.verify else { return Ok(None) };
         let address =
@@ -121,7 +146,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.name.is_empty() {
         bail!("--name must not be empty");
     }
-    let target = Target { address: resolve(&arguments.parent)?, key: arguments.key };
+    let target = arguments.target()?;
     let mut verifier = arguments.verifier()?;
     mainstem_child::preflight()?;
     let (report, verdict) = tokio_uring::start(async {
