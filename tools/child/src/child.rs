@@ -178,7 +178,9 @@ impl Past {
             Some(known) if first <= known.until + script.update_every() => known,
             before => {
                 let begins = before.is_none() && first <= newest;
-                Known { from: (first <= newest).then_some(first), begins, until: newest }
+                // Netdata's parents ask for what comes after the first second.
+                let from = (first <= newest).then_some(first + script.update_every());
+                Known { from, begins, until: newest }
             }
         };
         let queue = Queue::new(&database, script.charts());

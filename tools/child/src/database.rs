@@ -132,9 +132,11 @@ impl Timeline {
         Timeline { update_every, phase_us: load.phase_us(child), began: (before + 1) * update_every }
     }
 
-    /// The newest boundary that is collected at a moment.
+    /// The newest boundary that is collected at a moment; the one before the first, if none is.
     pub fn newest(&self, now_us: i64) -> i64 {
-        (now_us - self.phase_us).div_euclid(self.update_every * MICROSECONDS) * self.update_every
+        let interval_us = self.update_every * MICROSECONDS;
+        let newest = (now_us - self.phase_us).div_euclid(interval_us) * self.update_every;
+        newest.max(self.began - self.update_every)
     }
 
     /// The boundary's collection.
@@ -193,6 +195,20 @@ mod tests {
             assert_eq!(moment_us, newest * MICROSECONDS + load.phase_us(2));
             assert_eq!(timeline.newest(moment_us), newest);
             assert_eq!(timeline.newest(moment_us - 1), newest - step);
+        }
+    }
+
+    #[test]
+    fn nothing_is_collected_before_the_child_begins() {
+        let load = small(Protocol::V1);
+        for child in 0..3 {
+            // In the middle of a second: its boundary is over, but its collection may not be.
+            let started_us = NOW * MICROSECONDS + 200_000;
+            let timeline = Timeline::new(&load, child, 0, started_us);
+            assert_eq!(timeline.collection(NOW + 1).elapsed_us, 0);
+            assert_eq!(timeline.newest(started_us), NOW);
+            assert_eq!(timeline.newest(started_us - 3 * MICROSECONDS), NOW);
+            assert_eq!(timeline.newest(timeline.collection(NOW + 1).moment_us), NOW + 1);
         }
     }
 

@@ -41,7 +41,7 @@ pub struct Span {
     pub last: i64,
     /// Finished samples were sent, not collected values.
     pub samples: bool,
-    /// Nothing was ever sent of the time before `first`.
+    /// Nothing was ever sent of the time before the second that comes before `first`.
     pub begins: bool,
 }
 

@@ -67,8 +67,8 @@ impl Window {
 pub enum Rule {
     /// What comes of real times of collection.
     Live,
-    /// Every point is as the formula has it, and there is none in between; nor before the window if nothing `begins`
-    /// before it.
+    /// Every point is as the formula has it, and there is none in between. If the child's past `begins` with the window,
+    /// there is none before it either, but for one row, for which parents may or may not ask.
     Exact { begins: bool },
 }
 
@@ -245,7 +245,8 @@ impl Question<'_> {
         for row in &answer.data {
             let second = row[0].unwrap_or(0.0) as i64;
             let is_sent = second % i64::from(load.update_every) == 0 && seen.insert(second);
-            let is_told = (first..=last).contains(&second) || begins && second < first;
+            let is_told =
+                (first..=last).contains(&second) || begins && second < first - i64::from(load.update_every);
             if !is_told || is_sent && second >= first {
                 continue;
             }

@@ -164,6 +164,7 @@ fn what_was_never_sent_is_found() {
         let question = exact(&load, true, begins);
         assert_eq!(invented(&question, row(NOW - 3, Some(1.0))), before);
         assert_eq!(invented(&question, row(NOW - 3, None)), 0);
+        assert_eq!(invented(&question, row(NOW - 1, Some(1.0))), 0);
         assert_eq!(invented(&question, row(NOW + 7, Some(1.0))), 10, "the second is there already");
         assert_eq!(invented(&question, row(NOW + 31, Some(1.0))), 0, "not asked for");
     }
