@@ -56,10 +56,11 @@ impl Cold {
             update_every: 1,
             protocol: Protocol::V2,
             compression: Compression::Lz4,
+            database: None,
             name: "meanwhile".into(),
             seed: 1,
         };
-        let target = Target { address: running.address, key: running.key };
+        let target = Target { address: running.address, key: running.key, tls: None };
         let fleet = Fleet::start(load, target, ARRIVAL / 2);
         tokio::time::sleep(2 * ARRIVAL).await;
         let streaming = fleet.totals().streaming.load(Relaxed);

@@ -62,11 +62,12 @@ impl LongLoad {
             update_every: 1,
             protocol: self.protocol,
             compression: Compression::Lz4,
+            database: None,
             name: "long".into(),
             seed: 1,
         };
         let metrics = load.metrics() as f64;
-        let target = Target { address: parent.address, key: parent.key };
+        let target = Target { address: parent.address, key: parent.key, tls: None };
         let fleet = Fleet::start(load, target, ARRIVAL / 2);
         let begun = Instant::now();
         sleep_until(begun + ARRIVAL + Duration::from_secs(self.warm_up)).await;

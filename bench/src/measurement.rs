@@ -53,7 +53,7 @@ impl Measurement {
 /// Starts a parent, loads it, measures it and ends it.
 pub(crate) async fn measure(contender: &Contender, workload: &Workload, verify: bool) -> Result<Measurement> {
     let parent = contender.start()?;
-    let target = Target { address: parent.address, key: parent.key };
+    let target = Target { address: parent.address, key: parent.key, tls: None };
     let fleet = Fleet::start(workload.load.clone(), target, workload.arrival());
     sleep(Duration::from_secs(workload.warm_up_s)).await;
     let streaming = fleet.totals().streaming.load(Relaxed);

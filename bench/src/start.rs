@@ -101,10 +101,12 @@ async fn measure(stored: &Stored, running: &Running, number: u32) -> Result<Roun
         update_every: 1,
         protocol: Protocol::V2,
         compression: Compression::Lz4,
+        database: None,
         name: format!("newcomer-{number}"),
         seed: 1,
     };
-    let fleet = Fleet::start(load, Target { address: running.address, key: running.key }, Duration::ZERO);
+    let fleet =
+        Fleet::start(load, Target { address: running.address, key: running.key, tls: None }, Duration::ZERO);
     let accepted = async {
         while fleet.totals().accepted.load(Relaxed) == 0 {
             tokio::time::sleep(Duration::from_millis(2)).await;

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! Load (how many, what) --> Fleet --> a Child each: connect, greet, define, then a row of text every second
-//!                             |          text by Script, of values by value; bytes out through an Outbox
+//!                             |          text by Script, of values by value; bytes out through an Outbox, and a
+//!                             |          Transport that encrypts them if there is Tls
 //!                             +-----> Totals, Report
 //!                             +-----> Verifier: asks the parent, compares with the formula
 //! ```
@@ -14,9 +15,17 @@ pub mod load;
 
 pub mod value;
 
+pub mod database;
+
 pub mod script;
 
+pub mod tls;
+
+mod transport;
+
 mod outbox;
+
+mod replication;
 
 mod child;
 
@@ -26,9 +35,11 @@ pub mod report;
 
 pub mod verify;
 
+pub use database::{Database, ReplayFault, ReplicationStyle};
 pub use fleet::{Fleet, Target};
 pub use load::Load;
 pub use report::{Report, Totals};
+pub use tls::Tls;
 
 /// Raises the limits of this process to what thousands of sockets need, and asks the kernel for an io_uring: what
 /// is refused is explained; the runtime would panic.

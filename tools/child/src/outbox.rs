@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
+use crate::transport::Transport;
 
 /// What a connection could not write yet, and since when.
 #[derive(Debug, Default)]
@@ -46,7 +46,12 @@ impl Outbox {
     }
 
     /// Writes `bytes`, and keeps what the socket does not take. A row was due at `due_us`.
-    pub(crate) fn send(&mut self, stream: &TcpStream, bytes: &[u8], due_us: Option<i64>) -> io::Result<Sent> {
+    pub(crate) fn send(
+        &mut self,
+        transport: &mut Transport,
+        bytes: &[u8],
+        due_us: Option<i64>,
+    ) -> io::Result<Sent> {
         self.taken_total += bytes.len() as u64;
         if let Some(due_us) = due_us {
             self.departures.push_back(Departure { end: self.taken_total, due_us });
@@ -54,7 +59,7 @@ impl Outbox {
         let mut rest = bytes;
         let mut sent = 0;
         while self.is_empty() && !rest.is_empty() {
-            let Some(count) = try_write(stream, rest)? else { break };
+            let Some(count) = transport.try_write(rest)? else { break };
             rest = &rest[count..];
             sent += count as u64;
         }
@@ -67,10 +72,11 @@ impl Outbox {
     }
 
     /// Writes what waits, now that the socket may take more.
-    pub(crate) fn flush(&mut self, stream: &TcpStream) -> io::Result<Sent> {
+    pub(crate) fn flush(&mut self, transport: &mut Transport) -> io::Result<Sent> {
+        transport.flush()?;
         let mut sent = Sent::default();
         while !self.is_empty() {
-            let Some(count) = try_write(stream, &self.waiting[self.written..])? else { break };
+            let Some(count) = transport.try_write(&self.waiting[self.written..])? else { break };
             self.written += count;
             sent.bytes += count as u64;
         }
@@ -93,15 +99,5 @@ impl Outbox {
         let due_us = first.due_us;
         self.departures.pop_front();
         Some(due_us)
-    }
-}
-
-/// `None`: the socket takes nothing now.
-fn try_write(stream: &TcpStream, bytes: &[u8]) -> io::Result<Option<usize>> {
-    match stream.try_write(bytes) {
-        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-        Ok(count) => Ok(Some(count)),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-        Err(error) => Err(error),
     }
 }
