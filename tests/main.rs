@@ -22,4 +22,8 @@ mod memory_modes;
 
 mod peer;
 
+mod reload;
+
 mod restart;
+
+mod tls;

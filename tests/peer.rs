@@ -20,13 +20,14 @@ const SETTLED_AFTER_S: i64 = 12;
 const STORED_AFTER_S: i64 = 6;
 
 /// A Netdata process; dropping it ends it.
-struct Netdata {
+pub(crate) struct Netdata {
     process: Child,
     api: SocketAddr,
 }
 
 impl Netdata {
-    fn child(directory: &Path, parent: &TestParent, compression: &str) -> Self {
+    /// A child of the parent; `settings` are more of those that `run.sh` knows.
+    pub(crate) fn child(directory: &Path, parent: &TestParent, settings: &[&str]) -> Self {
         let netdata = std::env::var("NETDATA").unwrap_or("/usr/sbin/netdata".into());
         assert!(Path::new(&netdata).exists(), "{netdata} is missing: apt-get install netdata-core");
         let api = free_port();
@@ -36,7 +37,7 @@ impl Netdata {
             .arg(format!("PORT={}", api.port()))
             .arg(format!("KEY={}", parent.key))
             .arg(format!("PARENT={}", parent.address))
-            .arg(format!("COMPRESSION={compression}"))
+            .args(settings)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -86,7 +87,7 @@ fn rows(body: &[u8]) -> Result<Vec<Vec<Option<f64>>>, String> {
 fn check(compression: &str) {
     let parent = TestParent::start();
     let directory = tempfile::tempdir().expect("a directory");
-    let netdata = Netdata::child(directory.path(), &parent, compression);
+    let netdata = Netdata::child(directory.path(), &parent, &[&format!("COMPRESSION={compression}")]);
     parent.wait("the child to stream", |parent| parent.telemetry().total(|shard| &shard.rows) > 0);
 
     let first = (now() + SETTLED_AFTER_S).div_euclid(WINDOW_S) * WINDOW_S + WINDOW_S;

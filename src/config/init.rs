@@ -104,6 +104,10 @@ fn netdata_conf() -> String {
     # Addresses that may stream, on top of each key's own list.
     # allow streaming from = *
 
+    # TLS is spoken when both files are there; with ^SSL=force behind it a port takes nobody without.
+    # ssl key = ssl/key.pem
+    # ssl certificate = ssl/cert.pem
+
 [logs]
     # A path, or stderr, stdout, syslog, none.
     # daemon = stderr
