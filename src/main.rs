@@ -122,6 +122,9 @@ fn run(places: &Places) -> anyhow::Result<ExitCode> {
         match runtime.block_on(signals.next()) {
             Signal::Save => parent.save(),
             Signal::Reload => {
+                if let Err(error) = log::reopen() {
+                    tracing::error!("{error}");
+                }
                 let loaded = Config::load(places.config.as_deref(), places.state.as_deref());
                 runtime.block_on(parent.reload(&settings, loaded));
             }
@@ -144,7 +147,7 @@ enum Signal {
     Stop,
     /// SIGUSR1: rows of memory mode `save` are written.
     Save,
-    /// SIGHUP: the configuration is read again.
+    /// SIGHUP: log files are opened and the configuration is read again.
     Reload,
 }
 

@@ -117,6 +117,24 @@ fn a_broken_configuration_is_refused_as_a_whole() {
 }
 
 #[test]
+fn logs_go_on_in_a_new_file_when_the_old_one_was_moved_away() {
+    let place = Place::new();
+    place.append("netdata.conf", "[logs]\naccess = access.log\n");
+    let parent = place.start();
+    assert_eq!(get(place.address, "/-/healthy?first").status, 200);
+    let log = place.directory.path().join("state/log/access.log");
+    let moved = log.with_extension("1");
+    let has =
+        |path: &PathBuf, text: &str| std::fs::read_to_string(path).is_ok_and(|lines| lines.contains(text));
+    wait_for("the first line", PATIENCE, &log, |log| has(log, "?first"));
+    std::fs::rename(&log, &moved).expect("moved");
+    reload(&parent);
+    assert_eq!(get(place.address, "/-/healthy?second").status, 200);
+    wait_for("the second line", PATIENCE, &log, |log| has(log, "?second"));
+    assert!(has(&moved, "?first") && !has(&moved, "?second"));
+}
+
+#[test]
 fn limits_and_access_lists_change_and_what_needs_a_restart_is_named() {
     let place = Place::new();
     place.write("mainstem.toml", "[limits]\ncharts_per_host = 1\n");
