@@ -158,6 +158,11 @@ fn mainstem_toml() -> String {
 # hosts = 100000
 # pending_bytes_per_child = \"4MiB\"
 
+[tls]
+# Whether clients that encrypt show a certificate (\"off\", \"optional\", \"required\"), and whose.
+# client_certificates = \"optional\"
+# client_ca = \"ssl/clients.pem\"
+
 [logs]
 # \"text\", or \"json\" for machines.
 # format = \"text\"

@@ -306,6 +306,24 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_certificate_that_was_cut_or_changed_has_no_time_or_another_one() {
+        let made = rcgen::generate_simple_self_signed(vec!["parent".to_owned()]).expect("made");
+        let whole = made.cert.der().to_vec();
+        assert!(Validity::of(&whole).is_some());
+        for length in 0..whole.len() {
+            assert_eq!(Validity::of(&whole[..length]), None, "{length} bytes");
+        }
+        // Whatever becomes of it, it is read to no end but its own.
+        for at in 0..whole.len() {
+            for byte in [0, 0x30, 0x7F, 0x80, 0x83, 0xFF] {
+                let mut changed = whole.clone();
+                changed[at] = byte;
+                let _ = Validity::of(&changed);
+            }
+        }
+    }
+
+    #[test]
     fn every_error_names_its_file_and_a_cure() {
         let directory = tempfile::tempdir().expect("a directory");
         let at = |name: &str, text: &str| written(directory.path(), name, text);
