@@ -15,12 +15,15 @@ pub mod host;
 
 pub mod label;
 
+pub mod missing;
+
 pub mod store;
 
 pub use chart::Chart;
 pub use dimension::Dimension;
 pub use host::{HostInfo, HostNews, HostSnapshot, HostState};
 pub use label::{Label, Labels};
+pub use missing::Missing;
 pub use store::change::CatalogChange;
 pub use store::record::{ChartRecord, HostRecord};
-pub use store::{CatalogStore, StoreError};
+pub use store::{CatalogStore, MissingTimes, StoreError};

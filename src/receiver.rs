@@ -12,8 +12,7 @@
 //! connection cut in the middle of one leaves nothing half done. Unknown keywords are counted and skipped; structural
 //! damage (data of an unknown chart, a bound passed) ends the connection, with its reason.
 //!
-//! For the past it asks nothing yet: every definition is answered with the empty request, after which the child sends
-//! live data. What a child replays all the same is stored when it is newer than what is there.
+//! What the child has and we have not is asked for chart by chart, see [`replication`].
 //!
 //! Source: streaming protocol sections 4 to 6.
 
@@ -21,9 +20,10 @@ mod ids;
 
 mod mirror;
 
+mod replication;
+
 use std::collections::HashSet;
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use dbengine::{Appended, Engine, Row, SampleFlags, UnixSeconds};
 use ecow::EcoString;
@@ -35,18 +35,15 @@ use crate::config::Limits;
 use crate::telemetry::ChildCounters;
 use crate::wire::InboundError;
 use crate::wire::capability::Capabilities;
-use crate::wire::command::{
-    Collected, Command, Instruction, PointFlags, Reference, ReplayedPoint, Slot, VariableScope,
-};
-use crate::wire::instruction::encode_instruction;
+use crate::wire::command::{Collected, Command, PointFlags, Reference, Slot, VariableScope};
 use ids::Expected;
 use mirror::text;
 pub use mirror::{ChartIndex, Mirror, MirroredChart, Moved};
+pub use replication::{Pace, ReplicationProgress};
+use replication::{Progress, Replay, Replication};
 
 /// How far ahead of our clock a sample may be stamped, in seconds; further ones would block the samples to come.
 const FURTHEST_FUTURE_S: i64 = 86_400;
-/// How far ahead of our clock a replayed group may end that came without the child's clock, plus update every.
-const REPLAY_AHEAD_S: i64 = 5;
 /// Kinds of unknown keywords that a connection logs; the rest is only counted.
 const LOGGED_KEYWORDS: usize = 16;
 /// Labels or variables that a host or a chart may have.
@@ -127,32 +124,12 @@ impl From<InboundError<DisconnectReason>> for DisconnectReason {
     }
 }
 
-/// A chart of this connection, as far as its past is concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-enum Progress {
-    #[default]
-    Defined,
-    /// Its `REPLAY_CHART` was sent; live data follows the answer's end.
-    Replicating,
-    Live,
-}
-
 /// What this connection knows of a chart.
 #[derive(Clone, Debug, Default)]
 struct ConnectedChart {
     progress: Progress,
     /// Dimension slot, minus one -> index; `u32::MAX` where no dimension has the slot.
     slots: Vec<u32>,
-}
-
-/// An answer to a `REPLAY_CHART`, as far as it was read.
-#[derive(Debug)]
-struct Replay {
-    chart: ChartIndex,
-    /// The group being read, when its times were acceptable.
-    point: Option<ReplayedPoint>,
-    /// The child told where its arithmetic stands.
-    restored: bool,
 }
 
 /// Everything that a command may touch besides the receiver itself.
@@ -162,6 +139,7 @@ pub struct Surroundings<'a> {
     pub engine: &'a mut Engine,
     pub limits: &'a Limits,
     pub counters: &'a mut ChildCounters,
+    pub pace: &'a mut Pace,
     /// Our clock, unix microseconds.
     pub now_us: i64,
     /// Lines for the child are appended here.
@@ -185,6 +163,7 @@ pub struct Receiver {
     row_time: Option<i64>,
     /// When the row between `BEGIN2` and `END2` was collected.
     row_collected_at: i64,
+    replication: Replication,
     replay: Option<Replay>,
     /// What v1 data has brought since `BEGIN`.
     collection: Collection,
@@ -203,7 +182,12 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    pub fn new(capabilities: Capabilities) -> Self {
+    /// `program_version` is the child's.
+    pub fn new(
+        capabilities: Capabilities,
+        replication: crate::config::Replication,
+        program_version: &str,
+    ) -> Self {
         Self {
             trusts_anomaly: capabilities.contains(Capabilities::ML_MODELS),
             collects: !capabilities.contains(Capabilities::INTERPOLATED),
@@ -212,6 +196,7 @@ impl Receiver {
             collecting: false,
             row_time: None,
             row_collected_at: 0,
+            replication: Replication::new(replication, program_version),
             replay: None,
             collection: Collection::default(),
             values: Vec::new(),
@@ -228,7 +213,13 @@ impl Receiver {
 
     /// Forgets charts of its host with their rows, all but one that the child is speaking of at this moment. Says how
     /// many.
-    pub fn forget(&mut self, mut gone: Vec<ChartIndex>, mirror: &mut Mirror, engine: &mut Engine) -> usize {
+    pub fn forget(
+        &mut self,
+        mut gone: Vec<ChartIndex>,
+        mirror: &mut Mirror,
+        engine: &mut Engine,
+        pace: &mut Pace,
+    ) -> usize {
         let replayed = self.replay.as_ref().map(|replay| replay.chart);
         gone.retain(|chart| Some(*chart) != self.scope && Some(*chart) != replayed);
         let moved = mirror.forget(&gone, engine);
@@ -240,7 +231,14 @@ impl Receiver {
             replay.chart = moved.place(replay.chart).unwrap_or(replay.chart);
         }
         let mut index = 0..;
-        self.charts.retain(|_| moved.place(ChartIndex(index.next().unwrap_or_default())).is_some());
+        self.charts.retain(|chart| {
+            let stays = moved.place(ChartIndex(index.next().unwrap_or_default())).is_some();
+            if !stays {
+                self.replication.forget_beginning(chart.progress);
+            }
+            stays
+        });
+        self.replication.place(&moved, pace);
         gone.len()
     }
 
@@ -436,13 +434,22 @@ impl Receiver {
             return;
         }
         let MirroredChart { group, columns, .. } = *around.mirror.chart(chart);
-        // A dimension that was defined after the row was opened is a gap in it.
+        store(around.engine, around.counters, group, time, self.row(columns));
+    }
+
+    /// The row as it was read. A dimension that was defined after it was opened is a gap in it.
+    fn row(&mut self, columns: usize) -> Row<'_> {
         self.values.resize(columns, f32::NAN);
         if self.any_flag {
             self.flags.resize(columns, SampleFlags::NONE);
         }
-        let flags = self.any_flag.then_some(&self.flags[..]);
-        store(around.engine, around.counters, group, time, Row { values: &self.values, flags });
+        Row { values: &self.values, flags: self.any_flag.then_some(&self.flags[..]) }
+    }
+
+    /// The connection has ended. What had come of an answer counts.
+    pub fn end_connection(&mut self, around: &mut Surroundings<'_>) {
+        self.abandon_replay(around);
+        self.replication.end(around.pace);
     }
 
     /// Makes a chart the one that data lines are about.
@@ -548,12 +555,10 @@ impl Receiver {
                 let chart = self.scope.ok_or(DisconnectReason::OutOfPlace { keyword: "CLABEL_COMMIT" })?;
                 around.mirror.label_chart(chart, std::mem::take(&mut self.chart_labels));
             }
-            Command::ChartDefinitionEnd { .. } => {
+            Command::ChartDefinitionEnd { first, last, now } => {
                 let chart =
                     self.scope.ok_or(DisconnectReason::OutOfPlace { keyword: "CHART_DEFINITION_END" })?;
-                if self.charts[chart.index()].progress != Progress::Replicating {
-                    self.ask_nothing(chart, around);
-                }
+                self.begin_replication(chart, (first, last, now), around);
             }
             Command::Label { key, value, source } => {
                 insert_label(&mut self.labels, key, value, source)?;
@@ -593,15 +598,6 @@ impl Receiver {
         Ok(())
     }
 
-    /// Asks for none of a chart's past: after the answer the child sends its live data.
-    fn ask_nothing(&mut self, chart: ChartIndex, around: &mut Surroundings<'_>) {
-        let id = Arc::clone(&around.mirror.chart(chart).chart);
-        let request =
-            Instruction::ReplayChart { chart: id.id.as_bytes(), start_streaming: true, after: 0, before: 0 };
-        encode_instruction(&request, around.out);
-        self.charts[chart.index()].progress = Progress::Replicating;
-    }
-
     fn variable(
         &mut self,
         scope: VariableScope,
@@ -623,119 +619,6 @@ impl Receiver {
         }
         around.mirror.set_variable(chart, text(name), value);
         Ok(())
-    }
-
-    // replication
-
-    fn replay(
-        &mut self,
-        command: Command<'_>,
-        around: &mut Surroundings<'_>,
-    ) -> Result<(), DisconnectReason> {
-        const OUTSIDE: DisconnectReason = DisconnectReason::OutOfPlace { keyword: "replication line" };
-        match command {
-            Command::ReplayBegin { chart, point: None } => {
-                let chart = self.find_replayed(chart, around)?;
-                self.replay = Some(Replay { chart, point: None, restored: false });
-            }
-            Command::ReplayBegin { chart, point: Some(point) } => {
-                self.store_replayed(around);
-                let named = if chart.id.is_empty() { None } else { Some(self.find_replayed(chart, around)?) };
-                let replay = self.replay.as_mut().ok_or(OUTSIDE)?;
-                replay.chart = named.unwrap_or(replay.chart);
-                let MirroredChart { update_every, columns, .. } = *around.mirror.chart(replay.chart);
-                let update_every = i64::from(update_every);
-                let end_limit = match point.wall_clock {
-                    0 => now_seconds(around.now_us) + update_every + REPLAY_AHEAD_S,
-                    wall_clock => wall_clock + update_every + 1,
-                };
-                let acceptable = point.start > 0
-                    && point.start < point.end
-                    && point.start < end_limit
-                    && point.end < end_limit;
-                replay.point = acceptable.then_some(point);
-                let chart = replay.chart;
-                let step = point.end - point.start;
-                if acceptable && step != update_every {
-                    let step = u32::try_from(step).unwrap_or(u32::MAX);
-                    around.mirror.set_update_every(chart, step, around.engine);
-                }
-                self.start_row(columns);
-                self.expected = around.mirror.expect_first(chart);
-            }
-            Command::ReplaySet { dimension, value, flags } => {
-                let replay = self.replay.as_ref().ok_or(OUTSIDE)?;
-                let (chart, accepted) = (replay.chart, replay.point.is_some());
-                if accepted {
-                    let index = self.dimension(chart, dimension, "RSET", around)?;
-                    self.fill(index, value, flags);
-                    if self.collects {
-                        around.mirror.chart(chart).collector().replayed(index);
-                    }
-                }
-            }
-            Command::ReplayDimensionState { dimension, last_collected_value, last_calculated, .. } => {
-                self.store_replayed(around);
-                let replay = self.replay.as_ref().ok_or(OUTSIDE)?;
-                if self.collects {
-                    let chart = replay.chart;
-                    let Some((index, next)) = around.mirror.dimension(chart, dimension.id, self.expected)
-                    else {
-                        return Err(unknown_dimension("RDSTATE", around.mirror.chart(chart), dimension.id));
-                    };
-                    self.expected = next;
-                    around.mirror.chart(chart).collector().restore_dimension(
-                        index,
-                        last_collected_value,
-                        last_calculated,
-                    );
-                }
-            }
-            Command::ReplayChartState { last_collected_us, last_updated_us } => {
-                self.store_replayed(around);
-                let replay = self.replay.as_mut().ok_or(OUTSIDE)?;
-                // Also without a replayed point: it tells when the child's next interval begins, which is better than
-                // our clock. A 1.37 parent does the same, a 2.x parent does not.
-                if self.collects {
-                    replay.restored = true;
-                    let collector = around.mirror.chart(replay.chart).collector();
-                    collector.restore(last_collected_us, last_updated_us);
-                }
-            }
-            Command::ReplayEnd { start_streaming, .. } => {
-                self.store_replayed(around);
-                let replay = self.replay.take().ok_or(OUTSIDE)?;
-                if !start_streaming {
-                    self.ask_nothing(replay.chart, around);
-                } else {
-                    self.charts[replay.chart.index()].progress = Progress::Live;
-                    if self.collects && !replay.restored {
-                        around.mirror.chart(replay.chart).collector().replication_is_over(around.now_us);
-                    }
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// The chart of an `RBEGIN`, which is not a sign of what comes next among live data.
-    fn find_replayed(
-        &mut self,
-        reference: Reference<'_>,
-        around: &mut Surroundings<'_>,
-    ) -> Result<ChartIndex, DisconnectReason> {
-        let found = around.mirror.search(reference.id).filter(|found| found.index() < self.charts.len());
-        found.ok_or_else(|| DisconnectReason::UnknownChart { keyword: "RBEGIN", chart: text(reference.id) })
-    }
-
-    /// Stores the replayed group that was being read.
-    fn store_replayed(&mut self, around: &mut Surroundings<'_>) {
-        let Some(replay) = &mut self.replay else { return };
-        let chart = replay.chart;
-        if let Some(point) = replay.point.take() {
-            self.store_row(chart, point.end, around);
-        }
     }
 }
 

@@ -63,7 +63,7 @@ use glommio::ExecutorJoinHandle;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
-use crate::catalog::{CatalogChange, CatalogStore, ChartRecord, HostRecord, StoreError};
+use crate::catalog::{CatalogChange, CatalogStore, ChartRecord, HostRecord, Missing, StoreError};
 use crate::config::{Config, Durability, MemoryMode, Severity};
 use crate::connection::tls::CertificateError;
 use crate::saved::{RestoredChart, SavedRows};
@@ -215,7 +215,7 @@ impl Parent {
         let directory = config.directories.rows();
         let mut files: HashSet<Uuid> = rows::list(&directory).into_iter().collect();
         let newest = database.recovered.files.newest();
-        keeper.restore(|host, charts, changes| {
+        keeper.restore(|host, charts, missing, changes| {
             let guid = host.info.machine_guid;
             let restored = match host.info.memory_mode {
                 MemoryMode::Save | MemoryMode::Map => {
@@ -224,7 +224,10 @@ impl Parent {
                 }
                 _ => database.charts_with_rows(&newest, &host, charts, changes),
             };
-            let Some(charts) = restored else { return };
+            let Some(mut charts) = restored else { return };
+            for chart in &mut charts {
+                chart.missing = missing.of(guid, &chart.record.id);
+            }
             let inbox = &inboxes[placement::owner(&guid, count).index()];
             // What was read would only wait there, in fresh memory, instead of taking that of what was restored.
             while inbox.max_capacity() - inbox.capacity() > RESTORED_AHEAD && !inbox.is_closed() {
@@ -431,7 +434,7 @@ impl Database {
         }
         let with_newest = |record: ChartRecord| {
             let newest = newest.get(GroupKey(record.key)).unwrap_or_default();
-            RestoredChart { record, newest, saved: SavedRows::default() }
+            RestoredChart { record, newest, saved: SavedRows::default(), missing: Missing::default() }
         };
         Some(charts.into_iter().map(with_newest).collect())
     }

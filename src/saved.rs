@@ -40,7 +40,7 @@ use std::collections::btree_map::Entry;
 use dbengine::{GroupSnapshot, Page, PageError, Row, SampleFlags, Samples, TimeRange, UnixSeconds};
 use uuid::Uuid;
 
-use crate::catalog::{CatalogChange, Chart, ChartRecord};
+use crate::catalog::{CatalogChange, Chart, ChartRecord, Missing};
 
 const MAGIC: [u8; 4] = *b"MRW1";
 const HEADER_LEN: usize = 32;
@@ -249,6 +249,8 @@ pub struct RestoredChart {
     pub newest: UnixSeconds,
     /// What was in the host's file, in the memory modes that have one.
     pub saved: SavedRows,
+    /// Times of which it lacks rows that its child may have.
+    pub missing: Missing,
 }
 
 /// What a file has.

@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 use crate::catalog::{CatalogChange, HostInfo, HostRecord, HostState, Labels};
 use crate::config::{Limits, MemoryMode};
-use crate::receiver::{DisconnectReason, Mirror, Receiver, Surroundings};
+use crate::receiver::{DisconnectReason, Mirror, Pace, Receiver, ReplicationProgress, Surroundings};
 use crate::saved::RestoredChart;
 use crate::telemetry::{ChildCounters, ShardMetrics, Telemetry};
 use crate::wire::Inbound;
@@ -95,6 +95,9 @@ pub struct Shard {
     /// By the connection's place.
     children: Vec<Option<Child>>,
     saving: Saving,
+    pace: Pace,
+    /// The child that was asked for its past last.
+    last_filled: usize,
     /// What children did whose connections have ended.
     past: ChildCounters,
     received_bytes: u64,
@@ -145,6 +148,8 @@ impl Shard {
             by_guid: HashMap::new(),
             children: Vec::new(),
             saving: Saving::default(),
+            pace: Pace::default(),
+            last_filled: 0,
             past: ChildCounters::default(),
             received_bytes: 0,
             changed: Vec::new(),
@@ -210,7 +215,9 @@ impl Shard {
                 let seconds = IDLE_AFTER_US.unsigned_abs() / 1_000_000;
                 self.disconnect(now_us, connection, DisconnectReason::Idle { seconds }, actions);
             }
+            self.ask_again(now_us, actions);
         }
+        self.ask_for_past(now_us, actions);
         if now_us - self.seen_us >= SEEN_EVERY_US {
             self.seen_us = now_us;
             for host in self.children.iter().flatten().map(|child| child.host).collect::<Vec<_>>() {
@@ -233,6 +240,60 @@ impl Shard {
             self.engine.commit(UnixSeconds(now_us.div_euclid(1_000_000)));
             self.disk(actions);
         }
+    }
+
+    /// Children are asked for parts of their past, the one first that comes after the last.
+    fn ask_for_past(&mut self, now_us: i64, actions: &mut Vec<Action>) {
+        let children = self.children.len();
+        let next = self.last_filled + 1;
+        for place in (0..children).map(|step| (next + step) % children) {
+            if !self.pace.has_room() {
+                return;
+            }
+            if let Some(child) = &self.children[place]
+                && child.receiver.replication_progress().charts_filling > 0
+            {
+                self.last_filled = place;
+                self.with_child(now_us, place, actions, Receiver::ask_for_past);
+            }
+        }
+    }
+
+    /// Children are asked again for what they did not answer.
+    fn ask_again(&mut self, now_us: i64, actions: &mut Vec<Action>) {
+        for place in 0..self.children.len() {
+            if let Some(child) = &self.children[place]
+                && child.receiver.replication_progress() != ReplicationProgress::default()
+            {
+                self.with_child(now_us, place, actions, Receiver::ask_again);
+            }
+        }
+    }
+
+    /// Lets a child's receiver do something that may send lines.
+    fn with_child(
+        &mut self,
+        now_us: i64,
+        place: usize,
+        actions: &mut Vec<Action>,
+        action: impl FnOnce(&mut Receiver, &mut Surroundings<'_>),
+    ) {
+        let Some(child) = &mut self.children[place] else { return };
+        let mut around = Surroundings {
+            mirror: &mut self.hosts[child.host],
+            engine: &mut self.engine,
+            limits: &self.limits,
+            counters: &mut child.counters,
+            pace: &mut self.pace,
+            now_us,
+            out: &mut self.out,
+        };
+        action(&mut child.receiver, &mut around);
+        let (connection, host) = (child.connection, child.host);
+        if !self.out.is_empty() {
+            actions.push(Action::Send { connection, bytes: std::mem::take(&mut self.out) });
+        }
+        self.mark_changed(host);
     }
 
     /// Hands on what the engine asks for.
@@ -329,10 +390,20 @@ impl Shard {
     pub fn report(&self, metrics: &ShardMetrics) {
         let mut sum = self.past.clone();
         let mut connections = 0;
+        let (mut starting, mut filling) = (0, 0);
         for child in self.children.iter().flatten() {
             connections += 1;
             add(&mut sum, &child.counters);
+            let progress = child.receiver.replication_progress();
+            starting += progress.charts_starting;
+            filling += progress.charts_filling;
         }
+        metrics.charts_starting.store(starting, Relaxed);
+        metrics.charts_filling.store(filling, Relaxed);
+        metrics.replication_requests.store(sum.replication_requests, Relaxed);
+        metrics.replayed_rows.store(sum.replayed_rows, Relaxed);
+        metrics.filled_rows.store(sum.filled_rows, Relaxed);
+        metrics.replication_given_up.store(sum.replication_given_up, Relaxed);
         metrics.connections.store(connections, Relaxed);
         metrics.hosts.store(self.hosts.len() as u64, Relaxed);
         metrics.charts.store(self.hosts.iter().map(|host| host.charts().len() as u64).sum(), Relaxed);
@@ -439,7 +510,11 @@ impl Shard {
             host,
             key: arrival.key,
             peer,
-            receiver: Receiver::new(arrival.capabilities),
+            receiver: Receiver::new(
+                arrival.capabilities,
+                arrival.policy.replication,
+                &arrival.request.program_version,
+            ),
             inbound: Inbound::new(arrival.capabilities.compression()),
             partial: Vec::new(),
             counters: ChildCounters::default(),
@@ -517,13 +592,20 @@ impl Shard {
             engine: &mut self.engine,
             limits: &self.limits,
             counters,
+            pace: &mut self.pace,
             now_us,
             out: &mut self.out,
         };
+        let filled = around.counters.filled_rows;
         let outcome = inbound.feed(input, &mut |command| {
             around.counters.commands += 1;
             receiver.apply(command, &mut around)
         });
+        receiver.ask_for_past(&mut around);
+        if around.counters.filled_rows > filled && around.mirror.info().memory_mode == MemoryMode::Map {
+            // What was appended to its file does not come after these.
+            self.saving.forget(&around.mirror.info().machine_guid);
+        }
         let outcome = match outcome {
             Ok(consumed) => {
                 let rest = input.len() - consumed;
@@ -575,9 +657,19 @@ impl Shard {
 
     fn ended(&mut self, now_us: i64, connection: ConnectionId, reason: DisconnectReason) {
         let slot = self.children.get_mut(connection.place as usize);
-        let Some(child) = slot.and_then(|slot| slot.take_if(|child| child.connection == connection)) else {
+        let Some(mut child) = slot.and_then(|slot| slot.take_if(|child| child.connection == connection))
+        else {
             return;
         };
+        child.receiver.end_connection(&mut Surroundings {
+            mirror: &mut self.hosts[child.host],
+            engine: &mut self.engine,
+            limits: &self.limits,
+            counters: &mut child.counters,
+            pace: &mut self.pace,
+            now_us,
+            out: &mut Vec::new(),
+        });
         add(&mut self.past, &child.counters);
         self.telemetry.disconnections.add(reason.label());
         let mirror = &mut self.hosts[child.host];
@@ -651,6 +743,10 @@ fn add(sum: &mut ChildCounters, more: &ChildCounters) {
     sum.stale_rows += more.stale_rows;
     sum.rows_in_the_future += more.rows_in_the_future;
     sum.collected_values += more.collected_values;
+    sum.replication_requests += more.replication_requests;
+    sum.replayed_rows += more.replayed_rows;
+    sum.filled_rows += more.filled_rows;
+    sum.replication_given_up += more.replication_given_up;
     sum.unknown_keywords += more.unknown_keywords;
     sum.commands_without_effect += more.commands_without_effect;
     sum.newest_sample = sum.newest_sample.max(more.newest_sample);

@@ -34,6 +34,14 @@ pub struct ChildCounters {
     pub unknown_keywords: u64,
     /// Lines that are understood and change nothing here.
     pub commands_without_effect: u64,
+    /// `REPLAY_CHART` lines sent.
+    pub replication_requests: u64,
+    /// Rows of answers to them.
+    pub replayed_rows: u64,
+    /// Those of them that were stored before others.
+    pub filled_rows: u64,
+    /// Questions that no answer came to, or none with anything in it.
+    pub replication_given_up: u64,
     /// Unix seconds of the newest sample stored.
     pub newest_sample: i64,
 }
@@ -62,6 +70,12 @@ pub struct ShardMetrics {
     pub samples: AtomicU64,
     pub stale_rows: AtomicU64,
     pub rows_in_the_future: AtomicU64,
+    pub replication_requests: AtomicU64,
+    pub replayed_rows: AtomicU64,
+    pub filled_rows: AtomicU64,
+    pub replication_given_up: AtomicU64,
+    pub charts_starting: AtomicU64,
+    pub charts_filling: AtomicU64,
     pub unknown_keywords: AtomicU64,
     pub commands_without_effect: AtomicU64,
     pub sent_bytes: AtomicU64,
@@ -336,6 +350,42 @@ const SHARD_FIGURES: &[Figure] = &[
         kind: "counter",
         help: "Rows ignored because of an impossible time stamp.",
         value: |shard| shard.rows_in_the_future.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_replication_requests_total",
+        kind: "counter",
+        help: "Questions to children about a chart's past.",
+        value: |shard| shard.replication_requests.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_replicated_rows_total",
+        kind: "counter",
+        help: "Rows that children replayed from their databases.",
+        value: |shard| shard.replayed_rows.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_filled_rows_total",
+        kind: "counter",
+        help: "Replayed rows that were stored before others that came earlier.",
+        value: |shard| shard.filled_rows.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_replication_given_up_total",
+        kind: "counter",
+        help: "Questions about the past that were asked several times, without an answer or with an empty one.",
+        value: |shard| shard.replication_given_up.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_charts_starting",
+        kind: "gauge",
+        help: "Charts of connected children whose newest rows were asked for; live data follows.",
+        value: |shard| shard.charts_starting.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_charts_filling",
+        kind: "gauge",
+        help: "Charts of connected children that are live and lack some of their past.",
+        value: |shard| shard.charts_filling.load(Relaxed),
     },
     Figure {
         name: "mainstem_unknown_keywords_total",

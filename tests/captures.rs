@@ -108,7 +108,7 @@ fn replay(parent: &TestParent, clock: &AtomicI64, name: &str, version: Option<u3
     }
     let prompt = read_prompt(&mut stream);
     assert!(prompt.starts_with("Hit me baby, push them over"), "{prompt}");
-    // What the parent asks for was asked for in the recording, too: its answers are in there.
+    // The child of the recording answers what its parent asked for then, whatever is asked for now.
     let mut answers = stream.try_clone().expect("a second handle");
     let reader = std::thread::spawn(move || {
         let mut lines = String::new();
@@ -137,10 +137,7 @@ fn replay(parent: &TestParent, clock: &AtomicI64, name: &str, version: Option<u3
     // Readers see what changed once the clock goes on.
     clock.fetch_add(1_000_000, Relaxed);
     let asked = reader.join().expect("no panic");
-    assert!(
-        asked.lines().all(|line| line.starts_with("REPLAY_CHART \"") && line.ends_with("\" \"true\" 0 0")),
-        "{asked}"
-    );
+    assert!(asked.lines().all(|line| line.starts_with("REPLAY_CHART \"")), "{asked}");
 }
 
 /// How close a value has to be to the real parent's.

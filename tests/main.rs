@@ -24,6 +24,8 @@ mod peer;
 
 mod reload;
 
+mod replication;
+
 mod restart;
 
 mod tls;

@@ -436,9 +436,8 @@ struct Pair {
 
 fn pair(parent: TestParent, settings: &[&str], encrypts: bool) -> Pair {
     let directory = tempfile::tempdir().expect("a directory");
-    let destination = format!("PARENT={}{}", parent.address, if encrypts { ":SSL" } else { "" });
-    let settings: Vec<&str> = settings.iter().copied().chain([destination.as_str()]).collect();
-    let child = Netdata::child(directory.path(), &parent, &settings);
+    let destination = format!("{}{}", parent.address, if encrypts { ":SSL" } else { "" });
+    let child = Netdata::child_with(directory.path(), &parent.key, &destination, settings);
     Pair { parent, _child: child, _directory: directory }
 }
 

@@ -1,13 +1,14 @@
 //! The rows of real children: recordings of `tests/golden/stream`, replayed through our own receiver, then made longer.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use dbengine::{Engine, EngineOptions, Keep, SampleFlags, Samples, TimeRange};
 use flate2::read::GzDecoder;
 use mainstem::catalog::{HostInfo, HostState, Labels};
-use mainstem::config::{Limits, MemoryMode};
-use mainstem::receiver::{Mirror, Receiver, Surroundings};
+use mainstem::config::{Limits, MemoryMode, Replication};
+use mainstem::receiver::{Mirror, Pace, Receiver, Surroundings};
 use mainstem::telemetry::ChildCounters;
 use mainstem::wire::Inbound;
 use mainstem::wire::capability::Capabilities;
@@ -128,11 +129,14 @@ pub(crate) fn replay(directory: &Path, connections: &[&str]) -> Result<Vec<Chart
     let state = HostState::Localhost;
     let mut mirror = Mirror::new(nobody(), state, Keep::Rows(u32::MAX));
     let mut engine = Engine::new(EngineOptions::default());
-    let (mut counters, mut out) = (ChildCounters::default(), Vec::new());
+    let (mut counters, mut pace, mut out) = (ChildCounters::default(), Pace::default(), Vec::new());
+    // Recorded children answer what their parents asked, whatever is asked here.
+    let replication =
+        Replication { enabled: true, period: Duration::from_secs(86_400), step: Duration::from_secs(600) };
     for connection in connections {
         let recording = Recording::read(&directory.join(format!("{connection}.ndcap.gz")))
             .with_context(|| format!("recording {connection}"))?;
-        let mut receiver = Receiver::new(recording.agreed);
+        let mut receiver = Receiver::new(recording.agreed, replication, "");
         let mut inbound = Inbound::new(recording.agreed.compression());
         let mut partial: Vec<u8> = Vec::new();
         for (now_us, bytes) in recording.pieces {
@@ -142,6 +146,7 @@ pub(crate) fn replay(directory: &Path, connections: &[&str]) -> Result<Vec<Chart
                 engine: &mut engine,
                 limits: &limits,
                 counters: &mut counters,
+                pace: &mut pace,
                 now_us,
                 out: &mut out,
             };

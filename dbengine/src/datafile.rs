@@ -358,8 +358,9 @@ impl Datafiles {
                 open.groups.push(GroupPages { key, last: 0, pages: Vec::new() });
             }
             let pages = &mut open.groups[number as usize];
-            pages.last = page.span().last.0 as u32;
-            pages.pages.push(place);
+            pages.last = pages.last.max(page.span().last.0 as u32);
+            let at = pages.pages.partition_point(|page| page.first < place.first);
+            pages.pages.insert(at, place);
             open.samples += page.samples();
             self.totals.samples_written += page.samples();
             self.totals.pages_written += 1;

@@ -7,10 +7,12 @@
 //! append, note ---> commit (every second or so) ---> poll_disk … disk_done     poll_sealed … published
 //! ```
 
+use std::collections::HashMap;
+
 use crate::{
     disk::{DiskDone, DiskError, DiskOp, FileId},
     group::{Group, GroupId, Keep, Sealer},
-    hot::NEVER_JOURNALLED,
+    hot::{HotRows, NEVER_JOURNALLED},
     key::GroupKey,
     page::{Page, PageEncoder},
     prefetch::prefetch,
@@ -41,7 +43,7 @@ impl Default for EngineOptions {
 #[must_use]
 pub enum Appended {
     Stored,
-    /// It is not newer than the newest row, and was ignored.
+    /// It is not newer than the row that it had to be newer than, and was ignored.
     Stale,
 }
 
@@ -54,6 +56,8 @@ pub struct Engine {
     free: Vec<GroupId>,
     sealer: Sealer,
     store: Option<Box<Store>>,
+    /// Rows of the past, until they are pages.
+    fills: HashMap<GroupId, HotRows, foldhash::fast::FixedState>,
 }
 
 impl Engine {
@@ -61,7 +65,7 @@ impl Engine {
         let EngineOptions { page_rows } = options;
         assert!(page_rows >= 1, "a page has rows");
         let sealer = Sealer { page_rows, encoder: PageEncoder::default(), totals: SealedTotals::default() };
-        Engine { groups: Vec::new(), free: Vec::new(), sealer, store: None }
+        Engine { groups: Vec::new(), free: Vec::new(), sealer, store: None, fills: HashMap::default() }
     }
 
     /// An engine that writes to a disk.
@@ -115,6 +119,7 @@ impl Engine {
     pub fn remove_group(&mut self, id: GroupId) {
         let group = self.groups.get_mut(id.index()).and_then(Option::take).expect("a group is removed once");
         group.forget(&mut self.sealer.totals);
+        self.fills.remove(&id);
         self.free.push(id);
     }
 
@@ -164,6 +169,49 @@ impl Engine {
             store.journal_row(id, group);
         }
         appended
+    }
+
+    /// The next row begins a page, so that rows between it and those before may come later, by [`fill`](Self::fill).
+    pub fn part(&mut self, id: GroupId) {
+        self.group_mut(id).part();
+    }
+
+    /// Stores a row that is older than the newest, in a time of which the group has no row: rows of one fill come in
+    /// order, `step` seconds apart unless they jump, with a value for each column. Its neighbours in time are to be in
+    /// other pages, see [`part`](Self::part). It is seen and journalled when a page of such rows is full, or at
+    /// [`end_fill`](Self::end_fill). Stale is what is not newer than the fill's row before it.
+    pub fn fill(&mut self, id: GroupId, step: u32, time: UnixSeconds, row: Row<'_>) -> Appended {
+        assert!(step >= 1, "rows are at least a second apart");
+        let (columns, page_rows) = (column_count(row.values.len()), self.sealer.page_rows);
+        let new = || HotRows::new(step, columns, page_rows, NEVER_JOURNALLED);
+        let rows = self.fills.entry(id).or_insert_with(new);
+        if time <= rows.newest_time() || time.0 > i64::from(u32::MAX) {
+            return Appended::Stale;
+        }
+        let continues = (rows.step(), rows.columns()) == (step, columns)
+            && rows.first().is_none_or(|first| time.since(first) < i64::from(page_rows) * i64::from(step));
+        if rows.is_full() || !continues {
+            self.insert_fill(id);
+            let rows = self.fills.get_mut(&id).expect("it was just looked at");
+            rows.restart(step, columns, page_rows);
+        }
+        self.fills.get_mut(&id).expect("it was just looked at").push(time, row);
+        Appended::Stored
+    }
+
+    /// All rows of this fill have come.
+    pub fn end_fill(&mut self, id: GroupId) {
+        self.insert_fill(id);
+        self.fills.remove(&id);
+    }
+
+    /// Makes a page of a fill's rows, which are as they were afterwards.
+    fn insert_fill(&mut self, id: GroupId) {
+        let Engine { groups, sealer, store, fills, .. } = self;
+        let Some(rows) = fills.get(&id).filter(|rows| !rows.is_empty()) else { return };
+        let page = sealer.encoder.encode(&rows.block());
+        let group = groups[id.index()].as_mut().expect("a group is there until it is removed");
+        group.insert(id, page, &mut sealer.totals, store.as_deref_mut());
     }
 
     /// Puts something into the journal that the owner wants to find after a crash, before all rows that come later.
@@ -224,6 +272,15 @@ impl Engine {
         id
     }
 
+    /// Writes a page that a journal has.
+    pub(crate) fn add_page(&mut self, key: GroupKey, page: Page) {
+        /// It has no group: nothing reads this engine.
+        const NO_GROUP: GroupId = GroupId(u32::MAX);
+        if let Some(store) = &mut self.store {
+            store.datafiles.add(NO_GROUP, key, page);
+        }
+    }
+
     /// Asks for what there is to do with pages, without a commit.
     pub(crate) fn pump(&mut self) {
         if let Some(store) = &mut self.store {
@@ -238,6 +295,9 @@ impl Engine {
 
     /// Makes pages of all rows, to be written without delay. Then [`stop_further`](Self::stop_further) says when it is done.
     pub fn stop(&mut self) {
+        for id in self.fills.keys().copied().collect::<Vec<_>>() {
+            self.end_fill(id);
+        }
         let Engine { groups, sealer, store: Some(store), .. } = self else { return };
         for (index, group) in groups.iter_mut().enumerate() {
             if let Some(group) = group.as_mut().filter(|group| group.is_for_disk()) {
@@ -272,6 +332,11 @@ impl Engine {
             (Some(disk), Some(memory)) => Some(disk.hull(memory)),
             (disk, memory) => disk.or(memory),
         }
+    }
+
+    /// The time of the newest row, also of one that is on disk only; 0 if there is none.
+    pub fn newest_time(&self, id: GroupId) -> UnixSeconds {
+        self.group(id).hot.newest_time()
     }
 
     /// The newest row: its time, and its values, which are as many as there were columns when it came.

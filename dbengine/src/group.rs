@@ -76,7 +76,7 @@ pub(crate) struct Past {
     /// Of rows to come.
     columns: u32,
     keep: Keep,
-    /// The oldest first. Of a group that goes to the disk, those that are not there yet.
+    /// The oldest first. Of a group that goes to the disk, those that are not there yet, in the order in which they came.
     pages: VecDeque<Page>,
     /// In all pages.
     rows: u64,
@@ -115,6 +115,11 @@ impl Group {
         }
     }
 
+    /// The next row begins a page.
+    pub(crate) fn part(&mut self) {
+        self.hot.close();
+    }
+
     /// Stores a row that does not just continue the hot rows.
     pub(crate) fn append(
         &mut self,
@@ -139,13 +144,14 @@ impl Group {
                 return Appended::Stale;
             }
             let changed = step != self.hot.step() || columns != self.hot.columns();
+            let follows = self.hot.is_continued_by(time);
             // Nothing old waits for long in hot memory, and all times of a page are within a `u32` of its first.
             let is_far = time.since(newest) > i64::from(sealer.page_rows) * i64::from(step)
                 || time.since(first) > i64::from(u32::MAX);
             if changed || is_far || self.hot.is_full() {
                 self.seal(id, sealer, store);
                 let limit = match keep {
-                    Keep::Rows(_) | Keep::OnDisk if !changed && !is_far => self.past.limit(sealer.page_rows),
+                    Keep::Rows(_) | Keep::OnDisk if !changed && follows => self.past.limit(sealer.page_rows),
                     _ => self.past.first_limit(id, sealer.page_rows),
                 };
                 self.hot.restart(step, columns, limit);
@@ -182,27 +188,27 @@ impl Group {
             return;
         }
         let page = sealer.encoder.encode(&self.hot.block());
-        past.rows += page.rows() as u64;
-        past.pages.push_back(page.clone());
-        match past.keep {
-            Keep::Nothing => {}
-            Keep::OnDisk => {
-                let store = store.expect("groups on disk live in engines with a disk");
-                store.datafiles.add(id, past.key, page);
-            }
-            Keep::Rows(least) => {
-                sealer.totals.add(&page);
-                while let Some(oldest) = past.pages.front() {
-                    let others = past.rows - oldest.rows() as u64;
-                    if others < u64::from(least) {
-                        break;
-                    }
-                    past.rows = others;
-                    sealer.totals.remove(oldest);
-                    past.pages.pop_front();
-                }
-            }
+        past.add(id, page, &mut sealer.totals, store);
+    }
+
+    /// Stores a page of rows that belong before or between those that are there.
+    pub(crate) fn insert(
+        &mut self,
+        id: GroupId,
+        page: Page,
+        totals: &mut SealedTotals,
+        mut store: Option<&mut Store>,
+    ) {
+        let past = &mut *self.past;
+        if past.keep == Keep::Nothing {
+            return;
         }
+        if self.hot.is_journalled()
+            && let Some(store) = &mut store
+        {
+            store.journal.page(past.key, &page);
+        }
+        past.add(id, page, totals, store);
     }
 
     /// Makes a page of the hot rows of a group that goes to the disk, and gives their memory back.
@@ -211,7 +217,7 @@ impl Group {
         self.hot.empty();
     }
 
-    /// The oldest page is on disk, or lost.
+    /// The page that came first is on disk, or lost.
     pub(crate) fn forget_oldest_page(&mut self) {
         if let Some(page) = self.past.pages.pop_front() {
             self.past.rows -= page.rows() as u64;
@@ -252,13 +258,7 @@ impl Group {
             return None;
         }
         let hot = self.hot.first().map(|first| TimeRange { first, last: self.hot.newest_time() });
-        let pages = self.past.pages.front().zip(self.past.pages.back());
-        let pages =
-            pages.map(|(oldest, newest)| TimeRange { first: oldest.span().first, last: newest.span().last });
-        match (pages, hot) {
-            (Some(pages), Some(hot)) => Some(TimeRange { first: pages.first, last: hot.last }),
-            (pages, hot) => pages.or(hot),
-        }
+        self.past.pages.iter().map(Page::span).chain(hot).reduce(TimeRange::hull)
     }
 
     pub(crate) fn read(&self, window: TimeRange, store: Option<&Store>) -> GroupSnapshot {
@@ -267,9 +267,9 @@ impl Group {
         if keep == Keep::Nothing || window.is_empty() {
             return GroupSnapshot::new(key, step, columns, window, vec![], None);
         }
-        let start = pages.partition_point(|page| page.span().last < window.first);
-        let pages =
-            pages.range(start..).take_while(|page| page.span().first <= window.last).cloned().collect();
+        let mut pages: Vec<Page> =
+            pages.iter().filter(|page| page.span().overlaps(window)).cloned().collect();
+        pages.sort_by_key(|page| page.span().first);
         let snapshot = GroupSnapshot::new(key, step, columns, window, pages, self.hot.copy(window));
         match store.filter(|_| keep == Keep::OnDisk) {
             Some(store) => snapshot.with_disk(store.datafiles.pages(key, window), store.datafiles.files()),
@@ -279,6 +279,34 @@ impl Group {
 }
 
 impl Past {
+    /// Keeps a page as it is to be kept.
+    fn add(&mut self, id: GroupId, page: Page, totals: &mut SealedTotals, store: Option<&mut Store>) {
+        self.rows += page.rows() as u64;
+        match self.keep {
+            Keep::Nothing => {}
+            Keep::OnDisk => {
+                self.pages.push_back(page.clone());
+                let store = store.expect("groups on disk live in engines with a disk");
+                store.datafiles.add(id, self.key, page);
+            }
+            Keep::Rows(least) => {
+                totals.add(&page);
+                let first = page.span().first;
+                let at = self.pages.partition_point(|page| page.span().first < first);
+                self.pages.insert(at, page);
+                while let Some(oldest) = self.pages.front() {
+                    let others = self.rows - oldest.rows() as u64;
+                    if others < u64::from(least) {
+                        break;
+                    }
+                    self.rows = others;
+                    totals.remove(oldest);
+                    self.pages.pop_front();
+                }
+            }
+        }
+    }
+
     /// Rows until the hot rows are full, unless they follow on a full page.
     fn first_limit(&self, id: GroupId, page_rows: u16) -> u16 {
         match self.keep {

@@ -91,7 +91,7 @@ pub(crate) struct GroupPages {
     pub(crate) key: GroupKey,
     /// Of the newest page.
     pub(crate) last: u32,
-    /// At least one, in order of time.
+    /// At least one.
     pub(crate) pages: Vec<PageRef>,
 }
 
@@ -105,8 +105,9 @@ pub(crate) fn build(
 ) -> Vec<u8> {
     groups.sort_unstable_by_key(|group| group.key);
     let mut contents = Contents { data_len, samples, sources, first: u32::MAX, ..Contents::default() };
-    for GroupPages { key, last, pages } in groups {
-        let first = pages.iter().map(|page| page.first).min().unwrap_or(last);
+    for GroupPages { key, last, mut pages } in groups {
+        pages.sort_by_key(|page| page.first);
+        let first = pages.first().map_or(last, |page| page.first);
         contents.first = contents.first.min(first);
         contents.last = contents.last.max(last);
         contents.groups.push(GroupEntry { key: halves(key), last, pages: contents.pages.len() as u32 });

@@ -23,6 +23,9 @@
 //! | 2    | group  | key (16), varint step, varint columns, varint 1 if rows follow that were journalled     |
 //! |      |        | before, in this batch: from here on the group has no row, all columns 0                 |
 //! | 3    | note   | varint length, bytes that mean nothing here                                             |
+//! | 3    | page   | key (16), varint length, a page of rows between or before those that the group has      |
+//!
+//! Kind 3 is of no group: above it stands what it is, 0 for a note and 1 for a page.
 //!
 //! A group's number means it within one segment only, and its kind 2 comes before its rows. So segments are read without
 //! those before them, and a segment is removed as soon as pages hold what it has.
@@ -36,6 +39,7 @@ use crate::{
     disk::{BLOCK, DiskOpKind, DiskOps, FileId, FileName, OpId, pad},
     group::GroupId,
     key::GroupKey,
+    page::Page,
     sample::{Row, SampleFlags},
     time::UnixSeconds,
     varint,
@@ -49,7 +53,10 @@ const BATCH_LEN: usize = 256 << 10;
 const NEXT: u64 = 0;
 const ROW: u64 = 1;
 const GROUP: u64 = 2;
-const NOTE: u64 = 3;
+const OTHER: u64 = 3;
+/// Above [`OTHER`].
+const NOTE: u64 = 0;
+const PAGE: u64 = 1;
 
 /// The segment being written.
 #[derive(Debug)]
@@ -171,9 +178,17 @@ impl Journal {
 
     /// Something that the engine's owner wants to find again.
     pub(crate) fn note(&mut self, note: &[u8]) {
-        self.begin_record(NOTE, self.last_group);
+        varint::put(&mut self.batch, NOTE << 2 | OTHER);
         varint::put(&mut self.batch, note.len() as u64);
         self.batch.extend_from_slice(note);
+    }
+
+    /// A page of rows that the group's other rows do not come after.
+    pub(crate) fn page(&mut self, key: GroupKey, page: &Page) {
+        varint::put(&mut self.batch, PAGE << 2 | OTHER);
+        self.batch.extend_from_slice(&key.0.to_le_bytes());
+        varint::put(&mut self.batch, page.as_bytes().len() as u64);
+        self.batch.extend_from_slice(page.as_bytes());
     }
 
     /// Whether the batch is so long that it is not to wait for the next commit.
@@ -255,6 +270,22 @@ pub enum Record<'a> {
         flags: &'a [SampleFlags],
     },
     Note(&'a [u8]),
+    /// Rows between or before those that the group has.
+    Page {
+        key: GroupKey,
+        page: Page,
+    },
+}
+
+impl Record<'_> {
+    /// Rows in it.
+    pub fn rows(&self) -> u64 {
+        match self {
+            Record::Row { .. } => 1,
+            Record::Page { page, .. } => page.rows() as u64,
+            Record::Group { .. } | Record::Note(_) => 0,
+        }
+    }
 }
 
 /// How reading a segment ended.
@@ -353,6 +384,10 @@ fn read_records(
     let mut flags = Vec::new();
     while !records.is_empty() {
         let start = varint::take(&mut records)?;
+        if start & 3 == OTHER {
+            visit(read_other(start >> 2, &mut records)?);
+            continue;
+        }
         last_group = last_group.checked_add(varint::unzigzag(start >> 2))?;
         let number = u32::try_from(last_group).ok()?;
         match start & 3 {
@@ -370,12 +405,6 @@ fn read_records(
                 };
                 visit(Record::Group { key: group.key, again });
                 groups.insert(number, group);
-            }
-            NOTE => {
-                let length = usize::try_from(varint::take(&mut records)?).ok()?;
-                let (note, rest) = records.split_at_checked(length)?;
-                records = rest;
-                visit(Record::Note(note));
             }
             kind => {
                 let group = groups.get_mut(&number)?;
@@ -408,6 +437,24 @@ fn read_records(
         }
     }
     Some(())
+}
+
+/// A record that is of no group.
+fn read_other<'a>(kind: u64, records: &mut &'a [u8]) -> Option<Record<'a>> {
+    let mut take = |length: usize| {
+        let (bytes, rest) = records.split_at_checked(length)?;
+        *records = rest;
+        Some(bytes)
+    };
+    let key = if kind == PAGE { Some(u128::from_le_bytes(take(16)?.try_into().ok()?)) } else { None };
+    let length = usize::try_from(varint::take(records)?).ok()?;
+    let (bytes, rest) = records.split_at_checked(length)?;
+    *records = rest;
+    match (kind, key) {
+        (NOTE, _) => Some(Record::Note(bytes)),
+        (_, Some(key)) => Some(Record::Page { key: GroupKey(key), page: Page::from_bytes(bytes).ok()? }),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

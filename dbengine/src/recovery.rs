@@ -4,7 +4,8 @@
 //! datafile with a valid index         as it is
 //! a tier's file without one           removed: it is derived again
 //! datafile without one                its extents are read up to the first that is not whole; its index is written
-//! journal segments                    rows newer than the group's last page: pages of a new datafile
+//! journal segments                    rows newer than the group's last page, and pages that no datafile has: pages of a new
+//!                                     datafile
 //! ```
 //!
 //! The journal's segments stay until the owner has taken their notes ([`Recovered::finish`]). Recovering again, also after a
@@ -28,7 +29,7 @@ use crate::{
     key::{GroupKey, WriterId},
     sample::Row,
     store::StoreOptions,
-    time::UnixSeconds,
+    time::{TimeRange, UnixSeconds},
 };
 
 /// A place in the journal: the number of the segment, and how many introductions were read in it.
@@ -330,6 +331,19 @@ impl Recovered {
             let end = read_segment(&bytes, id, |record| match record {
                 Record::Note(note) => notes.push(note.into()),
                 Record::Group { .. } => position.1 += 1,
+                Record::Page { key, page } => {
+                    // Of one group no two pages begin at one time.
+                    let first = page.span().first;
+                    let window = TimeRange { first, last: first };
+                    let is_known = files
+                        .tier(0)
+                        .iter()
+                        .any(|file| file.index.pages(key, window).any(|place| place.begins_at(first)));
+                    if !is_known {
+                        *rows += page.rows() as u64;
+                        engine.add_page(key, page);
+                    }
+                }
                 Record::Row { key, time, .. }
                     if said_again.get(&key).is_some_and(|places| {
                         places.iter().any(|(place, first)| position < *place && time >= *first)
@@ -344,6 +358,10 @@ impl Recovered {
                     });
                     engine.widen(id, values.len());
                     engine.set_step(id, step);
+                    // What belongs in between may be a page of its own.
+                    if time != engine.newest_time(id).plus(step.into()) {
+                        engine.part(id);
+                    }
                     let row = Row { values, flags: (!flags.is_empty()).then_some(flags) };
                     if engine.columns(id) == values.len() && engine.append(id, time, row) == Appended::Stored
                     {

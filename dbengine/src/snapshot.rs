@@ -11,7 +11,7 @@ use crate::{
     page::Page,
     rollup::{Parts, Point, points, row_of},
     sample::{SampleFlags, Samples},
-    time::TimeRange,
+    time::{TimeRange, UnixSeconds},
 };
 
 /// The rows of a group that lay in a window when it was asked for. Its pages are shared with the engine and decoded
@@ -195,7 +195,9 @@ impl GroupSnapshot {
             return;
         }
         for page in self.pages.iter().filter(|page| page.span().overlaps(window)) {
-            page.read(column, window, out);
+            // After a crash a row of the past may be in two pages.
+            let after = out.times.last().map_or(window.first, |last| UnixSeconds(last + 1));
+            page.read(column, TimeRange { first: window.first.max(after), last: window.last }, out);
         }
         if let Some(hot) = self.hot.as_ref().filter(|hot| hot.span().overlaps(window)) {
             hot.read(column, window, out);

@@ -13,7 +13,7 @@ use crate::{
     extent::{BrokenPage, PageRef},
     files::{Disk, ReadAt, ReadError, read_from},
     index::Index,
-    journal::{Record, SegmentDamage, read_segment},
+    journal::{SegmentDamage, read_segment},
     key::GroupKey,
     recovery::{read_extent, read_whole},
     time::TimeRange,
@@ -70,7 +70,7 @@ fn verify_segment(disk: &dyn Disk, id: FileId) -> io::Result<Verified> {
     let bytes = read_whole(disk, file)?;
     let mut verified = Verified { bytes: bytes.len() as u64, ..Verified::default() };
     let end = read_segment(&bytes, id, |record| {
-        verified.rows += u64::from(matches!(record, Record::Row { .. }));
+        verified.rows += record.rows();
     });
     verified.batches = end.batches.into();
     match end.damage {

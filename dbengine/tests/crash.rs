@@ -11,16 +11,20 @@ use dbengine::{
 use crate::database::{Database, Random, Rows, bits, options, rows_in_files};
 
 const START: i64 = 1_700_000_000;
-const GROUPS: u64 = 8;
+const GROUPS: u64 = 9;
+/// The last group has nothing of these seconds, until they are filled.
+const FILLED_LATER: std::ops::RangeInclusive<i64> = 300..=620;
 
 /// Seconds of some groups, of every kind that matters: quick and slow ones, one that falls silent, one that comes late,
-/// one that grows, one with flags.
+/// one that grows, one with flags, one whose past comes late.
 struct Workload {
     random: Random,
     ids: Vec<GroupId>,
     values: Vec<Vec<f32>>,
     /// All rows that were stored.
     given: BTreeMap<GroupKey, Rows>,
+    /// Their times, in the order in which they were.
+    order: BTreeMap<GroupKey, Vec<i64>>,
     /// The rows of the last commit that was carried out whole, and earlier ones: their number, by group.
     committed: BTreeMap<GroupKey, usize>,
 }
@@ -40,7 +44,34 @@ impl Workload {
             ids.push(database.create_group(key(group), step, columns));
             values.push(vec![1.5; columns]);
         }
-        Workload { random: Random(seed | 1), ids, values, given: BTreeMap::new(), committed: BTreeMap::new() }
+        Workload {
+            random: Random(seed | 1),
+            ids,
+            values,
+            given: BTreeMap::new(),
+            order: BTreeMap::new(),
+            committed: BTreeMap::new(),
+        }
+    }
+
+    fn give(&mut self, group: u64, time: i64, values: &[f32]) {
+        let row = values.iter().map(|value| bits(*value)).collect();
+        self.given.entry(key(group)).or_default().insert(time, row);
+        self.order.entry(key(group)).or_default().push(time);
+    }
+
+    /// A part of the past that was left out, of some pages and less.
+    fn fill(&mut self, database: &mut Database, second: i64) {
+        let seconds = FILLED_LATER.start() + (second - 630) * 20..FILLED_LATER.start() + (second - 629) * 20;
+        let id = self.ids[8];
+        for past in seconds.filter(|past| FILLED_LATER.contains(past)) {
+            let values = [past as f32 / 3.0];
+            let row = dbengine::Row { values: &values, flags: None };
+            let filled = database.engine.fill(id, 1, UnixSeconds(START + past), row);
+            assert_eq!(filled, dbengine::Appended::Stored);
+            self.give(8, START + past, &values);
+        }
+        database.engine.end_fill(id);
     }
 
     fn second(&mut self, database: &mut Database, second: i64) {
@@ -50,6 +81,7 @@ impl Workload {
                 4 => !(400..=1500).contains(&second),
                 5 => second > 350,
                 6 => self.random.below(10) > 0,
+                8 => !FILLED_LATER.contains(&second),
                 _ => true,
             };
             if !is_due {
@@ -60,6 +92,9 @@ impl Workload {
                 self.values[place].push(9.0);
                 database.engine.widen(self.ids[place], self.values[place].len());
             }
+            if group == 8 && second == FILLED_LATER.end() + 1 {
+                database.engine.part(self.ids[place]);
+            }
             for value in &mut self.values[place] {
                 match self.random.below(5) {
                     0 => *value += self.random.below(100) as f32 / 10.0,
@@ -68,13 +103,13 @@ impl Workload {
                     _ => {}
                 }
             }
-            let values = &self.values[place];
+            let values = self.values[place].clone();
             let flags = (self.random.below(20) == 0).then(|| vec![SampleFlags::RESET; values.len()]);
-            let stored = database.append(self.ids[place], START + second, values, flags.as_deref());
+            let stored = database.append(self.ids[place], START + second, &values, flags.as_deref());
             assert_eq!(stored, dbengine::Appended::Stored);
-            let row = values.iter().map(|value| bits(*value)).collect();
-            self.given.entry(key(group)).or_default().insert(START + second, row);
+            self.give(group, START + second, &values);
         }
+        self.fill(database, second);
     }
 
     fn was_committed(&mut self) {
@@ -86,7 +121,8 @@ impl Workload {
         for (key, given) in &self.given {
             let found = found(*key);
             let committed = self.committed.get(key).copied().unwrap_or_default();
-            for (time, row) in given.iter().take(committed) {
+            for time in self.order[key].iter().take(committed) {
+                let row = &given[time];
                 let found = found.get(time).map(|found| &found[..]);
                 assert!(
                     found == Some(&row[..]),

@@ -1,9 +1,9 @@
 //! Random operations on the engine and on a plain map: both always tell the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use dbengine::simulated_disk::SimulatedDisk;
-use dbengine::{Appended, GroupKey, TimeRange, UnixSeconds};
+use dbengine::{Appended, GroupKey, Row, TimeRange, UnixSeconds};
 use proptest::prelude::*;
 
 use crate::database::{Database, Rows, bits, options};
@@ -27,6 +27,17 @@ enum Operation {
     SetStep {
         group: usize,
         step: u8,
+    },
+    /// Some rows are left out, to be filled later.
+    LeaveOut {
+        group: usize,
+        rows: u8,
+    },
+    /// Fills the first of those that were left out.
+    Fill {
+        group: usize,
+        rows: u8,
+        value: i8,
     },
     Commit {
         seconds: u8,
@@ -53,6 +64,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         6 => (group.clone(), 1u8..60).prop_map(|(group, rows)| Operation::AppendMany { group, rows }),
         1 => group.clone().prop_map(|group| Operation::Widen { group }),
         1 => (group.clone(), 1u8..10).prop_map(|(group, step)| Operation::SetStep { group, step }),
+        2 => (group.clone(), 1u8..200).prop_map(|(group, rows)| Operation::LeaveOut { group, rows }),
+        3 => (group.clone(), 1u8..80, any::<i8>())
+            .prop_map(|(group, rows, value)| Operation::Fill { group, rows, value }),
         4 => (1u8..200).prop_map(|seconds| Operation::Commit { seconds }),
         1 => Just(Operation::Restart),
         1 => Just(Operation::Crash),
@@ -67,6 +81,8 @@ struct Known {
     columns: usize,
     newest: i64,
     rows: Rows,
+    /// What was left out and is not filled yet: the first times, steps and rows.
+    left_out: VecDeque<(i64, u32, u8)>,
 }
 
 struct Pair {
@@ -84,6 +100,7 @@ impl Pair {
             columns: 1,
             newest: START,
             rows: BTreeMap::new(),
+            left_out: VecDeque::new(),
         });
         let groups = groups.collect();
         Pair { database, groups, now: START }
@@ -102,6 +119,25 @@ impl Pair {
             known.rows.insert(time, values.iter().map(|value| bits(*value)).collect());
         } else {
             assert_eq!(appended, Appended::Stale);
+        }
+    }
+
+    fn fill(&mut self, group: usize, rows: u8, value: i8) {
+        let known = &mut self.groups[group];
+        let Some((first, step, left)) = known.left_out.pop_front() else { return };
+        let filled = rows.min(left);
+        for row in 0..filled {
+            let time = first + i64::from(row) * i64::from(step);
+            let values = vec![f32::from(value); known.columns];
+            let row = Row { values: &values, flags: None };
+            let filled = self.database.engine.fill(known.id, step, UnixSeconds(time), row);
+            assert_eq!(filled, Appended::Stored);
+            known.rows.insert(time, values.iter().map(|value| bits(*value)).collect());
+        }
+        self.database.engine.end_fill(known.id);
+        if filled < left {
+            let next = first + i64::from(filled) * i64::from(step);
+            known.left_out.push_front((next, step, left - filled));
         }
     }
 
@@ -134,6 +170,14 @@ impl Pair {
                 known.step = step.into();
                 self.database.engine.set_step(known.id, known.step);
             }
+            Operation::LeaveOut { group, rows } => {
+                let known = &mut self.groups[group];
+                self.database.engine.part(known.id);
+                let step = i64::from(known.step);
+                known.left_out.push_back((known.newest + step, known.step, rows));
+                self.append(group, (i64::from(rows) + 1) * step, Some(1));
+            }
+            Operation::Fill { group, rows, value } => self.fill(group, rows, value),
             Operation::Commit { seconds } => {
                 self.now += i64::from(seconds);
                 self.commit();

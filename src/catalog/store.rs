@@ -3,6 +3,7 @@
 //! ```text
 //! hosts    machine GUID               -> HostRecord
 //! charts   (machine GUID, chart id)   -> ChartRecord, with its dimensions
+//! missing  (machine GUID, chart id)   -> of which times it lacks rows that its child may have
 //! ```
 //!
 //! One file, of one owner, who may block: not a shard. A batch of changes is one transaction: after [`CatalogStore::apply`]
@@ -15,22 +16,26 @@ pub mod change;
 
 pub mod record;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dbengine::{TimeRange, UnixSeconds};
+use ecow::EcoString;
 use redb::backends::InMemoryBackend;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, TableDefinition};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use super::Missing;
 use change::CatalogChange;
 use record::{ChartRecord, HostRecord, RecordError};
 
 const HOSTS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("hosts");
 const CHARTS: TableDefinition<'_, (u128, &str), &[u8]> = TableDefinition::new("charts");
+const MISSING: TableDefinition<'_, (u128, &str), &[u8]> = TableDefinition::new("missing");
 
 /// Pages that the database keeps in memory: what a batch touches, not the whole catalog.
 const CACHE_BYTES: usize = 4 << 20;
@@ -76,6 +81,20 @@ pub struct Stored {
     pub dimensions: u64,
     /// Records that could not be read.
     pub damaged: u64,
+}
+
+/// Of which times charts lack rows: first and last, unix seconds, by machine GUID and chart id.
+#[derive(Debug, Default)]
+pub struct MissingTimes(HashMap<(Uuid, EcoString), Vec<(i64, i64)>>);
+
+impl MissingTimes {
+    /// What a chart lacks.
+    pub fn of(&self, host: Uuid, chart: &EcoString) -> Missing {
+        let spans = self.0.get(&(host, chart.clone())).into_iter().flatten();
+        let seconds =
+            |(first, last): &(i64, i64)| TimeRange { first: UnixSeconds(*first), last: UnixSeconds(*last) };
+        Missing::new(spans.map(seconds))
+    }
 }
 
 impl Stored {
@@ -180,6 +199,28 @@ impl CatalogStore {
         Ok(self.stored)
     }
 
+    /// What charts lack. A damaged record is left out: then nothing is known to be missing.
+    pub fn missing(&self) -> Result<MissingTimes, StoreError> {
+        let database = self.database.as_ref().expect("a store that was just opened is open");
+        let read = || -> Result<MissingTimes, redb::Error> {
+            let mut missing = HashMap::new();
+            for entry in database.begin_read()?.open_table(MISSING)?.range::<(u128, &str)>(..)? {
+                let (chart, spans) = entry?;
+                let (host, id) = chart.value();
+                match record::decode(spans.value()) {
+                    Ok(spans) => drop(missing.insert((Uuid::from_u128(host), id.into()), spans)),
+                    Err(error) => tracing::warn!(
+                        "the catalog {}: what chart '{id}' of {} lacks is not known: {error}",
+                        self.path.display(),
+                        host_named(host),
+                    ),
+                }
+            }
+            Ok(MissingTimes(missing))
+        };
+        read().map_err(|cause| failed(&self.path, cause))
+    }
+
     /// Hands out the machine GUID and the id of the charts that have one of these keys, host by host. The beginnings of
     /// all records are read. A store that an error has closed knows of none.
     pub fn find(
@@ -247,11 +288,12 @@ fn builder() -> Builder {
 
 fn with_tables(path: &Path, opened: Result<Database, DatabaseError>) -> Result<Database, StoreError> {
     let database = opened.map_err(|error| failed(path, error.into()))?;
-    // So that both tables are there to be read.
+    // So that all tables are there to be read.
     let make_tables = || -> Result<(), redb::Error> {
         let transaction = database.begin_write()?;
         transaction.open_table(HOSTS)?;
         transaction.open_table(CHARTS)?;
+        transaction.open_table(MISSING)?;
         Ok(transaction.commit()?)
     };
     make_tables().map_err(|cause| failed(path, cause))?;
@@ -268,6 +310,7 @@ fn write(
     {
         let mut hosts = transaction.open_table(HOSTS)?;
         let mut charts = transaction.open_table(CHARTS)?;
+        let mut missing = transaction.open_table(MISSING)?;
         for change in batch {
             bytes.clear();
             match change {
@@ -286,15 +329,25 @@ fn write(
                 CatalogChange::ForgetChart { host, chart } => {
                     let known = charts.remove((host.as_u128(), &**chart))?;
                     stored.forget(known.map(|known| dimensions(known.value())));
+                    missing.remove((host.as_u128(), &**chart))?;
+                }
+                CatalogChange::Missing { host, chart, spans } if spans.is_empty() => {
+                    missing.remove((host.as_u128(), &**chart))?;
+                }
+                CatalogChange::Missing { host, chart, spans } => {
+                    record::encode(spans, bytes);
+                    missing.insert((host.as_u128(), &**chart), &**bytes)?;
                 }
                 CatalogChange::ForgetHost(host) => {
                     let host = host.as_u128();
                     let known = hosts.remove(host)?;
                     stored.hosts = stored.hosts.saturating_sub(u64::from(known.is_some()));
                     let next = host.checked_add(1).map_or(Unbounded, |next| Excluded((next, "")));
-                    for known in charts.extract_from_if((Included((host, "")), next), |_, _| true)? {
+                    let all = (Included((host, "")), next);
+                    for known in charts.extract_from_if(all, |_, _| true)? {
                         stored.forget(Some(dimensions(known?.1.value())));
                     }
+                    missing.retain_in::<(u128, &str), _>(all, |_, _| false)?;
                 }
             }
         }

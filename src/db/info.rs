@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 
 use dbengine::{
-    Directory, Encoding, FileSet, GroupKey, Record, Retention, SealedTotals, TimeRange, UnixSeconds, inspect,
+    Directory, Encoding, FileSet, GroupKey, Retention, SealedTotals, TimeRange, UnixSeconds, inspect,
     read_journal,
 };
 use serde::Serialize;
@@ -81,7 +81,7 @@ impl Info {
     pub(super) fn read(directory: &mut Directory, config: &Config, encodings: bool) -> anyhow::Result<Info> {
         let mut journal = Journal::default();
         for (_, end) in read_journal(directory, |record| {
-            journal.rows += u64::from(matches!(record, Record::Row { .. }));
+            journal.rows += record.rows();
         })? {
             journal.segments += 1;
             journal.bytes += end.read;

@@ -15,6 +15,7 @@ use super::ids::{Expected, Ids, Record};
 use crate::catalog::chart::group_key;
 use crate::catalog::{
     CatalogChange, Chart, ChartRecord, Dimension, HostInfo, HostRecord, HostSnapshot, HostState, Labels,
+    Missing,
 };
 use crate::collect::{Collector, Reading};
 use crate::config::Limits;
@@ -34,6 +35,12 @@ pub struct ChartIndex(pub(super) u32);
 impl ChartIndex {
     pub fn index(self) -> usize {
         self.0 as usize
+    }
+
+    /// The place of the chart that was defined as number `index`, from 0 on.
+    #[cfg(test)]
+    pub fn nth(index: usize) -> Self {
+        Self(index as u32)
     }
 }
 
@@ -62,6 +69,10 @@ pub struct MirroredChart {
     ordinal: u32,
     /// The store is to be told of it, and it is in the list for that.
     unsaved: bool,
+    /// The same of what is missing of it.
+    unsaved_missing: bool,
+    /// None: nothing is.
+    missing: Option<Box<Missing>>,
     pub chart: Arc<Chart>,
     /// Only for charts that came as v1 data.
     pub(super) collector: Option<Box<Collector>>,
@@ -141,6 +152,8 @@ pub struct Mirror {
     unsaved: bool,
     /// Charts of which the store does not know the newest, each once.
     unsaved_charts: VecDeque<ChartIndex>,
+    /// Charts of which the store does not know what is missing, each once.
+    unsaved_missing: VecDeque<ChartIndex>,
     /// Ids of forgotten charts that the store is to forget.
     forgotten: VecDeque<EcoString>,
     /// Charts that their child has called obsolete, and when (unix microseconds), in order of time.
@@ -166,6 +179,7 @@ impl Mirror {
             changed: true,
             unsaved: true,
             unsaved_charts: VecDeque::new(),
+            unsaved_missing: VecDeque::new(),
             forgotten: VecDeque::new(),
             obsolete: VecDeque::new(),
             away_since_us: None,
@@ -189,7 +203,7 @@ impl Mirror {
         };
         let away_since_us = Some(now_us);
         let mut mirror = Self { unsaved: false, away_since_us, ..Self::new(info, state, keep) };
-        for RestoredChart { record: mut chart, newest, saved } in charts {
+        for RestoredChart { record: mut chart, newest, saved, missing } in charts {
             chart.update_every = chart.update_every.clamp(1, LONGEST_UPDATE_EVERY);
             let columns = chart.dimensions.len();
             let group = mirror.create_group(engine, chart.key, chart.update_every, columns);
@@ -197,6 +211,7 @@ impl Mirror {
             restore_rows(engine, group, saved, columns);
             let ordinal = chart.ordinal;
             let index = mirror.add_chart(chart.into_chart(group), ordinal);
+            mirror.charts[index.index()].missing = (!missing.is_empty()).then(|| Box::new(missing));
             let Chart { id, name, obsolete, .. } = &*mirror.charts[index.index()].chart;
             if name != id {
                 mirror.given_names.insert(name.clone(), index.0);
@@ -322,7 +337,8 @@ impl Mirror {
 
     /// Whether the store is to know of this host, and does not know the newest.
     pub fn is_unsaved(&self) -> bool {
-        let charts = !self.unsaved_charts.is_empty() || !self.forgotten.is_empty();
+        let charts =
+            !self.unsaved_charts.is_empty() || !self.unsaved_missing.is_empty() || !self.forgotten.is_empty();
         self.info.is_persistent() && (self.unsaved || charts)
     }
 
@@ -351,6 +367,46 @@ impl Mirror {
             let chart = ChartRecord::of(&mirrored.chart, mirrored.ordinal);
             changes.push(CatalogChange::Chart { host, chart });
         }
+        while changes.len() < most
+            && let Some(index) = self.unsaved_missing.pop_front()
+        {
+            let mirrored = &mut self.charts[index.index()];
+            mirrored.unsaved_missing = false;
+            let spans = mirrored.missing.iter().flat_map(|missing| missing.spans());
+            let spans = spans.map(|span| (span.first.0, span.last.0)).collect();
+            changes.push(CatalogChange::Missing { host, chart: mirrored.chart.id.clone(), spans });
+        }
+    }
+
+    /// Of which times the chart lacks rows that its child may have.
+    pub fn missing(&self, chart: ChartIndex) -> Option<&Missing> {
+        self.charts[chart.index()].missing.as_deref()
+    }
+
+    /// Changes what is missing of a chart; `change` says whether it did.
+    pub(super) fn change_missing(&mut self, chart: ChartIndex, change: impl FnOnce(&mut Missing) -> bool) {
+        let mirrored = &mut self.charts[chart.index()];
+        let mut missing = mirrored.missing.take().unwrap_or_default();
+        if change(&mut missing) && !std::mem::replace(&mut mirrored.unsaved_missing, true) {
+            self.unsaved_missing.push_back(chart);
+        }
+        mirrored.missing = Some(missing).filter(|missing| !missing.is_empty());
+    }
+
+    /// Whether rows of the past are of use.
+    pub(super) fn keeps_rows(&self) -> bool {
+        self.keep != Keep::Nothing
+    }
+
+    /// How many rows of a chart are kept, if that is a number of rows.
+    pub(super) fn rows_kept(&self) -> Option<u32> {
+        if let Keep::Rows(rows) = self.keep { Some(rows) } else { None }
+    }
+
+    /// Seconds between the rows of a chart, and how many dimensions they have.
+    pub(super) fn shape(&self, chart: ChartIndex) -> (i64, usize) {
+        let MirroredChart { update_every, columns, .. } = self.charts[chart.index()];
+        (update_every.into(), columns)
     }
 
     /// Readers and the store are to know the newest of this chart.
@@ -551,6 +607,8 @@ impl Mirror {
                 columns: chart.dimensions.len(),
                 ordinal,
                 unsaved: false,
+                unsaved_missing: false,
+                missing: None,
                 chart: Arc::new(chart),
                 collector: None,
                 collected: Vec::new(),
@@ -627,6 +685,7 @@ impl Mirror {
         self.by_id.retain(|_, index| place(index));
         self.given_names.retain(|_, index| place(index));
         self.unsaved_charts.retain_mut(|index| place(&mut index.0));
+        self.unsaved_missing.retain_mut(|index| place(&mut index.0));
         self.obsolete.retain_mut(|(_, index)| place(&mut index.0));
         self.changed = true;
         moved

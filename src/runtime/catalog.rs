@@ -23,7 +23,7 @@ use dbengine::GroupKey;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::catalog::{CatalogChange, CatalogStore, ChartRecord, HostRecord, StoreError};
+use crate::catalog::{CatalogChange, CatalogStore, ChartRecord, HostRecord, MissingTimes, StoreError};
 use crate::shard::message::{LostChart, Message};
 use crate::shard::placement::{self, ShardId};
 use crate::telemetry::{CatalogMetrics, Telemetry};
@@ -168,11 +168,12 @@ impl Keeper {
     /// Hands out what the store remembers. What `host` finds to be otherwise is changed then.
     pub(super) fn restore(
         &mut self,
-        mut host: impl FnMut(HostRecord, Vec<ChartRecord>, &mut Vec<CatalogChange>),
+        mut host: impl FnMut(HostRecord, Vec<ChartRecord>, &MissingTimes, &mut Vec<CatalogChange>),
     ) -> Result<(), StoreError> {
         let begun = Instant::now();
         let mut changes = Vec::new();
-        let stored = self.store.load(|record, charts| host(record, charts, &mut changes))?;
+        let missing = self.store.missing()?;
+        let stored = self.store.load(|record, charts| host(record, charts, &missing, &mut changes))?;
         tracing::info!(
             "catalog: {} hosts, {} charts, {} dimensions loaded in {} ms",
             stored.hosts,

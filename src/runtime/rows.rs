@@ -17,7 +17,7 @@ use std::time::{Instant, UNIX_EPOCH};
 use dbengine::UnixSeconds;
 use uuid::Uuid;
 
-use crate::catalog::{CatalogChange, ChartRecord};
+use crate::catalog::{CatalogChange, ChartRecord, Missing};
 use crate::saved::{self, RestoredChart, SavedHost, SavedRows};
 use crate::shard::placement::ShardId;
 use crate::shard::{Contents, RowsOp};
@@ -280,7 +280,7 @@ pub(super) fn restore(
     let mut known = HashSet::new();
     let mut forgotten = Vec::new();
     let mut add = |record: ChartRecord, saved: SavedRows| {
-        restored.push(RestoredChart { record, newest: UnixSeconds(0), saved });
+        restored.push(RestoredChart { record, newest: UnixSeconds(0), saved, missing: Missing::default() });
     };
     for chart in charts {
         known.insert(chart.id.clone());

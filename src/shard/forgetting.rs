@@ -128,7 +128,7 @@ impl Shard {
         let mirror = &mut self.hosts[host];
         let child = self.children.iter_mut().flatten().find(|child| child.host == host);
         let charts = match child {
-            Some(child) => child.receiver.forget(gone, mirror, &mut self.engine),
+            Some(child) => child.receiver.forget(gone, mirror, &mut self.engine, &mut self.pace),
             None => {
                 mirror.forget(&gone, &mut self.engine);
                 gone.len()

@@ -1,5 +1,7 @@
 mod forgetting;
 
+mod replication;
+
 mod saving;
 
 use dbengine::UnixSeconds;
@@ -233,7 +235,12 @@ fn restart(changes: Vec<CatalogChange>) -> Story {
     let mut story = Story::begin();
     for (host, mut charts) in hosts {
         charts.sort_by_key(|chart| chart.ordinal);
-        let restored = |record| RestoredChart { record, newest: UnixSeconds(0), saved: Default::default() };
+        let restored = |record| RestoredChart {
+            record,
+            newest: UnixSeconds(0),
+            saved: Default::default(),
+            missing: Default::default(),
+        };
         let charts = charts.into_iter().map(restored).collect();
         let event = Event::Restored { host: Box::new(host), charts };
         story.shard.apply(START, event, &mut story.actions);

@@ -61,6 +61,31 @@ fn a_row_that_is_not_newer_is_stale() {
 }
 
 #[test]
+fn the_past_is_filled_between_what_is_there_and_counts_as_kept_rows() {
+    let mut engine = engine(4);
+    let id = engine.create_group(GroupKey(1), 1, 1, Keep::Rows(100));
+    for time in (1..=6).chain(20..=26) {
+        if time == 20 {
+            engine.part(id);
+        }
+        assert_eq!(append(&mut engine, id, time, &[time as f32]), Appended::Stored);
+    }
+    for time in 7..=19 {
+        let row = [time as f32];
+        let row = Row { values: &row, flags: None };
+        assert_eq!(engine.fill(id, 1, UnixSeconds(time), row), Appended::Stored);
+        assert_eq!(engine.fill(id, 1, UnixSeconds(time), row), Appended::Stale);
+    }
+    engine.end_fill(id);
+    let expected: Vec<_> = (1..=26).map(|time| (time, bits(time as f32), 0)).collect();
+    assert_eq!(read(&engine, id, 0, TimeRange::ALL), expected);
+    assert_eq!(read(&engine, id, 0, range(5, 21)), expected[4..21]);
+    assert_eq!(engine.span(id), Some(range(1, 26)));
+    assert_eq!(engine.newest_time(id), UnixSeconds(26));
+    assert_eq!(engine.statistics().samples, 26);
+}
+
+#[test]
 fn the_newest_row_is_known_whatever_was_sealed() {
     let mut engine = engine(2);
     let id = engine.create_group(GroupKey(1), 1, 2, Keep::Rows(1));

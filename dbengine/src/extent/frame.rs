@@ -22,6 +22,7 @@ use zstd::bulk::{Compressor, Decompressor};
 use crate::{
     disk::FileId,
     page::{Page, PageError},
+    time::UnixSeconds,
     varint,
 };
 
@@ -52,6 +53,11 @@ pub struct PageRef {
 }
 
 impl PageRef {
+    /// Whether its first row is of this time.
+    pub(crate) fn begins_at(self, time: UnixSeconds) -> bool {
+        i64::from(self.first) == time.0
+    }
+
     /// Where its frame begins, in bytes.
     pub fn at(self) -> u64 {
         u64::from(self.frame) * UNIT as u64

@@ -26,6 +26,7 @@ enum Owned {
     Row { key: GroupKey, step: u32, time: i64, values: Vec<u32>, flags: Vec<SampleFlags> },
     Note(Vec<u8>),
     Group { key: GroupKey, again: bool },
+    Page { key: GroupKey, page: Vec<u8> },
 }
 
 fn read(bytes: &[u8]) -> (Vec<Owned>, SegmentEnd) {
@@ -41,6 +42,7 @@ fn read(bytes: &[u8]) -> (Vec<Owned>, SegmentEnd) {
             },
             Record::Note(note) => Owned::Note(note.into()),
             Record::Group { key, again } => Owned::Group { key, again },
+            Record::Page { key, page } => Owned::Page { key, page: page.as_bytes().to_vec() },
         });
     });
     (records, end)
@@ -122,6 +124,21 @@ fn reading_ends_at_the_first_batch_that_is_not_whole_and_says_whether_more_would
 
     let other = FileId { sequence: 6, ..FILE };
     assert_eq!(read_segment(&bytes, other, |_| {}).batches, 0);
+}
+
+#[test]
+fn a_page_stands_between_rows_and_is_of_no_group_of_the_segment() {
+    let page = Page::seal(1, &[UnixSeconds(5), UnixSeconds(6)], &[1.5, 2.5], &[]);
+    let mut ops = DiskOps::default();
+    let mut journal = Journal::new(FILE, true);
+    journal.group(GroupId(3), GroupKey(1), 1, 1, false);
+    journal.page(GroupKey(9), &page);
+    journal.row(GroupId(3), None, UnixSeconds(100), Row { values: &[7.0], flags: None });
+    journal.commit(&mut ops);
+    let (records, end) = read(&segment(&mut ops));
+    assert_eq!((records.len(), end.damage), (3, None));
+    assert_eq!(records[1], Owned::Page { key: GroupKey(9), page: page.as_bytes().to_vec() });
+    assert!(matches!(records[2], Owned::Row { key: GroupKey(1), time: 100, .. }));
 }
 
 proptest! {

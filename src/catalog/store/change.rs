@@ -19,6 +19,8 @@ pub enum CatalogChange {
     ForgetChart { host: Uuid, chart: EcoString },
     /// The host of this machine GUID is gone, and all of its charts.
     ForgetHost(Uuid),
+    /// The chart lacks rows of these times, and only these, that its child may have: first and last, unix seconds.
+    Missing { host: Uuid, chart: EcoString, spans: Vec<(i64, i64)> },
 }
 
 impl CatalogChange {

@@ -200,6 +200,7 @@ fn a_restored_host_has_its_rows_and_takes_newer_ones_unless_its_mode_is_another_
             record,
             newest: UnixSeconds(0),
             saved,
+            missing: Default::default(),
         });
         let event = Event::Restored { host, charts: charts.collect() };
         story.shard.apply(START, event, &mut story.actions);

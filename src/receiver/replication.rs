@@ -1,0 +1,687 @@
+//! Replication: what a child has and we have not, asked for chart by chart.
+//!
+//! ```text
+//!             CHART_DEFINITION_END     REPLAY_CHART true            REND true
+//! newest rows ---------------------> (the last few of them) ... RBEGIN RSET … -----> the chart is live
+//! the past                            what lies before is missing: remembered, also by the store
+//!                                     REPLAY_CHART false   (the oldest window of it)
+//!                                     RBEGIN RSET … REND false, and the next window, chart after chart
+//! ```
+//!
+//! A Netdata parent asks for the past first and for live data last. Here the newest rows of all charts come first, so that no
+//! live data waits for history, its own or another chart's; then the past is filled in, a bounded number of points at a time over all
+//! children of the shard. What is missing survives the connection and the parent: the next connection goes on with it.
+//!
+//! A chart's rows come in order of time within one answer, and every answer but the first lies in a time of which the chart has
+//! no row: those of [`Missing`]. So what arrives late, twice, or without being asked for is either wanted or passed over.
+//!
+//! Source: streaming protocol section 6.
+
+use std::collections::VecDeque;
+
+use dbengine::{Appended, TimeRange, UnixSeconds};
+
+use super::mirror::{ChartIndex, Moved, text};
+use super::{DisconnectReason, Receiver, Surroundings, now_seconds, unknown_dimension};
+use crate::catalog::Missing;
+use crate::wire::command::{Command, Instruction, PointFlags, Reference, ReplayedPoint};
+use crate::wire::instruction::encode_instruction;
+
+/// How far ahead of our clock a replayed group may end that came without the child's clock, plus update every.
+const REPLAY_AHEAD_S: i64 = 5;
+/// Rows that are asked for before a chart is live.
+const NEWEST_ROWS: i64 = 10;
+/// The same of children from 2.3 on: they answer what is asked of their newest 100 rows with all rows until now.
+const NEWEST_ROWS_FROM_2_3: i64 = 120;
+/// The past is asked for in windows of whole pages, if `replication step` allows.
+const PAGE_ROWS: i64 = 256;
+/// Windows that one child may have to answer at once. New charts, whose newest rows come first, wait for no more.
+const ASKED_OF_A_CHILD: usize = 4;
+/// Points that all children of a shard may have to answer at once: what is received in a tenth of a second.
+const POINTS_OF_A_SHARD: u64 = 512 << 10;
+/// An answer that does not come within this is asked for again.
+const ANSWER_WITHIN_US: i64 = 60_000_000;
+/// How often the same is asked for.
+const TRIES: u8 = 3;
+
+/// What all children of a shard have been asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    points: u64,
+}
+
+impl Pace {
+    /// Whether anybody may be asked for more.
+    pub fn has_room(&self) -> bool {
+        self.points < POINTS_OF_A_SHARD
+    }
+}
+
+/// What a child says of a chart's rows in its database, unix seconds; 0 for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Offer {
+    first: i64,
+    last: i64,
+    /// Its clock.
+    now: i64,
+}
+
+/// What is asked for before a chart is live, and what then is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beginning {
+    /// Nothing.
+    Live,
+    /// The rows after `after` and until `before`, which are all that are newer than ours but for those of `missing`.
+    Newest { after: i64, before: i64, missing: Option<TimeRange> },
+}
+
+/// How the rows of an offer begin. `newest` is the time of our newest row, 0 for none; `period` is how many seconds a chart
+/// without rows is asked for; `rows` are asked for first, `step` seconds apart.
+fn beginning(offer: Offer, newest: i64, period: i64, step: i64, rows: i64) -> Beginning {
+    let Offer { first, now, .. } = offer;
+    let last = offer.last.min(now);
+    if first <= 0 || last <= 0 || first > last || newest >= last {
+        return Beginning::Live;
+    }
+    let from = if newest > 0 { newest } else { now.saturating_sub(period) };
+    let after = from.max(first);
+    if after >= last {
+        return Beginning::Live;
+    }
+    let late = last - rows * step;
+    if after >= late {
+        return Beginning::Newest { after, before: last, missing: None };
+    }
+    let missing = TimeRange { first: UnixSeconds(after + 1), last: UnixSeconds(late) };
+    Beginning::Newest { after: late, before: last, missing: Some(missing) }
+}
+
+/// A window of the past that a child was asked for.
+#[derive(Debug)]
+struct Asked {
+    chart: ChartIndex,
+    window: TimeRange,
+    points: u64,
+    at_us: i64,
+    tries: u8,
+}
+
+/// A chart of this connection, as far as live data is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum Progress {
+    #[default]
+    Defined,
+    /// Its newest rows were asked for, last at this time (unix seconds); live data follows the answer's end.
+    Starting {
+        since: u32,
+        tries: u8,
+    },
+    Live,
+}
+
+/// The replication of one connection.
+#[derive(Debug)]
+pub(super) struct Replication {
+    policy: crate::config::Replication,
+    /// Rows of a chart that are asked for first.
+    newest_rows: i64,
+    /// Charts that are [`Progress::Starting`].
+    starting: usize,
+    /// Charts with a past to be asked for, and how often that was tried without progress.
+    waiting: VecDeque<(ChartIndex, u8)>,
+    asked: Vec<Asked>,
+}
+
+/// How far the replication of a child is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplicationProgress {
+    /// Charts that are not live yet.
+    pub charts_starting: u64,
+    /// Charts that are live and lack some of their past.
+    pub charts_filling: u64,
+}
+
+impl Replication {
+    pub(super) fn new(policy: crate::config::Replication, program_version: &str) -> Self {
+        let newest_rows = if answers_until_now(program_version) { NEWEST_ROWS_FROM_2_3 } else { NEWEST_ROWS };
+        Self { policy, newest_rows, starting: 0, waiting: VecDeque::new(), asked: Vec::new() }
+    }
+
+    pub(super) fn progress(&self) -> ReplicationProgress {
+        ReplicationProgress {
+            charts_starting: self.starting as u64,
+            charts_filling: (self.waiting.len() + self.asked.len()) as u64,
+        }
+    }
+
+    /// Its charts have moved; those that are gone are asked for no more.
+    pub(super) fn place(&mut self, moved: &Moved, pace: &mut Pace) {
+        let place = |chart: &mut ChartIndex| match moved.place(*chart) {
+            Some(place) => {
+                *chart = place;
+                true
+            }
+            None => false,
+        };
+        self.waiting.retain_mut(|(chart, _)| place(chart));
+        for asked in self.asked.extract_if(.., |asked| !place(&mut asked.chart)) {
+            pace.points -= asked.points;
+        }
+    }
+
+    /// A chart that was so far is gone.
+    pub(super) fn forget_beginning(&mut self, progress: Progress) {
+        if matches!(progress, Progress::Starting { .. }) {
+            self.starting -= 1;
+        }
+    }
+
+    /// The connection has ended: nothing will be answered.
+    pub(super) fn end(&mut self, pace: &mut Pace) {
+        pace.points -= self.asked.drain(..).map(|asked| asked.points).sum::<u64>();
+    }
+
+    fn take_asked(&mut self, chart: ChartIndex, pace: &mut Pace) -> Option<Asked> {
+        let at = self.asked.iter().position(|asked| asked.chart == chart)?;
+        let asked = self.asked.remove(at);
+        pace.points -= asked.points;
+        Some(asked)
+    }
+
+    /// The chart's past is to be asked for, if it is not yet.
+    fn wait(&mut self, chart: ChartIndex, tries: u8) {
+        let is_known = self.waiting.iter().any(|(waiting, _)| *waiting == chart)
+            || self.asked.iter().any(|asked| asked.chart == chart);
+        if !is_known {
+            self.waiting.push_back((chart, tries));
+        }
+    }
+}
+
+/// Whether a child of this version answers a question about its newest 100 rows with all rows until now: from 2.3 on.
+fn answers_until_now(program_version: &str) -> bool {
+    let mut numbers = program_version.trim_start_matches('v').split(|byte: char| !byte.is_ascii_digit());
+    let mut number = || numbers.next().and_then(|number| number.parse().ok()).unwrap_or(0);
+    (number(), number()) >= (2, 3)
+}
+
+/// An answer to a `REPLAY_CHART`, as far as it was read.
+#[derive(Debug)]
+pub(super) struct Replay {
+    pub(super) chart: ChartIndex,
+    /// The group being read, when its times were acceptable.
+    point: Option<ReplayedPoint>,
+    /// It is about a chart that is live already: its state is known better from its data.
+    was_live: bool,
+    /// The child told where its arithmetic stands.
+    restored: bool,
+    /// From the first to the last row that was filled in.
+    filled: Option<TimeRange>,
+    /// From the first to the last row that was newer than ours.
+    appended: Option<TimeRange>,
+}
+
+impl Receiver {
+    /// A child has defined a chart, and says what it has of it.
+    pub(super) fn begin_replication(
+        &mut self,
+        chart: ChartIndex,
+        (first, last, now): (i64, i64, i64),
+        around: &mut Surroundings<'_>,
+    ) {
+        if matches!(self.charts[chart.index()].progress, Progress::Starting { .. }) {
+            return;
+        }
+        let policy = self.replication.policy;
+        let mirrored = around.mirror.chart(chart);
+        let (group, step, columns) = (mirrored.group, i64::from(mirrored.update_every), mirrored.columns);
+        let seconds = |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+        let period = around.mirror.rows_kept().map_or(seconds(policy.period), |rows| {
+            seconds(policy.period).min(i64::from(rows).saturating_mul(step))
+        });
+        let can_ask = policy.enabled && columns > 0 && around.mirror.keeps_rows();
+        let beginning = if can_ask {
+            let newest = around.engine.newest_time(group).0;
+            beginning(Offer { first, last, now }, newest, period, step, self.replication.newest_rows)
+        } else {
+            Beginning::Live
+        };
+        let (after, before) = match beginning {
+            Beginning::Live => (0, 0),
+            Beginning::Newest { after, before, missing } => {
+                if let Some(missing) = missing {
+                    around.mirror.change_missing(chart, |all| {
+                        all.add(missing);
+                        true
+                    });
+                }
+                (after, before)
+            }
+        };
+        if can_ask && first > 0 {
+            // What the child has not any more.
+            let gone = TimeRange { first: UnixSeconds(i64::MIN), last: UnixSeconds(first) };
+            around.mirror.change_missing(chart, |all| all.remove(gone));
+            self.part_if_filled_later(chart, around);
+            if around.mirror.missing(chart).is_some() {
+                self.replication.wait(chart, 0);
+            }
+        }
+        self.ask_for_newest(chart, after, before, 0, around);
+    }
+
+    /// Rows that are newer than all begin a page, if older ones may come after them.
+    fn part_if_filled_later(&self, chart: ChartIndex, around: &mut Surroundings<'_>) {
+        let group = around.mirror.chart(chart).group;
+        let newest = around.engine.newest_time(group);
+        let is_ahead = |missing: &Missing| missing.spans().last().is_some_and(|span| span.last > newest);
+        if around.mirror.missing(chart).is_some_and(is_ahead) {
+            around.engine.part(group);
+        }
+    }
+
+    /// Asks for rows after which the chart is live; after 0 and before 0 for none.
+    fn ask_for_newest(
+        &mut self,
+        chart: ChartIndex,
+        after: i64,
+        before: i64,
+        tries: u8,
+        around: &mut Surroundings<'_>,
+    ) {
+        self.send_request(chart, true, after, before, around);
+        if !matches!(self.charts[chart.index()].progress, Progress::Starting { .. }) {
+            self.replication.starting += 1;
+        }
+        let since = u32::try_from(now_seconds(around.now_us)).unwrap_or(0);
+        self.charts[chart.index()].progress = Progress::Starting { since, tries };
+    }
+
+    fn send_request(
+        &self,
+        chart: ChartIndex,
+        start_streaming: bool,
+        after: i64,
+        before: i64,
+        around: &mut Surroundings<'_>,
+    ) {
+        let id = &around.mirror.chart(chart).chart.id;
+        let request = Instruction::ReplayChart { chart: id.as_bytes(), start_streaming, after, before };
+        encode_instruction(&request, around.out);
+        around.counters.replication_requests += 1;
+    }
+
+    fn is_live(&mut self, chart: ChartIndex) {
+        let progress = &mut self.charts[chart.index()].progress;
+        if matches!(std::mem::replace(progress, Progress::Live), Progress::Starting { .. }) {
+            self.replication.starting -= 1;
+        }
+    }
+
+    /// Asks for parts of the past, as far as there is room.
+    pub fn ask_for_past(&mut self, around: &mut Surroundings<'_>) {
+        while self.replication.starting == 0
+            && self.replication.asked.len() < ASKED_OF_A_CHILD
+            && around.pace.has_room()
+            && let Some((chart, tries)) = self.replication.waiting.pop_front()
+        {
+            let Some(span) =
+                around.mirror.missing(chart).and_then(|missing| missing.spans().first().copied())
+            else {
+                continue;
+            };
+            let mirrored = around.mirror.chart(chart);
+            let (step, columns) = (i64::from(mirrored.update_every), mirrored.columns as u64);
+            let most = i64::try_from(self.replication.policy.step.as_secs()).unwrap_or(i64::MAX) / step;
+            let rows = if most > PAGE_ROWS { most - most % PAGE_ROWS } else { most.max(1) };
+            let last = span.first.plus(rows.saturating_mul(step) - 1).min(span.last);
+            let window = TimeRange { first: span.first, last };
+            self.send_request(chart, false, window.first.0 - 1, window.last.0, around);
+            let points = (window.last.since(window.first) / step + 1).unsigned_abs() * columns;
+            around.pace.points += points;
+            self.replication.asked.push(Asked { chart, window, points, at_us: around.now_us, tries });
+        }
+    }
+
+    /// How far its replication is.
+    pub fn replication_progress(&self) -> ReplicationProgress {
+        self.replication.progress()
+    }
+
+    /// Asks again for what was not answered. To be called now and then.
+    pub fn ask_again(&mut self, around: &mut Surroundings<'_>) {
+        if self.replication.starting > 0 {
+            let now = now_seconds(around.now_us);
+            for index in 0..self.charts.len() {
+                let Progress::Starting { since, tries } = self.charts[index].progress else { continue };
+                if (now - i64::from(since)) * 1_000_000 < ANSWER_WITHIN_US {
+                    continue;
+                }
+                let chart = ChartIndex(index as u32);
+                if tries + 1 < TRIES {
+                    self.ask_for_newest(chart, 0, 0, tries + 1, around);
+                } else {
+                    // It is taken as live when its data comes, and is not waited for any longer.
+                    around.counters.replication_given_up += 1;
+                    self.is_live(chart);
+                }
+            }
+        }
+        let now_us = around.now_us;
+        while let Some(late) =
+            self.replication.asked.iter().find(|asked| now_us - asked.at_us >= ANSWER_WITHIN_US)
+        {
+            let chart = late.chart;
+            if let Some(asked) = self.replication.take_asked(chart, around.pace) {
+                self.without_progress(asked, around);
+            }
+        }
+    }
+
+    /// An answer did not come, or had nothing in it.
+    fn without_progress(&mut self, asked: Asked, around: &mut Surroundings<'_>) {
+        let Asked { chart, window, tries, .. } = asked;
+        if tries + 1 < TRIES {
+            self.replication.wait(chart, tries + 1);
+            return;
+        }
+        around.counters.replication_given_up += 1;
+        around.mirror.change_missing(chart, |missing| missing.remove(window));
+        if around.mirror.missing(chart).is_some() {
+            self.replication.wait(chart, 0);
+        }
+    }
+
+    /// A line of an answer.
+    pub(super) fn replay(
+        &mut self,
+        command: Command<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Result<(), DisconnectReason> {
+        const OUTSIDE: DisconnectReason = DisconnectReason::OutOfPlace { keyword: "replication line" };
+        match command {
+            Command::ReplayBegin { chart, point: None } => {
+                let chart = self.find_replayed(chart, around)?;
+                self.open_replay(chart, around);
+            }
+            Command::ReplayBegin { chart, point: Some(point) } => {
+                self.store_replayed(around);
+                if !chart.id.is_empty() {
+                    let chart = self.find_replayed(chart, around)?;
+                    if self.replay.as_ref().is_none_or(|replay| replay.chart != chart) {
+                        self.open_replay(chart, around);
+                    }
+                }
+                let replay = self.replay.as_mut().ok_or(OUTSIDE)?;
+                let chart = replay.chart;
+                let (update_every, columns) = around.mirror.shape(chart);
+                let end_limit = match point.wall_clock {
+                    0 => now_seconds(around.now_us) + update_every + REPLAY_AHEAD_S,
+                    wall_clock => wall_clock.saturating_add(update_every + 1),
+                };
+                let acceptable = point.start > 0
+                    && point.start < point.end
+                    && point.start < end_limit
+                    && point.end < end_limit;
+                replay.point = acceptable.then_some(point);
+                self.start_row(columns);
+                self.expected = around.mirror.expect_first(chart);
+            }
+            Command::ReplaySet { dimension, value, flags } => {
+                self.replay_set(dimension, value, flags, around)?
+            }
+            Command::ReplayDimensionState { dimension, last_collected_value, last_calculated, .. } => {
+                self.store_replayed(around);
+                let replay = self.replay.as_ref().ok_or(OUTSIDE)?;
+                if self.collects && !replay.was_live {
+                    let chart = replay.chart;
+                    let Some((index, next)) = around.mirror.dimension(chart, dimension.id, self.expected)
+                    else {
+                        return Err(unknown_dimension("RDSTATE", around.mirror.chart(chart), dimension.id));
+                    };
+                    self.expected = next;
+                    around.mirror.chart(chart).collector().restore_dimension(
+                        index,
+                        last_collected_value,
+                        last_calculated,
+                    );
+                }
+            }
+            Command::ReplayChartState { last_collected_us, last_updated_us } => {
+                self.store_replayed(around);
+                let replay = self.replay.as_mut().ok_or(OUTSIDE)?;
+                // Also without a replayed point: it tells when the child's next interval begins, which is better than
+                // our clock. A 1.37 parent does the same, a 2.x parent does not.
+                if self.collects && !replay.was_live {
+                    replay.restored = true;
+                    let collector = around.mirror.chart(replay.chart).collector();
+                    collector.restore(last_collected_us, last_updated_us);
+                }
+            }
+            Command::ReplayEnd { first, last, start_streaming, before, .. } => {
+                self.store_replayed(around);
+                let replay = self.replay.take().ok_or(OUTSIDE)?;
+                self.end_replay(replay, Offer { first, last, now: 0 }, start_streaming, before, around);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn open_replay(&mut self, chart: ChartIndex, around: &mut Surroundings<'_>) {
+        self.abandon_replay(around);
+        self.replay = Some(Replay {
+            chart,
+            point: None,
+            was_live: self.charts[chart.index()].progress == Progress::Live,
+            restored: false,
+            filled: None,
+            appended: None,
+        });
+    }
+
+    fn replay_set(
+        &mut self,
+        dimension: Reference<'_>,
+        value: f64,
+        flags: PointFlags,
+        around: &mut Surroundings<'_>,
+    ) -> Result<(), DisconnectReason> {
+        let replay =
+            self.replay.as_ref().ok_or(DisconnectReason::OutOfPlace { keyword: "replication line" })?;
+        let (chart, was_live) = (replay.chart, replay.was_live);
+        if replay.point.is_some() {
+            let index = self.dimension(chart, dimension, "RSET", around)?;
+            self.fill(index, value, flags);
+            if self.collects && !was_live {
+                around.mirror.chart(chart).collector().replayed(index);
+            }
+        }
+        Ok(())
+    }
+
+    /// What has come of an answer counts, whatever becomes of the rest.
+    pub(super) fn abandon_replay(&mut self, around: &mut Surroundings<'_>) {
+        if let Some(replay) = self.replay.take() {
+            self.settle_replay(&replay, around);
+        }
+    }
+
+    /// What an answer brought is not missing any more.
+    fn settle_replay(&mut self, replay: &Replay, around: &mut Surroundings<'_>) {
+        if replay.filled.is_some() {
+            around.engine.end_fill(around.mirror.chart(replay.chart).group);
+        }
+        for span in [replay.filled, replay.appended].into_iter().flatten() {
+            around.mirror.change_missing(replay.chart, |missing| missing.remove(span));
+        }
+        if replay.appended.is_some() {
+            self.part_if_filled_later(replay.chart, around);
+        }
+    }
+
+    fn end_replay(
+        &mut self,
+        replay: Replay,
+        offer: Offer,
+        start_streaming: bool,
+        before: i64,
+        around: &mut Surroundings<'_>,
+    ) {
+        self.settle_replay(&replay, around);
+        let chart = replay.chart;
+        if offer.first > 0 {
+            let gone = TimeRange { first: UnixSeconds(i64::MIN), last: UnixSeconds(offer.first) };
+            around.mirror.change_missing(chart, |missing| missing.remove(gone));
+        }
+        if let Progress::Starting { tries, .. } = self.charts[chart.index()].progress {
+            if start_streaming {
+                self.is_live(chart);
+                if self.collects && !replay.restored {
+                    around.mirror.chart(chart).collector().replication_is_over(around.now_us);
+                }
+            } else {
+                self.go_on_with_newest(&replay, offer, before, tries, around);
+            }
+            return;
+        }
+        let Some(asked) = self.replication.take_asked(chart, around.pace) else { return };
+        let got = replay.filled.into_iter().chain(replay.appended).map(|span| span.last.0).max();
+        let reached = got.unwrap_or(0).max(before.min(asked.window.last.0));
+        let has_progress = reached >= asked.window.first.0;
+        if has_progress {
+            let done = TimeRange { first: asked.window.first, last: UnixSeconds(reached) };
+            around.mirror.change_missing(chart, |missing| missing.remove(done));
+            if around.mirror.missing(chart).is_some() {
+                self.replication.wait(chart, 0);
+            }
+        } else if around.mirror.missing(chart).is_some() {
+            self.without_progress(asked, around);
+        }
+    }
+
+    /// The child has not started to stream although it was asked to: its answer was cut, or a second has passed meanwhile.
+    fn go_on_with_newest(
+        &mut self,
+        replay: &Replay,
+        offer: Offer,
+        before: i64,
+        tries: u8,
+        around: &mut Surroundings<'_>,
+    ) {
+        let newest = around.engine.newest_time(around.mirror.chart(replay.chart).group).0;
+        let after = newest.max(before);
+        let has_progress = replay.appended.is_some() || replay.filled.is_some();
+        let tries = if has_progress { 0 } else { tries + 1 };
+        if tries >= TRIES {
+            around.counters.replication_given_up += 1;
+            self.is_live(replay.chart);
+        } else if tries + 1 < TRIES && after > 0 && after < offer.last {
+            self.ask_for_newest(replay.chart, after, offer.last, tries, around);
+        } else {
+            self.ask_for_newest(replay.chart, 0, 0, tries, around);
+        }
+    }
+
+    /// The chart of an `RBEGIN`, which is not a sign of what comes next among live data.
+    fn find_replayed(
+        &mut self,
+        reference: Reference<'_>,
+        around: &mut Surroundings<'_>,
+    ) -> Result<ChartIndex, DisconnectReason> {
+        let found = around.mirror.search(reference.id).filter(|found| found.index() < self.charts.len());
+        found.ok_or_else(|| DisconnectReason::UnknownChart { keyword: "RBEGIN", chart: text(reference.id) })
+    }
+
+    /// Stores the replayed group that was being read: behind all rows, or where the chart lacks some.
+    fn store_replayed(&mut self, around: &mut Surroundings<'_>) {
+        let Some(replay) = &mut self.replay else { return };
+        let Some(point) = replay.point.take() else { return };
+        let chart = replay.chart;
+        let group = around.mirror.chart(chart).group;
+        let time = UnixSeconds(point.end);
+        let step = u32::try_from(point.end - point.start).unwrap_or(u32::MAX);
+        around.counters.replayed_rows += 1;
+        if time > around.engine.newest_time(group) {
+            let extend = |span: TimeRange| TimeRange { last: time, ..span };
+            replay.appended = Some(replay.appended.map_or(TimeRange { first: time, last: time }, extend));
+            let (update_every, _) = around.mirror.shape(chart);
+            if i64::from(step) != update_every {
+                around.mirror.set_update_every(chart, step, around.engine);
+            }
+            self.store_row(chart, point.end, around);
+            return;
+        }
+        let is_missing = around.mirror.missing(chart).is_some_and(|missing| missing.contains(time));
+        if !is_missing {
+            around.counters.stale_rows += 1;
+            return;
+        }
+        let (_, columns) = around.mirror.shape(chart);
+        let row = self.row(columns);
+        let samples = row.values.len() as u64;
+        match around.engine.fill(group, step, time, row) {
+            Appended::Stored => {
+                around.counters.rows += 1;
+                around.counters.filled_rows += 1;
+                around.counters.samples += samples;
+                around.counters.newest_sample = around.counters.newest_sample.max(time.0);
+                if let Some(replay) = &mut self.replay {
+                    let extend = |span: TimeRange| TimeRange { last: time, ..span };
+                    replay.filled = Some(replay.filled.map_or(TimeRange { first: time, last: time }, extend));
+                }
+            }
+            Appended::Stale => around.counters.stale_rows += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer(first: i64, last: i64) -> Offer {
+        Offer { first, last, now: last + 1 }
+    }
+
+    fn span(first: i64, last: i64) -> Option<TimeRange> {
+        Some(TimeRange { first: UnixSeconds(first), last: UnixSeconds(last) })
+    }
+
+    #[test]
+    fn the_newest_rows_come_first_and_what_lies_before_is_missing() {
+        let newest = |after, before, missing| Beginning::Newest { after, before, missing };
+        let begin = |offer, ours| beginning(offer, ours, 86_400, 1, 10);
+        assert_eq!(begin(offer(1000, 1700), 0), newest(1690, 1700, span(1001, 1690)));
+        assert_eq!(begin(offer(1000, 1700), 1500), newest(1690, 1700, span(1501, 1690)));
+        assert_eq!(begin(offer(1000, 1700), 1690), newest(1690, 1700, None));
+        assert_eq!(begin(offer(1000, 1700), 1695), newest(1695, 1700, None));
+        assert_eq!(begin(offer(1000, 1700), 500), newest(1690, 1700, span(1001, 1690)));
+        assert_eq!(beginning(offer(1000, 1700), 0, 300, 1, 10), newest(1690, 1700, span(1402, 1690)));
+        assert_eq!(beginning(offer(1000, 1700), 1200, 300, 60, 10), newest(1200, 1700, None));
+    }
+
+    #[test]
+    fn what_cannot_be_answered_is_not_asked_for() {
+        for offer in [offer(0, 0), offer(0, 5), offer(5, 0), offer(10, 5), offer(-1, -1), offer(7, 7)] {
+            assert_eq!(beginning(offer, 0, 86_400, 1, 10), Beginning::Live, "{offer:?}");
+        }
+        assert_eq!(beginning(offer(1000, 1700), 1700, 86_400, 1, 10), Beginning::Live);
+        assert_eq!(beginning(offer(1000, 1700), 9999, 86_400, 1, 10), Beginning::Live);
+        let from_the_future = Offer { first: 5000, last: 6000, now: 100 };
+        assert_eq!(beginning(from_the_future, 0, 86_400, 1, 10), Beginning::Live);
+    }
+
+    #[test]
+    fn versions_that_answer_until_now() {
+        for (version, expected) in [
+            ("v1.37.1", false),
+            ("v2.2.6", false),
+            ("v2.3.0", true),
+            ("2.10.1-12-nightly", true),
+            ("", false),
+        ] {
+            assert_eq!(answers_until_now(version), expected, "{version}");
+        }
+    }
+}
