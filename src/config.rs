@@ -32,11 +32,15 @@ mod options;
 
 mod policy;
 
+mod reload;
+
 pub mod report;
 
 pub mod simple_pattern;
 
 mod stream_conf;
+
+mod tls;
 
 pub mod value;
 
@@ -53,8 +57,10 @@ pub use self::diagnostic::{Diagnostic, Severity};
 pub use self::mainstem_toml::{Durability, Limits, LogFormat, Runtime, Storage};
 pub use self::options::{Origin, Setting, is_uuid, redacted};
 pub use self::policy::{ChildPolicy, Denial};
+pub use self::reload::waits_for_restart;
 pub use self::simple_pattern::SimplePattern;
 pub use self::stream_conf::{ChildOptions, SectionKind, StreamSection, Streaming};
+pub use self::tls::{Cipher, ClientCertificates, Demand, Tls, TlsVersion};
 pub use self::value::OnDemand;
 
 use self::ini::Ini;
@@ -74,6 +80,7 @@ pub struct Config {
     pub directories: Directories,
     pub database: Database,
     pub web: Web,
+    pub client_certificates: ClientCertificates,
     pub logs: Logs,
     pub health: Health,
     /// Who may stream to us; ask [`Config::streaming_policy`].
@@ -182,13 +189,6 @@ pub struct Web {
     pub gzip_level: u32,
     pub tls: Tls,
     pub allow: AccessLists,
-}
-
-/// As written: nothing has looked whether the files are there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    pub key: Option<PathBuf>,
-    pub certificate: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -396,6 +396,13 @@ impl Config {
     ) -> Result<Loaded, Vec<Diagnostic>> {
         let streaming = stream_conf::read(stream, &mut findings);
         let own = mainstem_toml::read(mainstem_toml, mainstem_file, surroundings.cores, &mut findings);
+        if own.client_certificates.demand == Demand::Required
+            && netdata_conf.web.bind.iter().any(|item| item.tls != PortTls::Force)
+        {
+            let message = "`[tls] client_certificates`: \"required\" is asked of clients that encrypt; without \
+                           `^SSL=force` on each port of `[web] bind to` others come in without a certificate";
+            findings.diagnostics.push(Diagnostic::new(Severity::Warning, mainstem_file, None, message));
+        }
         if findings.has_errors() {
             return Err(findings.diagnostics);
         }
@@ -407,6 +414,7 @@ impl Config {
             directories,
             database,
             web,
+            client_certificates: own.client_certificates,
             logs: Logs { daemon, access, health: health_log, format: own.log_format },
             health,
             streaming,

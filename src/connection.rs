@@ -1,9 +1,13 @@
-//! [`Greeting`]: a connection until we know who it is. One port serves children, browsers and (later) TLS; the first
-//! bytes decide.
+//! [`Greeting`]: a connection until we know who it is. One port serves children and browsers, with TLS and without; the
+//! first bytes decide.
+
+mod certificate;
+
+pub mod tls;
 
 use crate::wire::handshake::{HandshakeError, StreamRequest};
 
-/// What the first bytes of a TLS connection are at most: the record types up to a ClientHello's.
+/// The type of a record that holds a ClientHello.
 const TLS_HANDSHAKE: u8 = 0x16;
 const STREAM_METHOD: &[u8] = b"STREAM ";
 

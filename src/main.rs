@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use mainstem::config::{
-    Config, DEFAULT_STATE_DIR, Diagnostic, Loaded, Severity, identity, init, report, system_hostname,
+    Config, DEFAULT_STATE_DIR, Loaded, Severity, identity, init, report, system_hostname,
 };
 use mainstem::db;
 use mainstem::runtime::Parent;
@@ -90,14 +90,14 @@ fn run(places: &Places) -> anyhow::Result<ExitCode> {
         Ok(loaded) => loaded,
         Err(code) => return Ok(code),
     };
-    let Loaded { config, diagnostics, .. } = loaded;
+    let Loaded { config, settings, diagnostics } = loaded;
     log::start(&config.logs)?;
     for diagnostic in diagnostics.iter().filter(|diagnostic| diagnostic.severity > Severity::Note) {
-        tracing::warn!("{}", without_severity(diagnostic));
+        tracing::warn!("{}", diagnostic.without_severity());
     }
     let (guid, remark) = identity::machine_guid(&config.directories.machine_guid_file)?;
     if let Some(remark) = remark {
-        tracing::warn!("{}", without_severity(&remark));
+        tracing::warn!("{}", remark.without_severity());
     }
     let guid = Uuid::try_parse(&guid).context("the machine GUID")?;
     let key = places.config.is_none().then(|| identity::api_key(&config.directories.lib)).transpose()?;
@@ -118,12 +118,22 @@ fn run(places: &Places) -> anyhow::Result<ExitCode> {
         );
     }
 
-    while runtime.block_on(signals.next()) == Signal::Save {
-        parent.save();
+    loop {
+        match runtime.block_on(signals.next()) {
+            Signal::Save => parent.save(),
+            Signal::Reload => {
+                if let Err(error) = log::reopen() {
+                    tracing::error!("{error}");
+                }
+                let loaded = Config::load(places.config.as_deref(), places.state.as_deref());
+                runtime.block_on(parent.reload(&settings, loaded));
+            }
+            Signal::Stop => break,
+        }
     }
     tracing::info!("stopping; a second signal ends the process at once");
     std::thread::spawn(move || {
-        while runtime.block_on(signals.next()) == Signal::Save {}
+        while runtime.block_on(signals.next()) != Signal::Stop {}
         std::process::exit(130);
     });
     parent.stop();
@@ -137,6 +147,8 @@ enum Signal {
     Stop,
     /// SIGUSR1: rows of memory mode `save` are written.
     Save,
+    /// SIGHUP: log files are opened and the configuration is read again.
+    Reload,
 }
 
 /// The signals that are listened to.
@@ -144,6 +156,7 @@ struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
     user: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
 }
 
 impl Signals {
@@ -153,6 +166,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             user: signal(SignalKind::user_defined1())?,
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
@@ -161,14 +175,9 @@ impl Signals {
             _ = self.terminate.recv() => Signal::Stop,
             _ = self.interrupt.recv() => Signal::Stop,
             _ = self.user.recv() => Signal::Save,
+            _ = self.hangup.recv() => Signal::Reload,
         }
     }
-}
-
-/// Log lines have a severity of their own.
-fn without_severity(diagnostic: &Diagnostic) -> String {
-    let line = diagnostic.line.map_or_else(String::new, |line| format!("{line}:"));
-    format!("{}:{line} {}", diagnostic.file.display(), diagnostic.message)
 }
 
 fn check(places: &Places) -> ExitCode {
@@ -176,7 +185,17 @@ fn check(places: &Places) -> ExitCode {
         Ok(loaded) => {
             print!("{}", report::settings(&loaded));
             eprint!("{}", report::diagnostics(&loaded));
-            ExitCode::SUCCESS
+            match Parent::check(&loaded.config, &Clock::System) {
+                Ok(None) => ExitCode::SUCCESS,
+                Ok(Some((severity, text))) => {
+                    eprintln!("{severity}: {text}");
+                    if severity == Severity::Error { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+                }
+                Err(error) => {
+                    eprintln!("error: {error}");
+                    ExitCode::FAILURE
+                }
+            }
         }
         Err(code) => code,
     }

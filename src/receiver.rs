@@ -56,6 +56,8 @@ pub enum DisconnectReason {
     ClosedByChild,
     #[error("socket: {0}")]
     Socket(#[from] std::io::Error),
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
     #[error("nothing received for {seconds} s")]
     Idle { seconds: u64 },
     #[error("a newer connection of the same machine GUID took over")]
@@ -90,6 +92,7 @@ impl DisconnectReason {
         match self {
             Self::ClosedByChild => "closed_by_child",
             Self::Socket(_) => "socket_error",
+            Self::Tls(_) => "tls_error",
             Self::Idle { .. } => "idle",
             Self::Replaced => "replaced",
             Self::Shutdown => "shutdown",

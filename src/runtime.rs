@@ -36,9 +36,15 @@ mod ingest;
 
 mod query_shard;
 
+mod reload;
+
 mod rows;
 
 mod sockets;
+
+mod terms;
+
+mod transport;
 
 mod watchdog;
 
@@ -58,7 +64,8 @@ use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use crate::catalog::{CatalogChange, CatalogStore, ChartRecord, HostRecord, Missing, StoreError};
-use crate::config::{Config, Durability, MemoryMode, PortTls};
+use crate::config::{Config, Durability, MemoryMode, Severity};
+use crate::connection::tls::CertificateError;
 use crate::saved::{RestoredChart, SavedRows};
 use crate::shard::message::Message;
 use crate::shard::placement::{self, ShardId};
@@ -71,6 +78,8 @@ use ingest::{Ingest, ShardStore};
 pub use keeper::SharedFiles;
 use query_shard::QueryShard;
 pub(crate) use query_shard::breathe;
+pub use reload::Reload;
+use terms::Terms;
 
 /// Messages that may wait for a shard, which takes them every few milliseconds.
 const INBOX: usize = 4096;
@@ -94,11 +103,13 @@ const FILE_SECONDS: u32 = 3600;
 pub enum StartError {
     #[error(transparent)]
     Preflight(#[from] preflight::PreflightError),
+    #[error(transparent)]
+    Tls(#[from] CertificateError),
     #[error(
-        "TLS is configured ({0}) and this version does not speak it: take it out of netdata.conf and put a TLS proxy \
-         in front of the port"
+        "{address} is to be encrypted ('^SSL=force' in '[web] bind to'), and there is no certificate: set '[web] ssl \
+         key' and 'ssl certificate' in netdata.conf"
     )]
-    Tls(&'static str),
+    NothingToEncryptWith { address: String },
     #[error("{0}")]
     Listen(String),
     #[error("{0}")]
@@ -118,6 +129,8 @@ pub enum StartError {
 pub struct Parent {
     addresses: Vec<SocketAddr>,
     telemetry: Arc<Telemetry>,
+    clock: Clock,
+    terms: watch::Sender<Arc<Terms>>,
     stop: watch::Sender<bool>,
     inboxes: Vec<mpsc::Sender<Message>>,
     shards: Vec<ExecutorJoinHandle<()>>,
@@ -135,10 +148,15 @@ impl std::fmt::Debug for Parent {
 }
 
 impl Parent {
+    /// Whether the files that the configuration names can be used, and what there is to say of them.
+    pub fn check(config: &Config, clock: &Clock) -> Result<Option<(Severity, String)>, StartError> {
+        Ok(Terms::new(config.clone())?.remark(clock.now()))
+    }
+
     /// Starts all threads; the ports are open when it returns. `machine_guid` is our own.
     pub fn start(config: Config, machine_guid: Uuid, clock: Clock) -> Result<Self, StartError> {
         preflight::check()?;
-        refuse_tls(&config)?;
+        let terms = Arc::new(Terms::new(config.clone())?);
         let mut doors = Vec::new();
         for item in &config.web.bind {
             doors.extend(acceptor::open(item, config.web.listen_backlog).map_err(StartError::Listen)?);
@@ -147,6 +165,8 @@ impl Parent {
         let config = Arc::new(config);
         let count = config.runtime.shards;
         let telemetry = Arc::new(Telemetry::new(count));
+        terms.announce(clock.now(), &telemetry);
+        let (terms, in_force) = watch::channel(terms);
         let (store, database) = std::thread::scope(|scope| {
             // Both read a lot; what one of them waits for, the other computes.
             let store = scope.spawn(|| {
@@ -259,15 +279,28 @@ impl Parent {
         };
 
         let acceptor = Acceptor::new(
-            Arc::clone(&config),
+            in_force,
             machine_guid,
             inboxes.clone(),
             visit,
             Arc::clone(&telemetry),
-            clock,
+            clock.clone(),
         );
         let services = services(acceptor, doors, inboxes.clone(), nudges, Arc::clone(&telemetry), stopped)?;
-        Ok(Self { addresses, telemetry, stop, inboxes, shards, catalog, keeper, rows, query, services })
+        Ok(Self {
+            addresses,
+            telemetry,
+            clock,
+            terms,
+            stop,
+            inboxes,
+            shards,
+            catalog,
+            keeper,
+            rows,
+            query,
+            services,
+        })
     }
 
     /// Where it listens.
@@ -442,17 +475,6 @@ fn read_ahead(path: &Path) {
         // It is advice: nothing depends on it.
         let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::WillNeed);
     }
-}
-
-/// A parent that was told to encrypt must not go on without.
-fn refuse_tls(config: &Config) -> Result<(), StartError> {
-    if config.web.tls.certificate.is_some() || config.web.tls.key.is_some() {
-        return Err(StartError::Tls("[web] ssl key, ssl certificate"));
-    }
-    if config.web.bind.iter().any(|item| item.tls == PortTls::Force) {
-        return Err(StartError::Tls("^SSL=force in [web] bind to"));
-    }
-    Ok(())
 }
 
 /// Starts the thread of what talks to the outside: acceptor and watchdog.

@@ -34,7 +34,7 @@ use crate::wire::Inbound;
 use crate::wire::handshake::{LogFacts, Refusal, Reply, StreamRequest};
 use event::{Action, ConnectionId, Event};
 pub use forgetting::Cleanup;
-use message::{Arrival, GroupState, LatestRow, Question};
+use message::{Admission, ApiKey, Arrival, GroupState, LatestRow, Question};
 use placement::ShardId;
 use saving::Saving;
 pub use saving::{Contents, RowsOp};
@@ -69,6 +69,7 @@ type HostIndex = usize;
 struct Child {
     connection: ConnectionId,
     host: HostIndex,
+    key: ApiKey,
     peer: std::net::SocketAddr,
     receiver: Receiver,
     inbound: Inbound,
@@ -186,6 +187,7 @@ impl Shard {
             }
             Event::Published(file) => self.engine.published(file),
             Event::Save => self.save(),
+            Event::Limits(limits) => self.limits = limits,
             Event::RowsWritten { bytes } => self.saving.set_written(bytes),
             Event::RowsFailed { host } => self.saving.failed(now_us, &host),
             Event::Lost { host, charts } => self.lost(host, &charts, actions),
@@ -506,6 +508,7 @@ impl Shard {
         self.children[place] = Some(Child {
             connection,
             host,
+            key: arrival.key,
             peer,
             receiver: Receiver::new(
                 arrival.capabilities,
@@ -705,6 +708,14 @@ impl Shard {
             Question::Rows { groups, window, answer } => {
                 let _ =
                     answer.send(groups.into_iter().map(|group| self.engine.read(group, window)).collect());
+            }
+            Question::Admissions { answer } => {
+                let admission = |child: &Child| Admission {
+                    machine_guid: self.hosts[child.host].info().machine_guid,
+                    key: child.key,
+                    peer: child.peer,
+                };
+                let _ = answer.send(self.children.iter().flatten().map(admission).collect());
             }
             Question::Latest { host, answer } => {
                 let mirror = self.by_guid.get(&host).map(|index| &self.hosts[*index]);

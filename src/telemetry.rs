@@ -58,6 +58,7 @@ struct Figure {
 #[derive(Debug, Default)]
 pub struct ShardMetrics {
     pub connections: AtomicU64,
+    pub tls_connections: AtomicU64,
     pub hosts: AtomicU64,
     pub charts: AtomicU64,
     pub dimensions: AtomicU64,
@@ -246,12 +247,37 @@ impl CatalogMetrics {
     }
 }
 
+/// TLS, as the acceptor sees it.
+#[derive(Debug, Default)]
+pub struct TlsMetrics {
+    /// By version.
+    pub handshakes: ReasonCounter,
+    pub failures: ReasonCounter,
+    /// Unix seconds of the end of our certificate; 0 without one.
+    pub expires: AtomicI64,
+}
+
+/// Configurations read while running.
+#[derive(Debug, Default)]
+pub struct ReloadMetrics {
+    /// By result: `done` or `refused`.
+    pub reloads: ReasonCounter,
+    /// Unix seconds of the last one that was done; 0 before the first.
+    pub last: AtomicI64,
+}
+
 const SHARD_FIGURES: &[Figure] = &[
     Figure {
         name: "mainstem_connections",
         kind: "gauge",
         help: "Children connected.",
         value: |shard| shard.connections.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_tls_connections",
+        kind: "gauge",
+        help: "Children connected with TLS.",
+        value: |shard| shard.tls_connections.load(Relaxed),
     },
     Figure {
         name: "mainstem_hosts",
@@ -538,6 +564,10 @@ pub struct Telemetry {
     pub disconnections: ReasonCounter,
     /// Connections that said nothing intelligible before they ended.
     pub dropped: ReasonCounter,
+    /// Connections of children and browsers handed to their owners, by `plain` and `tls`.
+    pub transports: ReasonCounter,
+    pub tls: TlsMetrics,
+    pub reload: ReloadMetrics,
     pub http_requests: ReasonCounter,
     pub http_sent_bytes: AtomicU64,
     pub queries: AtomicU64,
@@ -552,6 +582,9 @@ impl Telemetry {
             refusals: ReasonCounter::default(),
             disconnections: ReasonCounter::default(),
             dropped: ReasonCounter::default(),
+            transports: ReasonCounter::default(),
+            tls: TlsMetrics::default(),
+            reload: ReloadMetrics::default(),
             http_requests: ReasonCounter::default(),
             http_sent_bytes: AtomicU64::new(0),
             queries: AtomicU64::new(0),
@@ -592,7 +625,23 @@ impl Telemetry {
             head(&mut out, name, kind, help);
             line(&mut out, name, &[], value.load(Relaxed));
         }
-        let reasons: [(&str, &str, &str, &ReasonCounter); 4] = [
+        let times = [
+            (
+                "mainstem_tls_certificate_expiry_seconds",
+                "Unix time of the end of our TLS certificate or its chain; 0 without one.",
+                &self.tls.expires,
+            ),
+            (
+                "mainstem_config_last_reload_seconds",
+                "Unix time of the last reload of the configuration; 0 before the first.",
+                &self.reload.last,
+            ),
+        ];
+        for (name, help, value) in times {
+            head(&mut out, name, "gauge", help);
+            let _ = writeln!(out, "{name} {}", value.load(Relaxed));
+        }
+        let reasons: [(&str, &str, &str, &ReasonCounter); 8] = [
             ("mainstem_refusals_total", "reason", "Streaming requests refused.", &self.refusals),
             (
                 "mainstem_disconnections_total",
@@ -605,6 +654,30 @@ impl Telemetry {
                 "reason",
                 "Connections dropped before a request.",
                 &self.dropped,
+            ),
+            (
+                "mainstem_handed_over_connections_total",
+                "transport",
+                "Connections of children and browsers that came as far as their owner.",
+                &self.transports,
+            ),
+            (
+                "mainstem_tls_handshakes_total",
+                "version",
+                "TLS handshakes that succeeded.",
+                &self.tls.handshakes,
+            ),
+            (
+                "mainstem_tls_handshake_failures_total",
+                "reason",
+                "TLS handshakes that failed.",
+                &self.tls.failures,
+            ),
+            (
+                "mainstem_config_reloads_total",
+                "result",
+                "Reloads of the configuration.",
+                &self.reload.reloads,
             ),
             ("mainstem_http_requests_total", "code", "HTTP requests answered.", &self.http_requests),
         ];

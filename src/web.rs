@@ -83,6 +83,25 @@ pub struct Api {
     visitors: Rc<Cell<usize>>,
 }
 
+/// Who asks, as far as the connection tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    pub peer: SocketAddr,
+    pub rights: Rights,
+    pub scheme: Scheme,
+}
+
+/// Whether a connection is encrypted, and whether it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    /// Not encrypted, where children need not be: browsers are sent to https.
+    HttpOfChildren,
+    /// Not encrypted, where all must be.
+    HttpToHttps,
+    Https,
+}
+
 /// A connection that is being served; dropping it is its end.
 #[derive(Debug)]
 pub struct Visitor(Rc<Cell<usize>>);
@@ -136,14 +155,9 @@ impl Api {
     }
 
     /// Answers one request.
-    pub async fn handle(
-        &self,
-        request: Request<Incoming>,
-        peer: SocketAddr,
-        rights: Rights,
-    ) -> Response<Full<Bytes>> {
+    pub async fn handle(&self, request: Request<Incoming>, client: Client) -> Response<Full<Bytes>> {
         let begun = Instant::now();
-        let answer = self.route(&request, peer, rights).await;
+        let answer = self.route(&request, client).await;
         let gzip = self.config.web.gzip.then(|| Compression::new(self.config.web.gzip_level));
         let size = answer.body.len();
         let response = answer.into_response(request.headers(), gzip);
@@ -153,7 +167,7 @@ impl Api {
         tracing::info!(
             target: "mainstem::access",
             "'{}' '{} {}' {} (sent/all = {sent}/{size} bytes, {:.2} ms)",
-            crate::shard::bracketed(peer),
+            crate::shard::bracketed(client.peer),
             request.method(),
             request.uri(),
             response.status().as_u16(),
@@ -162,7 +176,13 @@ impl Api {
         response
     }
 
-    async fn route(&self, request: &Request<Incoming>, peer: SocketAddr, rights: Rights) -> Answer {
+    async fn route(&self, request: &Request<Incoming>, client: Client) -> Answer {
+        let Client { peer, rights, scheme } = client;
+        // What a child asks before it connects is answered where it may connect.
+        let is_childs = request.uri().path() == "/api/v3/stream_info";
+        if scheme == Scheme::HttpToHttps || (scheme == Scheme::HttpOfChildren && !is_childs) {
+            return to_https(request);
+        }
         match *request.method() {
             Method::GET | Method::HEAD => {}
             Method::OPTIONS => return options(),
@@ -192,7 +212,7 @@ impl Api {
             );
         };
         match &rest[1..] {
-            [] if !target.trailing_slash => redirect(request, &target),
+            [] if !target.trailing_slash => redirect(request, &target, scheme),
             ["host", ..] => Answer::error(StatusCode::BAD_REQUEST, "Nesting of hosts is not allowed."),
             segments => self.route_host(host, segments, &target, peer).await,
         }
@@ -323,14 +343,31 @@ fn options() -> Answer {
 }
 
 /// `/host/<name>` lacks its slash, without which a page's relative links would lead elsewhere.
-fn redirect(request: &Request<Incoming>, target: &Target) -> Answer {
-    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let host = text("x-forwarded-host").or_else(|| text("host")).unwrap_or("localhost");
-    let scheme = if text("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+fn redirect(request: &Request<Incoming>, target: &Target, scheme: Scheme) -> Answer {
+    let host = header_of(request, "x-forwarded-host").or_else(|| header_of(request, "host"));
+    let host = host.unwrap_or("localhost");
+    let is_https = scheme == Scheme::Https || header_of(request, "x-forwarded-proto") == Some("https");
+    let scheme = if is_https { "https" } else { "http" };
     let path = request.uri().path().trim_end_matches('/');
     let query = if target.raw_query.is_empty() { String::new() } else { format!("?{}", target.raw_query) };
     Answer::error(StatusCode::PERMANENT_REDIRECT, "Permanent redirect")
         .with_header(header::LOCATION, format!("{scheme}://{host}{path}/{query}"))
+}
+
+/// The same over TLS, on the port that was asked.
+fn to_https(request: &Request<Incoming>) -> Answer {
+    let host = header_of(request, "host").unwrap_or("localhost");
+    let target = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let location = format!("https://{host}{target}");
+    let link = escape_html(&location);
+    let page = format!(
+        "<!DOCTYPE html><html><body>This is served encrypted: <a href=\"{link}\">{link}</a></body></html>"
+    );
+    Answer::html_error(StatusCode::MOVED_PERMANENTLY, page).with_header(header::LOCATION, location)
+}
+
+fn header_of<'a>(request: &'a Request<Incoming>, name: &str) -> Option<&'a str> {
+    request.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
 /// No file is served but the overview page.
@@ -356,6 +393,7 @@ fn missing_file(path: &str) -> Answer {
 fn code_label(status: StatusCode) -> &'static str {
     match status.as_u16() {
         200 => "200",
+        301 => "301",
         308 => "308",
         400 => "400",
         403 => "403",

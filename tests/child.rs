@@ -18,7 +18,7 @@ pub(crate) fn request(parent: &TestParent, hostname: &str, machine_guid: Uuid, v
     request_with(&parent.key, hostname, machine_guid, ver)
 }
 
-fn request_with(key: &str, hostname: &str, machine_guid: Uuid, ver: u32) -> StreamRequest {
+pub(crate) fn request_with(key: &str, hostname: &str, machine_guid: Uuid, ver: u32) -> StreamRequest {
     StreamRequest {
         key: key.into(),
         hostname: hostname.into(),

@@ -22,6 +22,10 @@ mod memory_modes;
 
 mod peer;
 
+mod reload;
+
 mod replication;
 
 mod restart;
+
+mod tls;

@@ -31,6 +31,11 @@ pub(crate) struct Netdata {
 impl Netdata {
     /// A child of the parent at this address.
     pub(crate) fn child(directory: &Path, key: &str, parent: SocketAddr, compression: &str) -> Self {
+        Self::child_with(directory, key, &parent.to_string(), &[&format!("COMPRESSION={compression}")])
+    }
+
+    /// A child with a destination of whatever kind; `settings` are more of those that `run.sh` knows.
+    pub(crate) fn child_with(directory: &Path, key: &str, destination: &str, settings: &[&str]) -> Self {
         let netdata = std::env::var("NETDATA").unwrap_or("/usr/sbin/netdata".into());
         assert!(Path::new(&netdata).exists(), "{netdata} is missing: apt-get install netdata-core");
         let api = free_port();
@@ -39,8 +44,8 @@ impl Netdata {
             .arg(directory)
             .arg(format!("PORT={}", api.port()))
             .arg(format!("KEY={key}"))
-            .arg(format!("PARENT={parent}"))
-            .arg(format!("COMPRESSION={compression}"))
+            .arg(format!("PARENT={destination}"))
+            .args(settings)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -39,6 +39,12 @@ impl Diagnostic {
         Self { severity, file: file.to_path_buf(), line, message: message.into() }
     }
 
+    /// For a log, whose lines have a severity of their own.
+    pub fn without_severity(&self) -> String {
+        let line = self.line.map_or_else(String::new, |line| format!("{line}:"));
+        format!("{}:{line} {}", self.file.display(), self.message)
+    }
+
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
@@ -63,6 +69,7 @@ mod tests {
         let file = Path::new("/etc/netdata/netdata.conf");
         let with_line = Diagnostic::new(Severity::Warning, file, Some(7), "odd");
         assert_eq!(with_line.to_string(), "/etc/netdata/netdata.conf:7: warning: odd");
+        assert_eq!(with_line.without_severity(), "/etc/netdata/netdata.conf:7: odd");
         let without = Diagnostic::new(Severity::Error, file, None, "bad");
         assert_eq!(without.to_string(), "/etc/netdata/netdata.conf: error: bad");
         assert!(without.is_error());

@@ -104,6 +104,10 @@ fn netdata_conf() -> String {
     # Addresses that may stream, on top of each key's own list.
     # allow streaming from = *
 
+    # TLS is spoken when both files are there; with ^SSL=force behind it a port takes nobody without.
+    # ssl key = ssl/key.pem
+    # ssl certificate = ssl/cert.pem
+
 [logs]
     # A path, or stderr, stdout, syslog, none.
     # daemon = stderr
@@ -153,6 +157,11 @@ fn mainstem_toml() -> String {
 # slots = 200000
 # hosts = 100000
 # pending_bytes_per_child = \"4MiB\"
+
+[tls]
+# Whether clients that encrypt show a certificate (\"off\", \"optional\", \"required\"), and whose.
+# client_certificates = \"optional\"
+# client_ca = \"ssl/clients.pem\"
 
 [logs]
 # \"text\", or \"json\" for machines.

@@ -1,6 +1,6 @@
 //! mainstem.toml: what Netdata has no word for. One table of the options, and what a file makes of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
@@ -9,6 +9,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::nearest::suggestion;
 use super::options::{Findings, Origin, Setting};
 use super::value;
+use super::{ClientCertificates, Demand};
 
 /// How many threads do the work.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +63,7 @@ pub(crate) struct MainstemToml {
     pub runtime: Runtime,
     pub limits: Limits,
     pub storage: Storage,
+    pub client_certificates: ClientCertificates,
     pub log_format: LogFormat,
 }
 
@@ -92,6 +94,8 @@ static TABLE: &[Known] = &[
     known("storage", "durability", "\"power\"", 0, 0),
     known("storage", "commit_interval_ms", "1000", 100, 60_000),
     known("storage", "waiting_bytes", "268435456", 1 << 20, 1 << 40),
+    known("tls", "client_ca", "", 0, 0),
+    known("tls", "client_certificates", "\"off\"", 0, 0),
     known("logs", "format", "\"text\"", 0, 0),
 ];
 
@@ -128,6 +132,7 @@ pub(crate) fn read(text: &str, file: &Path, cores: usize, findings: &mut Finding
             commit_interval: Duration::from_millis(keys.number("storage", "commit_interval_ms", 0) as u64),
             waiting_bytes: keys.number("storage", "waiting_bytes", 0),
         },
+        client_certificates: keys.client_certificates(),
         log_format: keys.word(("logs", "format"), [("text", LogFormat::Text), ("json", LogFormat::Json)]),
     }
 }
@@ -229,10 +234,61 @@ impl<'a> Keys<'a> {
         default
     }
 
-    /// One of two words, the first of which is the default.
-    fn word<T: Copy>(&mut self, (table, key): (&'static str, &'static str), words: [(&str, T); 2]) -> T {
+    /// `[tls]`: who must show a certificate is nothing without who signs them.
+    fn client_certificates(&mut self) -> ClientCertificates {
+        let ca = self.path("tls", "client_ca");
+        let demand = self.word(
+            ("tls", "client_certificates"),
+            [("off", Demand::Off), ("optional", Demand::Optional), ("required", Demand::Required)],
+        );
+        match (demand, &ca) {
+            (Demand::Off, Some(_)) => {
+                let message = "`[tls] client_ca` has no effect while `client_certificates` is \"off\"";
+                self.say(Severity::Warning, self.line_of("tls", "client_ca"), message.to_owned());
+            }
+            (Demand::Optional | Demand::Required, None) => {
+                let message = "`[tls] client_certificates` needs `client_ca`: the file with the certificate of the \
+                               authority that signs them";
+                self.say(Severity::Error, self.line_of("tls", "client_certificates"), message.to_owned());
+            }
+            _ => {}
+        }
+        ClientCertificates { ca, demand }
+    }
+
+    /// Of a key that is set.
+    fn line_of(&self, table: &str, key: &str) -> u32 {
+        self.get(table, key).map_or(1, |written| written.line)
+    }
+
+    /// A file; relative ones count from the directory of this one.
+    fn path(&mut self, table: &'static str, key: &'static str) -> Option<PathBuf> {
         let known = row(table, key);
-        let [(default, first), _] = words;
+        let Some(written) = self.get(table, key) else {
+            self.record(known, known.default.to_owned(), Origin::Default);
+            return None;
+        };
+        match written.value {
+            DeValue::String(text) if !text.is_empty() => {
+                self.record_written(known, &written);
+                Some(self.file.parent().unwrap_or(Path::new("")).join(&**text))
+            }
+            _ => {
+                let message = format!("`[{table}] {key}` is the name of a file, not {}", written.text);
+                self.say(Severity::Error, written.line, message);
+                None
+            }
+        }
+    }
+
+    /// One of some words, the first of which is the default.
+    fn word<T: Copy, const N: usize>(
+        &mut self,
+        (table, key): (&'static str, &'static str),
+        words: [(&str, T); N],
+    ) -> T {
+        let known = row(table, key);
+        let first = words[0].1;
         let Some(written) = self.get(known.table, known.key) else {
             self.record(known, known.default.to_owned(), Origin::Default);
             return first;
@@ -241,8 +297,8 @@ impl<'a> Keys<'a> {
             .into_iter()
             .find(|(word, _)| matches!(written.value, DeValue::String(text) if text == word));
         let Some((_, value)) = found else {
-            let message =
-                format!("`[{table}] {key}` is \"{default}\" or \"{}\", not {}", words[1].0, written.text);
+            let names: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            let message = format!("`[{table}] {key}` is {}, not {}", names.join(" or "), written.text);
             self.say(Severity::Error, written.line, message);
             return first;
         };
@@ -323,6 +379,9 @@ mod tests {
         assert_eq!(own.runtime, Runtime { shards: 7, pin: true });
         assert_eq!((own.limits.hosts, own.limits.pending_bytes_per_child), (16, 8 << 20));
         assert_eq!(own.log_format, LogFormat::Json);
+        let (own, _) = read_text("[tls]\nclient_ca = \"ca.pem\"\nclient_certificates = \"optional\"\n");
+        let expected = ClientCertificates { ca: Some("ca.pem".into()), demand: Demand::Optional };
+        assert_eq!(own.client_certificates, expected);
         let hosts = findings.settings.iter().find(|setting| setting.name == "hosts").expect("recorded");
         assert_eq!(hosts.origin, Origin::File { file: "mainstem.toml".into(), line: 5 });
     }
@@ -344,7 +403,10 @@ mod tests {
         check("[runtime]\nshards = 0", Severity::Error, 2, "1 to 1024, not 0");
         check("[runtime]\nshards = \"many\"", Severity::Error, 2, "not \"many\"");
         check("[runtime]\n\npin = 1", Severity::Error, 3, "`true` or `false`");
-        check("[logs]\nformat = \"xml\"", Severity::Error, 2, "not \"xml\"");
+        check("[logs]\nformat = \"xml\"", Severity::Error, 2, "\"text\" or \"json\", not \"xml\"");
+        check("[tls]\nclient_certificates = \"required\"", Severity::Error, 2, "needs `client_ca`");
+        check("[tls]\nclient_ca = \"ca.pem\"", Severity::Warning, 2, "no effect");
+        check("[tls]\nclient_ca = 1", Severity::Error, 2, "the name of a file, not 1");
         check("[runtime]\nshards = \n", Severity::Error, 2, "not TOML");
     }
 }

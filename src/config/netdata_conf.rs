@@ -16,7 +16,9 @@ use super::nearest::suggestion;
 use super::options::{Findings, Known, Options, Origin, Unused};
 use super::simple_pattern::SimplePattern;
 use super::value::{self, Reading};
-use super::{Database, Directories, Health, LogTarget, MemoryMode, Replication, Tier, Tls, Web};
+use super::{
+    Cipher, Database, Directories, Health, LogTarget, MemoryMode, Replication, Tier, Tls, TlsVersion, Web,
+};
 
 /// Rows that a dimension keeps at least.
 const RETENTION_MIN: i64 = 5;
@@ -97,6 +99,8 @@ static TABLE: &[Known] = &[
     known("web", &["gzip compression level"], &[("global", "web compression level")], "3"),
     known("web", &["ssl key"], &[], ""),
     known("web", &["ssl certificate"], &[], ""),
+    known("web", &["tls version"], &[], "1.3"),
+    known("web", &["tls ciphers"], &[], "none"),
     known("web", &["allow connections from"], &[], "localhost *"),
     known("web", &["allow dashboard from"], &[], "localhost *"),
     known("web", &["allow badges from"], &[], "*"),
@@ -149,7 +153,7 @@ static UNUSED: &[Unused] = &[
         "extreme cardinality keep instances", "extreme cardinality min ephemerality",
     ] },
     Unused { section: "web", names: &[
-        "web server threads", "web server max sockets", "tls version", "tls ciphers", "allow connections by dns",
+        "web server threads", "web server max sockets", "allow connections by dns",
         "allow dashboard by dns", "allow badges by dns", "allow streaming by dns", "allow netdata.conf by dns",
         "allow management by dns", "gzip compression strategy", "respect do not track policy",
         "x-frame-options response header", "web files owner", "web files group", "ses max window",
@@ -407,8 +411,13 @@ fn web(options: &mut Options<'_>, base: &Path) -> Web {
         gzip: options.read("web", "enable gzip compression", value::boolean),
         gzip_level: options.read("web", "gzip compression level", |text| count(text, 1, 9)),
         tls: Tls {
-            key: tls_file(options, "ssl key", base),
-            certificate: tls_file(options, "ssl certificate", base),
+            is_required: ["ssl key", "ssl certificate"]
+                .iter()
+                .any(|name| options.ini.get("web", name).is_some_and(|entry| !entry.value.is_empty())),
+            key: tls_file(options, "ssl key", "ssl/key.pem", base),
+            certificate: tls_file(options, "ssl certificate", "ssl/cert.pem", base),
+            newest_version: options.read("web", "tls version", TlsVersion::read),
+            ciphers: options.read("web", "tls ciphers", Cipher::read_list),
         },
         allow: AccessLists {
             connections: allow_connections,
@@ -432,9 +441,12 @@ fn allowed(options: &mut Options<'_>, section: &'static str, name: &str) -> Simp
     options.read(section, name, |text| Reading::clean(access_list(text)))
 }
 
-fn tls_file(options: &mut Options<'_>, name: &str, base: &Path) -> Option<PathBuf> {
-    options
-        .read("web", name, |text| Reading::clean(if text.is_empty() { None } else { Some(base.join(text)) }))
+/// An empty value switches TLS off.
+fn tls_file(options: &mut Options<'_>, name: &str, default: &str, base: &Path) -> Option<PathBuf> {
+    let default = base.join(default);
+    options.read_or("web", name, &default.to_string_lossy(), |text| {
+        Reading::clean(if text.is_empty() { None } else { Some(base.join(text)) })
+    })
 }
 
 fn log_targets(options: &mut Options<'_>, log_dir: &Path) -> [LogTarget; 3] {

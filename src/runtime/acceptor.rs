@@ -1,12 +1,11 @@
 //! Listening sockets, and every connection's first moments: who it is, whether it may, who owns it.
 //!
-//! A child goes to the shard that owns its host, a browser to the query shard, each with the bytes already read. Both
-//! hand-overs are bounded: a shard that does not take its arrivals makes new children wait for their turn, refused with
+//! A child goes to the shard that owns its host, a browser to the query shard, each with the bytes already read and, if it
+//! speaks TLS, the session that was agreed on here. Both hand-overs are bounded: a shard that does not take its arrivals makes new children wait for their turn, refused with
 //! "busy", and a busy query shard closes new connections; neither stops the acceptor.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
@@ -15,22 +14,32 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
 
 use super::clock::Clock;
+use super::terms::{InForce, Terms};
+use super::transport::{InTransit, Movable, Transport};
 use crate::config::{
-    BindAddress, BindHost, BindTo, ChildPolicy, Client, CompressionAlgorithm, Config, Denial, Rights,
+    BindAddress, BindHost, BindTo, ChildPolicy, Client, CompressionAlgorithm, Denial, PortTls, Rights,
 };
+use crate::connection::tls::{self, HandshakeFailure};
 use crate::connection::{Greeting, greet};
-use crate::shard::message::{Arrival, Message};
+use crate::shard::message::{ApiKey, Arrival, Message};
 use crate::shard::{log_refusal, placement};
 use crate::telemetry::Telemetry;
+use crate::web::Scheme;
 use crate::wire::capability::{Capabilities, Compression, negotiate};
 use crate::wire::handshake::{Refusal, StreamRequest};
 
 /// Connections that may be in their first moments at once; the rest waits in the listening socket's queue.
 const GREETINGS_AT_ONCE: usize = 8192;
 const FIRST_READ: usize = 4096;
+/// TLS handshakes under way at once, each with up to some 30 KB of buffers; the rest waits its turn.
+const HANDSHAKES_AT_ONCE: usize = 1024;
+/// A handshake is two round trips and less than a millisecond of work for either side.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// In place of no limit: a year.
 const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
 /// Keepalive of a child's socket, as a 2.9 parent sets it: a dead peer is noticed within a minute.
@@ -42,14 +51,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A browser's connection on its way to the query shard.
 #[derive(Debug)]
-pub struct Visit {
-    /// Non-blocking.
-    pub socket: std::net::TcpStream,
-    pub peer: SocketAddr,
-    /// What it may ask for.
-    pub rights: Rights,
+pub(super) struct Visit {
+    pub(super) transport: InTransit,
+    pub(super) client: crate::web::Client,
     /// Bytes already read.
-    pub head: Vec<u8>,
+    pub(super) head: Vec<u8>,
 }
 
 /// A listening socket, and what a connection through it may do.
@@ -57,6 +63,7 @@ pub struct Visit {
 pub(super) struct Door {
     pub(super) listener: StdListener,
     pub(super) rights: Rights,
+    pub(super) tls: PortTls,
 }
 
 /// Opens the sockets of one item of `bind to`. The error says which address, why, and what to do.
@@ -69,7 +76,7 @@ pub(super) fn open(item: &BindTo, backlog: u32) -> Result<Vec<Door>, String> {
     };
     let interface = interface.as_deref();
     let doors = |listeners: Vec<StdListener>| {
-        listeners.into_iter().map(|listener| Door { listener, rights: item.rights }).collect()
+        listeners.into_iter().map(|listener| Door { listener, rights: item.rights, tls: item.tls }).collect()
     };
     let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
     let addresses: Vec<SocketAddr> = match host {
@@ -139,7 +146,7 @@ fn explain(address: SocketAddr, error: &io::Error) -> String {
 /// Everything a new connection needs to find its owner.
 #[derive(Debug)]
 pub(super) struct Acceptor {
-    pub(super) config: Arc<Config>,
+    pub(super) terms: InForce,
     pub(super) machine_guid: Uuid,
     pub(super) shards: Vec<mpsc::Sender<Message>>,
     pub(super) visits: mpsc::Sender<Visit>,
@@ -148,11 +155,34 @@ pub(super) struct Acceptor {
     /// Unix microseconds of the last streaming request that was let through the rate limit.
     last_request_us: AtomicI64,
     greetings: Arc<Semaphore>,
+    handshakes: Semaphore,
+}
+
+/// A connection whose owner is not known yet.
+struct Caller {
+    peer: SocketAddr,
+    rights: Rights,
+    port: PortTls,
+    terms: Arc<Terms>,
+    /// Its first request is to be complete by then.
+    deadline: Instant,
+}
+
+impl Caller {
+    /// What the port's `^SSL=` comes to for a connection.
+    fn scheme(&self, transport: &Transport) -> Scheme {
+        match (transport, &self.terms.tls, self.port) {
+            (Transport::Tls(_), _, _) => Scheme::Https,
+            (Transport::Plain(_), None, _) | (_, _, PortTls::Optional) => Scheme::Http,
+            (Transport::Plain(_), Some(_), PortTls::Unsaid) => Scheme::HttpOfChildren,
+            (Transport::Plain(_), Some(_), PortTls::Force) => Scheme::HttpToHttps,
+        }
+    }
 }
 
 impl Acceptor {
     pub(super) fn new(
-        config: Arc<Config>,
+        terms: InForce,
         machine_guid: Uuid,
         shards: Vec<mpsc::Sender<Message>>,
         visits: mpsc::Sender<Visit>,
@@ -160,7 +190,7 @@ impl Acceptor {
         clock: Clock,
     ) -> Self {
         Self {
-            config,
+            terms,
             machine_guid,
             shards,
             visits,
@@ -168,12 +198,13 @@ impl Acceptor {
             clock,
             last_request_us: AtomicI64::new(i64::MIN),
             greetings: Arc::new(Semaphore::new(GREETINGS_AT_ONCE)),
+            handshakes: Semaphore::new(HANDSHAKES_AT_ONCE),
         }
     }
 
     /// Accepts until told to stop.
     pub(super) async fn run(self: Arc<Self>, door: Door, mut stop: watch::Receiver<bool>) {
-        let rights = door.rights;
+        let (rights, port) = (door.rights, door.tls);
         let listener = match TcpListener::from_std(door.listener) {
             Ok(listener) => listener,
             Err(error) => {
@@ -191,7 +222,7 @@ impl Acceptor {
                     let Ok(permit) = Arc::clone(&self.greetings).acquire_owned().await else { return };
                     let acceptor = Arc::clone(&self);
                     tokio::spawn(async move {
-                        acceptor.greet(stream, peer, rights).await;
+                        acceptor.greet(stream, peer, rights, port).await;
                         drop(permit);
                     });
                 }
@@ -204,104 +235,160 @@ impl Acceptor {
     }
 
     /// Reads until the connection has told who it is, and hands it over.
-    async fn greet(&self, mut stream: TcpStream, peer: SocketAddr, port: Rights) {
-        let Some(rights) = self.config.web.allow.rights_of(Client::from(peer.ip()), port) else {
+    async fn greet(&self, stream: TcpStream, peer: SocketAddr, port_rights: Rights, port: PortTls) {
+        let terms = Arc::clone(&self.terms.borrow());
+        let web = &terms.config.web;
+        let Some(rights) = web.allow.rights_of(Client::from(peer.ip()), port_rights) else {
             self.telemetry.dropped.add("connections_not_allowed");
             return;
         };
-        let mut head = Vec::with_capacity(FIRST_READ);
-        let wait = self.config.web.timeout_for_first_request.unwrap_or(FOR_EVER);
-        let greeting = tokio::time::timeout(wait, async {
-            loop {
-                match stream.read_buf(&mut head).await {
-                    Ok(0) | Err(_) => return None,
-                    Ok(_) => {}
-                }
-                match greet(&head) {
-                    Greeting::Incomplete => {}
-                    decided => return Some(decided),
-                }
+        let deadline = Instant::now() + web.timeout_for_first_request.unwrap_or(FOR_EVER);
+        let caller = Caller { peer, rights, port, terms, deadline };
+        // Only looked at: whoever reads it next, a handshake or a request, begins with it.
+        let mut first = [0];
+        let Some(peeked) = self.in_time(&caller, stream.peek(&mut first)).await else { return };
+        let transport = match greet(&first[..peeked]) {
+            Greeting::Tls => match self.encrypt(stream, &caller).await {
+                Some(transport) => transport,
+                None => return,
+            },
+            _ => Transport::Plain(stream),
+        };
+        self.hear(transport, &caller).await;
+    }
+
+    /// What was read, unless nothing comes any more, or not in time.
+    async fn in_time(&self, caller: &Caller, read: impl Future<Output = io::Result<usize>>) -> Option<usize> {
+        match timeout_at(caller.deadline, read).await {
+            Ok(Ok(length)) if length > 0 => Some(length),
+            Ok(_) => {
+                self.telemetry.dropped.add("closed_before_a_request");
+                None
             }
-        });
-        match greeting.await {
-            Err(_) => self.telemetry.dropped.add("first_request_timeout"),
-            Ok(None) => self.telemetry.dropped.add("closed_before_a_request"),
-            Ok(Some(Greeting::Browser)) => self.visit(stream, peer, rights, head),
-            Ok(Some(Greeting::Child { request, consumed })) => {
-                let early = head.split_off(consumed);
-                self.child(stream, peer, rights, *request, early).await;
-            }
-            Ok(Some(Greeting::Tls)) => {
-                self.telemetry.dropped.add("tls_not_configured");
-                tracing::warn!(
-                    peer = %peer,
-                    "a client speaks TLS, which this parent does not: remove ':SSL' from the child's destination"
-                );
-            }
-            Ok(Some(Greeting::Damaged(error))) => {
-                self.telemetry.dropped.add("bad_request");
-                tracing::warn!(peer = %peer, %error, "a streaming request cannot be read");
-                // The peer may be gone already.
-                let _ = stream
-                    .write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-                    .await;
-            }
-            Ok(Some(Greeting::Incomplete)) => {
-                unreachable!("the loop above goes on while a greeting is incomplete")
+            Err(_) => {
+                self.telemetry.dropped.add("first_request_timeout");
+                None
             }
         }
     }
 
-    fn visit(&self, stream: TcpStream, peer: SocketAddr, rights: Rights, head: Vec<u8>) {
-        let socket = match stream.into_std() {
-            Ok(socket) => socket,
+    /// The TLS handshake.
+    async fn encrypt(&self, stream: TcpStream, caller: &Caller) -> Option<Transport> {
+        let peer = caller.peer;
+        let Some(server) = &caller.terms.tls else {
+            // A socket with unread bytes ends with a reset; the client is to see an end.
+            let _ = stream.try_read(&mut [0; FIRST_READ]);
+            self.telemetry.dropped.add("tls_not_configured");
+            tracing::warn!(
+                %peer,
+                "a client speaks TLS, and this parent has no certificate: set '[web] ssl key' and 'ssl certificate' in \
+                 netdata.conf, or remove ':SSL' from the child's destination"
+            );
+            return None;
+        };
+        let Ok(_permit) = self.handshakes.acquire().await else { return None };
+        let deadline = caller.deadline.min(Instant::now() + HANDSHAKE_WITHIN);
+        let handshake = TlsAcceptor::from(server.config()).accept(Movable::new(stream));
+        let (failure, error) = match timeout_at(deadline, handshake).await {
+            Ok(Ok(stream)) => {
+                self.telemetry.tls.handshakes.add(tls::version(stream.get_ref().1));
+                return Some(Transport::Tls(Box::new(stream)));
+            }
+            Ok(Err(error)) => (HandshakeFailure::of(&error), error),
+            Err(_) => (HandshakeFailure::TIMEOUT, io::ErrorKind::TimedOut.into()),
+        };
+        self.telemetry.tls.failures.add(failure.label);
+        let HandshakeFailure { label: reason, advice } = failure;
+        tracing::warn!(%peer, reason, "the TLS handshake failed: {error}; {advice}");
+        None
+    }
+
+    /// The first request of a connection that needs no more secrets.
+    async fn hear(&self, mut transport: Transport, caller: &Caller) {
+        let mut head = Vec::with_capacity(FIRST_READ);
+        let greeting = loop {
+            if self.in_time(caller, transport.read_buf(&mut head)).await.is_none() {
+                return;
+            }
+            match greet(&head) {
+                Greeting::Incomplete => {}
+                decided => break decided,
+            }
+        };
+        let peer = caller.peer;
+        match greeting {
+            Greeting::Browser => self.visit(transport, caller, head),
+            Greeting::Child { request, consumed } => {
+                let early = head.split_off(consumed);
+                self.child(transport, caller, *request, early).await;
+            }
+            Greeting::Damaged(error) => {
+                self.telemetry.dropped.add("bad_request");
+                tracing::warn!(%peer, %error, "a streaming request cannot be read");
+                let page = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+                answer(transport, page).await;
+            }
+            Greeting::Tls => {
+                self.telemetry.dropped.add("bad_request");
+                tracing::warn!(%peer, "a client speaks TLS within TLS; a proxy may encrypt what is encrypted already");
+            }
+            Greeting::Incomplete => unreachable!("the loop above goes on while a greeting is incomplete"),
+        }
+    }
+
+    fn visit(&self, transport: Transport, caller: &Caller, head: Vec<u8>) {
+        let peer = caller.peer;
+        let client = crate::web::Client { peer, rights: caller.rights, scheme: caller.scheme(&transport) };
+        let label = transport.label();
+        let transport = match transport.depart() {
+            Ok(transport) => transport,
             Err(error) => {
-                tracing::warn!(peer = %peer, %error, "a connection cannot be handed to the query shard");
+                tracing::warn!(%peer, %error, "a connection cannot be handed to the query shard");
                 return;
             }
         };
-        if self.visits.try_send(Visit { socket, peer, rights, head }).is_err() {
+        self.telemetry.transports.add(label);
+        if self.visits.try_send(Visit { transport, client, head }).is_err() {
             self.telemetry.dropped.add("query_shard_busy");
         }
     }
 
     /// A child's request: permitted and handed to its shard, or refused.
-    async fn child(
-        &self,
-        mut stream: TcpStream,
-        peer: SocketAddr,
-        rights: Rights,
-        request: StreamRequest,
-        early: Vec<u8>,
-    ) {
-        match self.permit(&request, peer, rights) {
-            Ok(permit) => {
-                let Permit { machine_guid, capabilities, policy } = permit;
-                let arrival = Arrival { machine_guid, request, capabilities, policy, peer, early };
-                self.hand_over(stream, Box::new(arrival)).await;
+    async fn child(&self, transport: Transport, caller: &Caller, request: StreamRequest, early: Vec<u8>) {
+        let peer = caller.peer;
+        let is_plain = matches!(transport, Transport::Plain(_));
+        let outcome = if is_plain && caller.port == PortTls::Force {
+            Err(Refusal::NotEncrypted)
+        } else {
+            self.permit(&request, caller)
+        };
+        match outcome {
+            Ok(Permit { machine_guid, key, capabilities, policy }) => {
+                let arrival = Arrival { machine_guid, key, request, capabilities, policy, peer, early };
+                self.hand_over(transport, Box::new(arrival)).await;
             }
             Err(refusal) => {
                 log_refusal(peer, &refusal, &request);
                 self.telemetry.refusals.add(refusal.label());
-                // The child may be gone already; it will find out by itself.
-                let _ = stream.write_all(&refusal.reply_bytes()).await;
-                let _ = stream.shutdown().await;
+                answer(transport, &refusal.reply_bytes()).await;
             }
         }
     }
 
     /// The checks of a streaming request, in the order in which a Netdata parent makes them.
-    fn permit(&self, request: &StreamRequest, peer: SocketAddr, rights: Rights) -> Result<Permit, Refusal> {
-        if !rights.contains(Rights::STREAMING) {
+    fn permit(&self, request: &StreamRequest, caller: &Caller) -> Result<Permit, Refusal> {
+        if !caller.rights.contains(Rights::STREAMING) {
             return Err(Refusal::StreamingNotAllowed);
         }
         request.check()?;
         let machine_guid = Uuid::try_parse(&request.machine_guid).map_err(|_| Refusal::InvalidMachineGuid)?;
-        let policy = self.config.streaming_policy(&request.key, &request.machine_guid, peer.ip())?;
+        let key = ApiKey(Uuid::try_parse(&request.key).map_err(|_| Refusal::InvalidKey)?);
+        let config = &caller.terms.config;
+        let policy = config.streaming_policy(&request.key, &request.machine_guid, caller.peer.ip())?;
         if machine_guid == self.machine_guid {
             return Err(Refusal::Localhost);
         }
-        self.check_rate()?;
+        self.check_rate(config.web.accept_a_streaming_request_every)?;
         let order: Vec<Compression> = if policy.compression {
             policy.compression_order.iter().map(|algorithm| compression(*algorithm)).collect()
         } else {
@@ -309,12 +396,11 @@ impl Acceptor {
         };
         let offered = Capabilities::from_version(request.ver);
         let capabilities = negotiate(offered, Capabilities::OURS, &order);
-        Ok(Permit { machine_guid, capabilities, policy })
+        Ok(Permit { machine_guid, key, capabilities, policy })
     }
 
     /// `[web] accept a streaming request every seconds`.
-    fn check_rate(&self) -> Result<(), Refusal> {
-        let every = self.config.web.accept_a_streaming_request_every;
+    fn check_rate(&self, every: Duration) -> Result<(), Refusal> {
         let every_us = i64::try_from(every.as_micros()).unwrap_or(i64::MAX);
         let now_us = self.clock.now_us();
         let wait_us = self.last_request_us.load(Relaxed).saturating_add(every_us).saturating_sub(now_us);
@@ -325,22 +411,29 @@ impl Acceptor {
         Ok(())
     }
 
-    async fn hand_over(&self, stream: TcpStream, arrival: Box<Arrival>) {
+    async fn hand_over(&self, transport: Transport, mut arrival: Box<Arrival>) {
         let shard = placement::owner(&arrival.machine_guid, self.shards.len());
         let hostname = arrival.request.hostname.clone();
-        let prepared = stream.into_std().and_then(|stream| {
-            stream.set_nodelay(true)?;
+        let label = transport.label();
+        let prepared = transport.into_parts(&mut arrival.early).and_then(|(socket, session)| {
+            let options = SockRef::from(&socket);
+            options.set_tcp_nodelay(true)?;
             let keepalive = TcpKeepalive::new()
                 .with_time(KEEPALIVE_IDLE)
                 .with_interval(KEEPALIVE_INTERVAL)
                 .with_retries(KEEPALIVE_PROBES);
-            SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-            Ok(OwnedFd::from(stream))
+            options.set_tcp_keepalive(&keepalive)?;
+            Ok((socket, session))
         });
         match prepared {
             // Waits for room: a shard takes its messages every few milliseconds.
-            Ok(socket) => {
-                if self.shards[shard.index()].send(Message::Arrived { socket, arrival }).await.is_err() {
+            Ok((socket, session)) => {
+                self.telemetry.transports.add(label);
+                if self.shards[shard.index()]
+                    .send(Message::Arrived { socket, session, arrival })
+                    .await
+                    .is_err()
+                {
                     tracing::debug!(hostname, "the parent stops; a new child is let go");
                 }
             }
@@ -351,10 +444,21 @@ impl Acceptor {
     }
 }
 
+/// The last words to a connection, which may be gone already.
+async fn answer(mut transport: Transport, bytes: &[u8]) {
+    let farewell = async {
+        transport.write_all(bytes).await?;
+        transport.shutdown().await
+    };
+    // Whoever does not read them gets no second chance.
+    let _ = tokio::time::timeout(HANDSHAKE_WITHIN, farewell).await;
+}
+
 /// A child that may stream, and how.
 #[derive(Debug)]
 struct Permit {
     machine_guid: Uuid,
+    key: ApiKey,
     capabilities: Capabilities,
     policy: ChildPolicy,
 }

@@ -30,6 +30,7 @@ use super::rows::RowsSender;
 use super::sockets::{Sockets, Turn};
 use crate::catalog::HostNews;
 use crate::config::Limits;
+use crate::connection::tls::Session;
 use crate::shard::event::{Action, ConnectionId, Event};
 use crate::shard::message::{Arrival, Message};
 use crate::shard::placement::ShardId;
@@ -302,13 +303,17 @@ impl Executor {
         self.telemetry.shards[self.id.index()].messages.fetch_add(1, Relaxed);
         let now_us = self.clock.now_us();
         match message {
-            Message::Arrived { socket, arrival } => self.adopt(socket, arrival),
+            Message::Arrived { socket, session, arrival } => self.adopt(socket, session, arrival),
             Message::Asked(question) => self.shard.apply(now_us, Event::Asked(question), &mut self.actions),
             Message::Restored { host, charts } => {
                 self.shard.apply(now_us, Event::Restored { host, charts }, &mut self.actions);
             }
             Message::Published(file) => {
                 self.shard.apply(now_us, Event::Published(file), &mut self.actions);
+            }
+            Message::Limits(limits) => {
+                self.sockets.limit_pending(limits.pending_bytes_per_child);
+                self.shard.apply(now_us, Event::Limits(limits), &mut self.actions);
             }
             Message::Save => self.shard.apply(now_us, Event::Save, &mut self.actions),
             Message::Lost { host, charts } => {
@@ -322,8 +327,8 @@ impl Executor {
         }
     }
 
-    fn adopt(&mut self, socket: OwnedFd, arrival: Box<Arrival>) {
-        match self.sockets.add(socket) {
+    fn adopt(&mut self, socket: OwnedFd, session: Option<Box<Session>>, arrival: Box<Arrival>) {
+        match self.sockets.add(socket, session) {
             Ok(connection) => {
                 let now_us = self.clock.now_us();
                 self.shard.apply(now_us, Event::Arrived { connection, arrival }, &mut self.actions);
@@ -401,6 +406,7 @@ impl Executor {
         if self.stopping || self.reported.is_none_or(|reported| reported.elapsed() >= REPORT_EVERY) {
             self.reported = Some(Instant::now());
             metrics.sent_bytes.store(self.sockets.sent_bytes, Relaxed);
+            metrics.tls_connections.store(self.sockets.encrypted, Relaxed);
             self.shard.report(metrics);
         }
         if self.stored_reported.is_none_or(|reported| reported.elapsed() >= REPORT_STORAGE_EVERY) {

@@ -15,10 +15,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
 use super::acceptor::Visit;
+use super::transport::Transport;
 use crate::catalog::HostNews;
 use crate::web::Api;
 
@@ -76,8 +76,9 @@ impl QueryShard {
     }
 
     fn serve(&self, visit: Visit, api: &Rc<Api>) {
-        let Visit { socket, peer, rights, head } = visit;
-        let stream = match TcpStream::from_std(socket) {
+        let Visit { transport, client, head } = visit;
+        let peer = client.peer;
+        let stream = match transport.arrive() {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::warn!(%peer, %error, "a connection cannot be watched");
@@ -85,7 +86,7 @@ impl QueryShard {
             }
         };
         // Answers are written whole: Nagle's algorithm would only delay their ends.
-        let _ = stream.set_nodelay(true);
+        let _ = stream.set_nodelay();
         let io = TokioIo::new(Rewound { head, read: 0, stream });
         let visitor = api.enter();
         let api = Rc::clone(api);
@@ -94,7 +95,7 @@ impl QueryShard {
         tokio_uring::spawn(async move {
             let service = service_fn(|request: http::Request<Incoming>| {
                 let api = Rc::clone(&api);
-                async move { Ok::<_, Infallible>(api.handle(request, peer, rights).await) }
+                async move { Ok::<_, Infallible>(api.handle(request, client).await) }
             });
             let mut http = http1::Builder::new();
             http.title_case_headers(true)
@@ -128,7 +129,7 @@ pub(crate) async fn breathe() {
 struct Rewound {
     head: Vec<u8>,
     read: usize,
-    stream: TcpStream,
+    stream: Transport,
 }
 
 impl AsyncRead for Rewound {

@@ -4,6 +4,9 @@
 //! each of them is read once into the shared buffer. Level-triggered, so whatever a turn leaves unread is reported
 //! again. Costs are those of a plain epoll loop, 2 to 4 times less than a stream of the executor's own
 //! (docs/decisions/0001-runtime.md).
+//!
+//! A socket with a TLS session is read in the same turn; its bytes are decrypted into a second shared buffer, all of them,
+//! since the set does not know what a session holds. Sockets without pay a pointer that is not there.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -12,6 +15,7 @@ use std::os::fd::OwnedFd;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 
+use crate::connection::tls::{Progress, Session};
 use crate::receiver::DisconnectReason;
 use crate::shard::event::ConnectionId;
 
@@ -24,7 +28,9 @@ const EVENTS_A_TURN: usize = 512;
 #[derive(Debug)]
 struct Socket {
     stream: TcpStream,
+    session: Option<Box<Session>>,
     generation: u32,
+    /// As it goes to the socket: encrypted, if there is a session.
     pending: Vec<u8>,
     /// The set reports when the socket takes bytes again.
     wants_write: bool,
@@ -46,9 +52,13 @@ pub(super) struct Sockets {
     free: Vec<u32>,
     generation: u32,
     buffer: Box<[u8]>,
+    /// What was decrypted of the buffer.
+    plain: Vec<u8>,
     events: Vec<epoll::Event>,
     pending_limit: usize,
     pub(super) sent_bytes: u64,
+    /// Sockets with a session.
+    pub(super) encrypted: u64,
 }
 
 impl std::fmt::Debug for Sockets {
@@ -66,20 +76,32 @@ impl Sockets {
             free: Vec::new(),
             generation: 0,
             buffer: vec![0; RECEIVE_BUFFER].into(),
+            plain: Vec::new(),
             events: Vec::with_capacity(EVENTS_A_TURN),
             pending_limit,
             sent_bytes: 0,
+            encrypted: 0,
         })
     }
 
-    /// Takes over a connected, non-blocking socket.
-    pub(super) fn add(&mut self, socket: OwnedFd) -> io::Result<ConnectionId> {
+    /// Takes over a connected, non-blocking socket, and its session. What the session has decrypted was taken from it.
+    pub(super) fn add(
+        &mut self,
+        socket: OwnedFd,
+        mut session: Option<Box<Session>>,
+    ) -> io::Result<ConnectionId> {
         let stream = TcpStream::from(socket);
         let place = self.free.last().copied().unwrap_or(self.places.len() as u32);
         self.generation = self.generation.wrapping_add(1);
         let connection = ConnectionId { place, generation: self.generation };
-        epoll::add(&self.set, &stream, epoll::EventData::new_u64(connection.to_bits()), flags(false))?;
-        let socket = Socket { stream, generation: self.generation, pending: Vec::new(), wants_write: false };
+        let mut pending = Vec::new();
+        if let Some(session) = &mut session {
+            session.flush(&mut pending);
+        }
+        let wants_write = !pending.is_empty();
+        epoll::add(&self.set, &stream, epoll::EventData::new_u64(connection.to_bits()), flags(wants_write))?;
+        self.encrypted += u64::from(session.is_some());
+        let socket = Socket { stream, session, generation: self.generation, pending, wants_write };
         if self.free.pop().is_some() {
             self.places[place as usize] = Some(socket);
         } else {
@@ -131,7 +153,27 @@ impl Sockets {
                     turn.receives += 1;
                     turn.received_bytes += length as u64;
                     turn.more |= length == self.buffer.len();
-                    received(connection, Ok(&self.buffer[..length]));
+                    let Some(session) = &mut socket.session else {
+                        received(connection, Ok(&self.buffer[..length]));
+                        continue;
+                    };
+                    self.plain.clear();
+                    let outcome = session.receive(&self.buffer[..length], &mut self.plain);
+                    // An alert: nothing else comes of what a child says, so nothing can pile up.
+                    session.flush(&mut socket.pending);
+                    let end = match (outcome, self.flush(connection)) {
+                        (Ok(Progress::Open), Ok(())) => None,
+                        (Ok(Progress::Ended), _) => Some(DisconnectReason::ClosedByChild),
+                        (Ok(Progress::Open), Err(reason)) => Some(reason),
+                        (Err(error), _) => Some(error.into()),
+                    };
+                    if !self.plain.is_empty() {
+                        received(connection, Ok(&self.plain));
+                    }
+                    if let Some(reason) = end {
+                        self.close(connection);
+                        received(connection, Err(reason));
+                    }
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
                 Err(error) => {
@@ -146,12 +188,18 @@ impl Sockets {
     /// Sends bytes, at once as far as the socket takes them.
     pub(super) fn send(&mut self, connection: ConnectionId, bytes: Vec<u8>) -> Result<(), DisconnectReason> {
         let Some(socket) = self.socket(connection) else { return Ok(()) };
-        if socket.pending.is_empty() {
-            socket.pending = bytes;
-        } else {
-            socket.pending.extend_from_slice(&bytes);
-        }
-        let outcome = self.flush(connection);
+        let queued = match &mut socket.session {
+            Some(session) => session.send(&bytes, &mut socket.pending),
+            None if socket.pending.is_empty() => {
+                socket.pending = bytes;
+                Ok(())
+            }
+            None => {
+                socket.pending.extend_from_slice(&bytes);
+                Ok(())
+            }
+        };
+        let outcome = queued.map_err(DisconnectReason::from).and_then(|()| self.flush(connection));
         let limit = self.pending_limit;
         match (outcome, self.socket(connection)) {
             (Ok(()), Some(socket)) if socket.pending.len() > limit => {
@@ -167,8 +215,18 @@ impl Sockets {
         }
     }
 
+    /// From now on so many bytes may wait for a child that does not read.
+    pub(super) fn limit_pending(&mut self, pending_limit: usize) {
+        self.pending_limit = pending_limit;
+    }
+
     /// Closes a connection; what the socket does not take at once is lost.
     pub(super) fn close(&mut self, connection: ConnectionId) {
+        if let Some(Socket { session: Some(session), pending, .. }) = self.socket(connection) {
+            session.close(pending);
+            // It is a courtesy, to those who still listen.
+            let _ = self.flush(connection);
+        }
         self.remove(connection);
     }
 
@@ -214,7 +272,9 @@ impl Sockets {
 
     /// Forgets a socket; dropping it closes it and takes it out of the set.
     fn remove(&mut self, connection: ConnectionId) {
-        if self.socket(connection).is_some() {
+        if let Some(socket) = self.socket(connection) {
+            let is_encrypted = socket.session.is_some();
+            self.encrypted -= u64::from(is_encrypted);
             self.places[connection.place as usize] = None;
             self.free.push(connection.place);
         }
@@ -229,6 +289,12 @@ fn flags(wants_write: bool) -> epoll::EventFlags {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::sync::Arc;
+
+    use rustls::pki_types::ServerName;
+    use rustls::{
+        ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+    };
 
     use super::*;
 
@@ -260,14 +326,14 @@ mod tests {
     fn bytes_and_the_end_come_in_order_and_a_place_is_used_again_under_a_new_name() {
         let mut sockets = Sockets::new(1 << 20).expect("an epoll set");
         let (mut child, ours) = pair();
-        let first = sockets.add(ours).expect("added");
+        let first = sockets.add(ours, None).expect("added");
         child.write_all(b"hello").expect("sent");
         assert_eq!(next(&mut sockets), (first, Ok(b"hello".to_vec())));
         drop(child);
         let (connection, outcome) = next(&mut sockets);
         assert_eq!((connection, outcome.is_err()), (first, true));
         let (_child, ours) = pair();
-        let second = sockets.add(ours).expect("added");
+        let second = sockets.add(ours, None).expect("added");
         assert_eq!(second.place, first.place);
         assert_ne!(second, first);
         assert!(sockets.send(first, b"late".to_vec()).is_ok(), "news of a closed connection reach nobody");
@@ -277,7 +343,7 @@ mod tests {
     fn a_child_that_does_not_read_is_given_up_at_the_limit() {
         let mut sockets = Sockets::new(100_000).expect("an epoll set");
         let (_child, ours) = pair();
-        let connection = sockets.add(ours).expect("added");
+        let connection = sockets.add(ours, None).expect("added");
         let outcome = (0..10_000).find_map(|_| sockets.send(connection, vec![b'x'; 10_000]).err());
         assert!(matches!(outcome, Some(DisconnectReason::NotReading { pending }) if pending > 100_000));
     }
@@ -286,7 +352,7 @@ mod tests {
     fn what_waited_is_sent_when_the_child_reads_again() {
         let mut sockets = Sockets::new(64 << 20).expect("an epoll set");
         let (mut child, ours) = pair();
-        let connection = sockets.add(ours).expect("added");
+        let connection = sockets.add(ours, None).expect("added");
         let total = 8 << 20;
         sockets.send(connection, vec![b'x'; total]).expect("queued");
         let reader = std::thread::spawn(move || {
@@ -302,5 +368,88 @@ mod tests {
             sockets.turn(|_, _| {}).expect("a turn");
         }
         assert_eq!(reader.join().expect("no panic"), total);
+    }
+
+    type TlsChild = StreamOwned<ClientConnection, TcpStream>;
+
+    /// A child and our end of its connection, the handshake done.
+    fn encrypted_pair() -> (TlsChild, OwnedFd, Box<Session>) {
+        let made = rcgen::generate_simple_self_signed(vec!["parent".to_owned()]).expect("made");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).expect("an authority");
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], made.signing_key.into())
+            .expect("a certificate");
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("parent").expect("a name");
+        let mut client = ClientConnection::new(Arc::new(client), name).expect("a client");
+        let (mut child, ours) = pair();
+        let handshake = std::thread::spawn(move || {
+            while client.is_handshaking() {
+                client.complete_io(&mut child).expect("a handshake");
+            }
+            StreamOwned::new(client, child)
+        });
+        let mut server = ServerConnection::new(Arc::new(config)).expect("a server");
+        let mut stream = TcpStream::from(ours);
+        stream.set_nonblocking(false).expect("blocking");
+        while server.is_handshaking() {
+            server.complete_io(&mut stream).expect("a handshake");
+        }
+        stream.set_nonblocking(true).expect("non-blocking");
+        let mut early = Vec::new();
+        let session = Session::new(server, &mut early).expect("a session");
+        (handshake.join().expect("a child"), stream.into(), Box::new(session))
+    }
+
+    #[test]
+    fn an_encrypted_child_is_heard_and_answered_and_both_say_goodbye() {
+        let mut sockets = Sockets::new(64 << 20).expect("an epoll set");
+        let (mut child, ours, session) = encrypted_pair();
+        let connection = sockets.add(ours, Some(session)).expect("added");
+        assert_eq!(sockets.encrypted, 1);
+        let total = 3 << 20;
+        let text = vec![b'x'; total];
+        let talk = std::thread::spawn(move || {
+            child.write_all(&text).expect("sent");
+            child.flush().expect("sent");
+            let mut answer = vec![0; text.len()];
+            child.read_exact(&mut answer).expect("an answer");
+            assert!(answer == text);
+            child.conn.send_close_notify();
+            child.flush().expect("sent");
+            let mut rest = Vec::new();
+            assert_eq!(child.read_to_end(&mut rest).expect("a goodbye"), 0);
+        });
+        let mut heard = 0;
+        while heard < total {
+            let (_, outcome) = next(&mut sockets);
+            heard += outcome.expect("bytes").len();
+        }
+        assert_eq!(heard, total);
+        sockets.send(connection, vec![b'x'; total]).expect("queued");
+        assert_eq!(next(&mut sockets), (connection, Err(DisconnectReason::ClosedByChild.to_string())));
+        talk.join().expect("no panic");
+        assert_eq!(sockets.encrypted, 0);
+    }
+
+    #[test]
+    fn an_encrypted_child_that_is_let_go_is_told_so() {
+        let mut sockets = Sockets::new(1 << 20).expect("an epoll set");
+        let (mut child, ours, session) = encrypted_pair();
+        let connection = sockets.add(ours, Some(session)).expect("added");
+        sockets.send(connection, b"no".to_vec()).expect("queued");
+        sockets.close(connection);
+        let mut answer = Vec::new();
+        child.read_to_end(&mut answer).expect("the end is no truncation");
+        assert_eq!(answer, b"no");
     }
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::RowsOp;
 use super::message::{Arrival, LostChart, Question};
 use crate::catalog::{CatalogChange, HostRecord, HostSnapshot};
+use crate::config::Limits;
 use crate::receiver::DisconnectReason;
 use crate::saved::RestoredChart;
 
@@ -54,6 +55,8 @@ pub enum Event<'a> {
     Lost { host: Uuid, charts: Vec<LostChart> },
     /// Hosts of memory mode `save` are to be written.
     Save,
+    /// What children can make us hold, from now on.
+    Limits(Limits),
     /// So many bytes of all that was handed out for files of rows are no longer on their way.
     RowsWritten { bytes: u64 },
     /// A host's file of rows could not be written.

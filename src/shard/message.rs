@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::catalog::HostRecord;
-use crate::config::ChildPolicy;
+use crate::config::{ChildPolicy, Limits, redacted};
+use crate::connection::tls::Session;
 use crate::saved::RestoredChart;
 use crate::wire::capability::Capabilities;
 use crate::wire::handshake::StreamRequest;
@@ -18,6 +19,7 @@ use crate::wire::handshake::StreamRequest;
 #[derive(Debug)]
 pub struct Arrival {
     pub machine_guid: Uuid,
+    pub key: ApiKey,
     pub request: StreamRequest,
     /// What both sides can do.
     pub capabilities: Capabilities,
@@ -25,6 +27,25 @@ pub struct Arrival {
     pub peer: SocketAddr,
     /// Bytes that came behind the request; a real child sends none.
     pub early: Vec<u8>,
+}
+
+/// The API key that a child came with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ApiKey(pub Uuid);
+
+/// No log line may show it.
+impl std::fmt::Debug for ApiKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&redacted(&self.0.hyphenated().to_string()))
+    }
+}
+
+/// By what a connected child was permitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admission {
+    pub machine_guid: Uuid,
+    pub key: ApiKey,
+    pub peer: SocketAddr,
 }
 
 /// What a shard can be asked about its hosts. Groups are those of published charts.
@@ -38,6 +59,8 @@ pub enum Question {
     Rows { groups: Vec<GroupId>, window: TimeRange, answer: oneshot::Sender<Vec<GroupSnapshot>> },
     /// The newest row and the last collected values of every chart of a host.
     Latest { host: Uuid, answer: oneshot::Sender<Vec<LatestRow>> },
+    /// Of each connected child.
+    Admissions { answer: oneshot::Sender<Vec<Admission>> },
 }
 
 /// What is known of a group without reading it.
@@ -71,9 +94,10 @@ pub struct LostChart {
 /// All that another thread can say to a shard.
 #[derive(Debug)]
 pub enum Message {
-    /// A child's socket, non-blocking, and who is on it.
+    /// A child's socket, non-blocking, its TLS session, and who is on it.
     Arrived {
         socket: OwnedFd,
+        session: Option<Box<Session>>,
         arrival: Box<Arrival>,
     },
     Asked(Question),
@@ -91,6 +115,8 @@ pub enum Message {
     },
     /// Hosts of memory mode `save` are to be written.
     Save,
+    /// What children can make us hold, from now on.
+    Limits(Limits),
     /// The watchdog wants to know whether the shard turns.
     Ping {
         answer: oneshot::Sender<()>,

@@ -58,7 +58,8 @@ impl Story {
             ..StreamRequest::default()
         };
         let capabilities = negotiate(Capabilities::OURS, Capabilities::OURS, &[]);
-        let arrival = Arrival { machine_guid, request, capabilities, policy, peer, early: Vec::new() };
+        let key = ApiKey(Uuid::try_parse(&self.key).expect("a key"));
+        let arrival = Arrival { machine_guid, key, request, capabilities, policy, peer, early: Vec::new() };
         let event = Event::Arrived { connection, arrival: Box::new(arrival) };
         self.shard.apply(now_us, event, &mut self.actions);
         connection

@@ -1,11 +1,13 @@
 //! Where log lines go: to standard error or a file, as text or as JSON; the access log apart.
 //!
 //! `RUST_LOG` decides what is logged when it is set (`RUST_LOG=debug`), else everything from `info` on.
+//!
+//! A file is opened again when it is told ([`reopen`]): whoever rotates logs has moved it away by then.
 
-use std::fs::OpenOptions;
-use std::io;
-use std::path::PathBuf;
-use std::sync::Mutex;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::Subscriber;
 use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn};
@@ -29,6 +31,58 @@ const ACCESS: &str = "mainstem::access";
 pub struct LogError {
     path: PathBuf,
     cause: io::Error,
+}
+
+/// The files that are written to.
+static FILES: Mutex<Vec<Arc<LogFile>>> = Mutex::new(Vec::new());
+
+#[derive(Debug)]
+struct LogFile {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+impl LogFile {
+    fn open(path: &Path) -> Result<File, LogError> {
+        let open = || {
+            if let Some(directory) = path.parent() {
+                std::fs::create_dir_all(directory)?;
+            }
+            OpenOptions::new().create(true).append(true).open(path)
+        };
+        open().map_err(|cause| LogError { path: path.into(), cause })
+    }
+}
+
+/// One event's line.
+struct Line(Arc<LogFile>);
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        lock(&self.0.file).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        lock(&self.0.file).flush()
+    }
+}
+
+/// A file or a list of them is whole after a panic elsewhere.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Goes on in files of the same names, which are made if they are not there. One that cannot be opened is written to as
+/// it was.
+pub fn reopen() -> Result<(), LogError> {
+    let mut outcome = Ok(());
+    for file in lock(&FILES).iter() {
+        match LogFile::open(&file.path) {
+            Ok(new) => *lock(&file.file) = new,
+            Err(error) => outcome = Err(error),
+        }
+    }
+    outcome
 }
 
 /// Starts logging for the whole process.
@@ -67,14 +121,10 @@ fn writer(target: &LogTarget) -> Result<Option<(BoxMakeWriter, bool)>, LogError>
         // Who supervises the process, systemd for one, takes its standard error to the system's log.
         LogTarget::Stderr | LogTarget::Syslog => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal()),
         LogTarget::File(path) => {
-            let open = || {
-                if let Some(directory) = path.parent() {
-                    std::fs::create_dir_all(directory)?;
-                }
-                OpenOptions::new().create(true).append(true).open(path)
-            };
-            let file = open().map_err(|cause| LogError { path: path.clone(), cause })?;
-            (BoxMakeWriter::new(Mutex::new(file)), false)
+            let file = Mutex::new(LogFile::open(path)?);
+            let file = Arc::new(LogFile { path: path.clone(), file });
+            lock(&FILES).push(Arc::clone(&file));
+            (BoxMakeWriter::new(move || Line(Arc::clone(&file))), false)
         }
     }))
 }

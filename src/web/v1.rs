@@ -193,7 +193,7 @@ pub(super) fn info(api: &Api, host: &HostSnapshot) -> Answer {
         stream_enabled: false,
         stream_compression: None,
         hosts_available: hosts.len(),
-        https_enabled: false,
+        https_enabled: true,
         release_channel: "stable",
         web_enabled: true,
         exporting_enabled: false,

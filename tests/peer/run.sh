@@ -3,6 +3,7 @@
 # (exec), so a test can end it by the id it got: SIGTERM, then wait; SIGKILL only after that.
 #
 #   run.sh child  DIR PORT=29101 PARENT=127.0.0.1:29100 KEY=UUID [COMPRESSION=yes] [MODE=ram] [NAME=child] [GUID=UUID]
+#                 [CA=file] [SKIP=no]                with PARENT=127.0.0.1:29100:SSL: whose certificates, whether any
 #   run.sh parent DIR PORT=29100 KEY=UUID [COMPRESSION=yes] [MODE=dbengine] [NAME=parent] [GUID=UUID]
 #                 [TIERS=3] [CACHE=32] [DISK=256] [REPLICATION=yes] [ACCESS=none]
 #
@@ -20,10 +21,10 @@ child) MODE=ram ;;
 parent) MODE=dbengine ;;
 *) usage ;;
 esac
-PORT='' PARENT='' KEY='' COMPRESSION=yes NAME=$role GUID='' TIERS=3 CACHE=32 DISK=256 REPLICATION=yes ACCESS=none PREPARE_ONLY=no
+PORT='' PARENT='' KEY='' COMPRESSION=yes NAME=$role GUID='' TIERS=3 CACHE=32 DISK=256 REPLICATION=yes ACCESS=none PREPARE_ONLY=no CA='' SKIP=no
 for setting; do
     case ${setting%%=*} in
-    PORT | PARENT | KEY | COMPRESSION | MODE | NAME | GUID | TIERS | CACHE | DISK | REPLICATION | ACCESS | PREPARE_ONLY)
+    PORT | PARENT | KEY | COMPRESSION | MODE | NAME | GUID | TIERS | CACHE | DISK | REPLICATION | ACCESS | PREPARE_ONLY | CA | SKIP)
         export "$setting" ;;
     *) usage ;;
     esac
@@ -41,6 +42,10 @@ for file in netdata.conf stream.conf; do
         -e "s|@DISK@|$DISK|g" -e "s|@REPLICATION@|$REPLICATION|g" -e "s|@ACCESS@|$ACCESS|g" \
         "$here/$role-$file" >"$dir/etc/$file"
 done
+if [ "$role" = child ]; then
+    printf '    ssl skip certificate verification = %s\n' "$SKIP" >>"$dir/etc/stream.conf"
+    [ -z "$CA" ] || printf '    CAfile = %s\n' "$CA" >>"$dir/etc/stream.conf"
+fi
 : >"$dir/etc/.opt-out-from-anonymous-statistics"
 cp "$here/system-info.sh" "$dir/plugins/"
 [ "$role" != child ] || cp "$here/synth.plugin" "$dir/plugins/"

@@ -5,6 +5,8 @@ use super::Reply;
 /// Why a request is refused; the order is that of the checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// The child does not encrypt, on a port where all must.
+    NotEncrypted,
     /// The socket or `[web] allow streaming from` does not let this client stream.
     StreamingNotAllowed,
     NoKey,
@@ -56,10 +58,15 @@ pub struct LogFacts<'a> {
 const FORBIDDEN_PAGE: &str = "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n\
                               Content-Length: 46\r\n\r\nYou are not allowed to access this resource.\r\n";
 
+/// What a child gets that does not encrypt where it must; a Netdata parent takes its `STREAM` for no request at all.
+const BAD_REQUEST_PAGE: &str = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                                Content-Length: 27\r\n\r\nI don't understand you...\r\n";
+
 impl Refusal {
     /// The exact bytes to answer before closing.
     pub fn reply_bytes(&self) -> Vec<u8> {
         match self {
+            Refusal::NotEncrypted => BAD_REQUEST_PAGE.into(),
             Refusal::StreamingNotAllowed => FORBIDDEN_PAGE.into(),
             Refusal::Localhost => Reply::Localhost.encode(),
             Refusal::VirtualNode => Reply::VirtualNode.encode(),
@@ -86,6 +93,7 @@ impl Refusal {
     /// The status that a parent's log gives to the refusal; on the wire it is not seen.
     pub fn status(&self) -> u16 {
         match self {
+            Refusal::NotEncrypted => 400,
             Refusal::StreamingNotAllowed | Refusal::Localhost | Refusal::VirtualNode => 403,
             Refusal::AlreadyStreaming { .. } => 409,
             Refusal::Busy { .. } | Refusal::Initializing => 503,
@@ -97,6 +105,7 @@ impl Refusal {
     /// MESSAGE of the access log, the words of Netdata 1.37 where it has any.
     pub fn access_message(&self) -> &'static str {
         match self {
+            Refusal::NotEncrypted => "ACCESS DENIED - NOT ENCRYPTED",
             Refusal::StreamingNotAllowed => "ACCESS DENIED - STREAMING NOT ALLOWED FROM THIS IP",
             Refusal::NoKey => "ACCESS DENIED - NO KEY",
             Refusal::NoHostname => "ACCESS DENIED - NO HOSTNAME",
@@ -129,6 +138,10 @@ impl Refusal {
     pub fn log_sentence(&self, facts: LogFacts<'_>) -> String {
         let LogFacts { client, hostname, key, machine_guid } = facts;
         match self {
+            Refusal::NotEncrypted => format!(
+                "STREAM {hostname} [receive from {client}]: The server is configured to always use encrypted \
+                 connections, please enable the SSL on child with hostname '{hostname}'."
+            ),
             Refusal::StreamingNotAllowed => {
                 format!(
                     "STREAM [receive from {client}]: streaming is not allowed from this IP. Forbidding access."
@@ -203,6 +216,7 @@ impl Refusal {
     /// The name of the refusal's counter.
     pub fn label(&self) -> &'static str {
         match self {
+            Refusal::NotEncrypted => "not_encrypted",
             Refusal::StreamingNotAllowed => "streaming_not_allowed",
             Refusal::NoKey => "no_key",
             Refusal::NoHostname => "no_hostname",
@@ -292,8 +306,10 @@ mod tests {
     }
 
     #[test]
-    fn the_forbidden_page_tells_its_own_length() {
-        let (head, body) = FORBIDDEN_PAGE.split_once("\r\n\r\n").unwrap();
-        assert!(head.ends_with(&format!("Content-Length: {}", body.len())));
+    fn pages_tell_their_own_length() {
+        for page in [FORBIDDEN_PAGE, BAD_REQUEST_PAGE] {
+            let (head, body) = page.split_once("\r\n\r\n").unwrap();
+            assert!(head.ends_with(&format!("Content-Length: {}", body.len())));
+        }
     }
 }
