@@ -11,13 +11,14 @@ mod child;
 mod harness;
 
 use std::io::Write;
-use std::net::TcpStream;
-use std::path::PathBuf;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use mainstem::config::{BindAddress, BindHost};
 use mainstem::runtime::clock::Clock;
 use serde_json::Value;
 
@@ -119,6 +120,51 @@ fn every_compression_brings_every_sample() {
         assert!(number(&report, "samples") >= 5 * 500 * 18, "{report}");
     }
     assert_eq!(parent.telemetry().total(|shard| &shard.dimensions), 10 * 2500);
+}
+
+/// A parent whose address does not change from start to start.
+fn parent_at(address: SocketAddr, state: &Path) -> TestParent {
+    TestParent::within(state, Clock::System, |config| {
+        config.web.bind[0].address =
+            BindAddress::Tcp { host: BindHost::Ip(address.ip()), interface: None, port: address.port() };
+    })
+}
+
+/// `OUTAGE_SECONDS` (25) says how long the parent is away.
+#[test]
+fn after_an_outage_two_hundred_children_bring_what_was_missed_and_live_data_does_not_wait_for_it() {
+    const LATE_MS: u64 = 2000;
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let outage = std::env::var("OUTAGE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(25);
+    let directory = tempfile::tempdir().expect("a directory");
+    let address =
+        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let state = directory.path().join("state");
+    let parent = parent_at(address, &state);
+    let seconds = (outage + 55).to_string();
+    let load = ["--children", "100", "--charts", "50", "--dimensions", "10", "--duration", &seconds];
+    let past = ["--database", "3600", "--history", "300", "--verify-charts", "5"];
+    let start = |name: &str, protocol: &str| {
+        let arguments: Vec<&str> = load.into_iter().chain(past).chain(["--protocol", protocol]).collect();
+        Simulator::start(&parent, &directory, name, &arguments)
+    };
+    let simulators = [start("old", "v1"), start("new", "v2")];
+    std::thread::sleep(Duration::from_secs(15));
+    drop(parent);
+    std::thread::sleep(Duration::from_secs(outage));
+    let parent = parent_at(address, &state);
+    for report in simulators.map(Simulator::finish) {
+        assert_eq!(number(&report, "reconnects"), 100, "{report}");
+        let replay = &report["replay"];
+        assert!(number(replay, "rows") >= 100 * 50 * (290 + outage), "{report}");
+        let late = replay["live_lag_max_ms"].as_f64().expect("a lag");
+        assert!(late < LATE_MS as f64, "live data came {late} ms late: {report}");
+    }
+    let [filling, given_up] = [
+        parent.telemetry().total(|shard| &shard.charts_filling),
+        parent.telemetry().total(|shard| &shard.replication_given_up),
+    ];
+    assert_eq!((filling, given_up), (0, 0));
 }
 
 #[test]

@@ -82,14 +82,12 @@ enum Beginning {
 fn beginning(offer: Offer, newest: i64, period: i64, step: i64, rows: i64) -> Beginning {
     let Offer { first, now, .. } = offer;
     let last = offer.last.min(now);
-    if first <= 0 || last <= 0 || first > last || newest >= last {
+    if first <= 0 || last <= 0 || first > last || newest > last {
         return Beginning::Live;
     }
     let from = if newest > 0 { newest } else { now.saturating_sub(period) };
-    let after = from.max(first);
-    if after >= last {
-        return Beginning::Live;
-    }
+    // Also when there is nothing: what was collected since the child said so comes with the answer.
+    let after = from.max(first - step).min(last);
     let late = last - rows * step;
     if after >= late {
         return Beginning::Newest { after, before: last, missing: None };
@@ -273,7 +271,7 @@ impl Receiver {
         };
         if can_ask && first > 0 {
             // What the child has not any more.
-            let gone = TimeRange { first: UnixSeconds(i64::MIN), last: UnixSeconds(first) };
+            let gone = TimeRange { first: UnixSeconds(i64::MIN), last: UnixSeconds(first - 1) };
             around.mirror.change_missing(chart, |all| all.remove(gone));
             self.part_if_filled_later(chart, around);
             if around.mirror.missing(chart).is_some() {
@@ -525,7 +523,11 @@ impl Receiver {
         if replay.filled.is_some() {
             around.engine.end_fill(around.mirror.chart(replay.chart).group);
         }
+        let asked = self.replication.asked.iter().find(|asked| asked.chart == replay.chart);
         for span in [replay.filled, replay.appended].into_iter().flatten() {
+            // An answer begins where it was asked to, or the child has nothing there.
+            let begin = asked.filter(|asked| asked.window.contains(span.first));
+            let span = begin.map_or(span, |asked| TimeRange { first: asked.window.first, ..span });
             around.mirror.change_missing(replay.chart, |missing| missing.remove(span));
         }
         if replay.appended.is_some() {
@@ -544,7 +546,7 @@ impl Receiver {
         self.settle_replay(&replay, around);
         let chart = replay.chart;
         if offer.first > 0 {
-            let gone = TimeRange { first: UnixSeconds(i64::MIN), last: UnixSeconds(offer.first) };
+            let gone = TimeRange { first: UnixSeconds(i64::MIN), last: UnixSeconds(offer.first - 1) };
             around.mirror.change_missing(chart, |missing| missing.remove(gone));
         }
         if let Progress::Starting { tries, .. } = self.charts[chart.index()].progress {
@@ -723,21 +725,22 @@ mod tests {
     fn the_newest_rows_come_first_and_what_lies_before_is_missing() {
         let newest = |after, before, missing| Beginning::Newest { after, before, missing };
         let begin = |offer, ours| beginning(offer, ours, 86_400, 1, 10);
-        assert_eq!(begin(offer(1000, 1700), 0), newest(1690, 1700, span(1001, 1690)));
+        assert_eq!(begin(offer(1000, 1700), 0), newest(1690, 1700, span(1000, 1690)));
         assert_eq!(begin(offer(1000, 1700), 1500), newest(1690, 1700, span(1501, 1690)));
         assert_eq!(begin(offer(1000, 1700), 1690), newest(1690, 1700, None));
         assert_eq!(begin(offer(1000, 1700), 1695), newest(1695, 1700, None));
-        assert_eq!(begin(offer(1000, 1700), 500), newest(1690, 1700, span(1001, 1690)));
+        assert_eq!(begin(offer(1000, 1700), 500), newest(1690, 1700, span(1000, 1690)));
+        assert_eq!(begin(offer(1000, 1700), 1700), newest(1700, 1700, None));
+        assert_eq!(begin(offer(7, 7), 0), newest(6, 7, None));
         assert_eq!(beginning(offer(1000, 1700), 0, 300, 1, 10), newest(1690, 1700, span(1402, 1690)));
         assert_eq!(beginning(offer(1000, 1700), 1200, 300, 60, 10), newest(1200, 1700, None));
     }
 
     #[test]
     fn what_cannot_be_answered_is_not_asked_for() {
-        for offer in [offer(0, 0), offer(0, 5), offer(5, 0), offer(10, 5), offer(-1, -1), offer(7, 7)] {
+        for offer in [offer(0, 0), offer(0, 5), offer(5, 0), offer(10, 5), offer(-1, -1)] {
             assert_eq!(beginning(offer, 0, 86_400, 1, 10), Beginning::Live, "{offer:?}");
         }
-        assert_eq!(beginning(offer(1000, 1700), 1700, 86_400, 1, 10), Beginning::Live);
         assert_eq!(beginning(offer(1000, 1700), 9999, 86_400, 1, 10), Beginning::Live);
         let from_the_future = Offer { first: 5000, last: 6000, now: 100 };
         assert_eq!(beginning(from_the_future, 0, 86_400, 1, 10), Beginning::Live);

@@ -36,7 +36,9 @@ impl Story {
         lines.flat_map(|lines| lines.lines().map(question).collect::<Vec<_>>()).collect()
     }
 
-    fn define(&mut self, now_us: i64, child: ConnectionId, chart: &str, first: i64, last: i64) {
+    /// A child has the rows after `after` until `last`.
+    fn define(&mut self, now_us: i64, child: ConnectionId, chart: &str, after: i64, last: i64) {
+        let first = after + 1;
         self.say(now_us, child, &CHART.replace("a.b", chart));
         self.say(now_us, child, &format!("CHART_DEFINITION_END {first} {last} {last}\n"));
     }
