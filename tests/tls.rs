@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use mainstem::config::{Cipher, Config, Demand, PortTls, Tls, TlsVersion};
 use mainstem::runtime::clock::Clock;
@@ -431,14 +432,32 @@ fn a_simulated_fleet_streams_over_tls_and_every_point_is_right() {
 struct Pair {
     parent: TestParent,
     _child: Netdata,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
+}
+
+impl Pair {
+    /// Waits until the parent has seen it; what the child says goes with a failure.
+    fn wait(&self, what: &str, seen: impl Fn(&TestParent) -> bool) {
+        let begun = Instant::now();
+        while !seen(&self.parent) {
+            if begun.elapsed() > PATIENCE {
+                let log =
+                    std::fs::read_to_string(self.directory.path().join("log/error.log")).unwrap_or_default();
+                let lines: Vec<&str> = log.lines().rev().take(40).collect();
+                panic!(
+                    "waited {PATIENCE:?} in vain for {what}; the child's last lines, backwards: {lines:#?}"
+                );
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
 
 fn pair(parent: TestParent, settings: &[&str], encrypts: bool) -> Pair {
     let directory = tempfile::tempdir().expect("a directory");
     let destination = format!("{}{}", parent.address, if encrypts { ":SSL" } else { "" });
     let child = Netdata::child_with(directory.path(), &parent.key, &destination, settings);
-    Pair { parent, _child: child, _directory: directory }
+    Pair { parent, _child: child, directory }
 }
 
 fn option(name: &str, file: &Path) -> String {
@@ -471,7 +490,7 @@ fn a_real_child_behaves_as_documented() {
         ("not verified, expired", true, pair(on(&expired, PortTls::Force), &["SKIP=yes"], true)),
     ];
     for (what, is_encrypted, pair) in &streaming {
-        pair.parent.wait(what, |parent| rows(parent) > 0);
+        pair.wait(what, |parent| rows(parent) > 0);
         assert_eq!(encrypted_children(&pair.parent), u64::from(*is_encrypted), "{what}");
     }
     drop(streaming);
@@ -494,7 +513,7 @@ fn a_real_child_behaves_as_documented() {
         ("no authority", pair(on(&good, PortTls::Unsaid), &[], true), left),
     ];
     for (what, pair, seen) in &silent {
-        pair.parent.wait(what, seen);
+        pair.wait(what, seen);
         assert_eq!(rows(&pair.parent), 0, "{what}");
     }
 }
