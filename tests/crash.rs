@@ -189,6 +189,7 @@ fn load(children: usize, charts: usize, protocol: Protocol) -> Load {
         update_every: 1,
         protocol,
         compression: Compression::Lz4,
+        database: None,
         name: "child".into(),
         seed: 1,
     }

@@ -56,6 +56,7 @@ impl Cold {
             update_every: 1,
             protocol: Protocol::V2,
             compression: Compression::Lz4,
+            database: None,
             name: "meanwhile".into(),
             seed: 1,
         };

@@ -62,6 +62,7 @@ impl LongLoad {
             update_every: 1,
             protocol: self.protocol,
             compression: Compression::Lz4,
+            database: None,
             name: "long".into(),
             seed: 1,
         };

@@ -150,6 +150,7 @@ impl Compare {
                 update_every: 1,
                 protocol: self.protocol,
                 compression: self.compression,
+                database: None,
                 name: "bench".into(),
                 seed: 1,
             },

@@ -101,6 +101,7 @@ async fn measure(stored: &Stored, running: &Running, number: u32) -> Result<Roun
         update_every: 1,
         protocol: Protocol::V2,
         compression: Compression::Lz4,
+        database: None,
         name: format!("newcomer-{number}"),
         seed: 1,
     };

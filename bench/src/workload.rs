@@ -73,6 +73,7 @@ mod tests {
             update_every: 1,
             protocol: Protocol::V1,
             compression: Compression::None,
+            database: None,
             name: "bench".into(),
             seed: 1,
         };

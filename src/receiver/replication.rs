@@ -33,6 +33,8 @@ const REPLAY_AHEAD_S: i64 = 5;
 const NEWEST_ROWS: i64 = 10;
 /// The same of children from 2.3 on: they answer what is asked of their newest 100 rows with all rows until now.
 const NEWEST_ROWS_FROM_2_3: i64 = 120;
+/// How many rows are passed over one by one to find the end of a gap that a child does not look beyond; then more at a time.
+const PASSED_SINGLY: u8 = 64;
 /// The past is asked for in windows of whole pages, if `replication step` allows.
 const PAGE_ROWS: i64 = 256;
 /// Windows that one child may have to answer at once. New charts, whose newest rows come first, wait for no more.
@@ -96,6 +98,15 @@ fn beginning(offer: Offer, newest: i64, period: i64, step: i64, rows: i64) -> Be
     Beginning::Newest { after: late, before: last, missing: Some(missing) }
 }
 
+/// What is known of a question that is asked again, or further on.
+#[derive(Clone, Copy, Debug, Default)]
+struct Attempt {
+    /// How often it had no answer, or an empty one.
+    empty: u8,
+    /// Seconds that were passed over before it, in search of the end of a gap.
+    passed_over: i64,
+}
+
 /// A window of the past that a child was asked for.
 #[derive(Debug)]
 struct Asked {
@@ -103,7 +114,7 @@ struct Asked {
     window: TimeRange,
     points: u64,
     at_us: i64,
-    tries: u8,
+    attempt: Attempt,
 }
 
 /// A chart of this connection, as far as live data is concerned.
@@ -125,10 +136,12 @@ pub(super) struct Replication {
     policy: crate::config::Replication,
     /// Rows of a chart that are asked for first.
     newest_rows: i64,
+    /// Its answers end where its database has a gap, whatever comes behind it, and say nothing of that.
+    stops_at_gaps: bool,
     /// Charts that are [`Progress::Starting`].
     starting: usize,
-    /// Charts with a past to be asked for, and how often that was tried without progress.
-    waiting: VecDeque<(ChartIndex, u8)>,
+    /// Charts with a past to be asked for.
+    waiting: VecDeque<(ChartIndex, Attempt)>,
     asked: Vec<Asked>,
 }
 
@@ -143,8 +156,11 @@ pub struct ReplicationProgress {
 
 impl Replication {
     pub(super) fn new(policy: crate::config::Replication, program_version: &str) -> Self {
-        let newest_rows = if answers_until_now(program_version) { NEWEST_ROWS_FROM_2_3 } else { NEWEST_ROWS };
-        Self { policy, newest_rows, starting: 0, waiting: VecDeque::new(), asked: Vec::new() }
+        let version = version(program_version);
+        let newest_rows = if version >= (2, 3) { NEWEST_ROWS_FROM_2_3 } else { NEWEST_ROWS };
+        // Measured with 1.37.1.
+        let stops_at_gaps = version < (1, 38);
+        Self { policy, newest_rows, stops_at_gaps, starting: 0, waiting: VecDeque::new(), asked: Vec::new() }
     }
 
     pub(super) fn progress(&self) -> ReplicationProgress {
@@ -189,20 +205,20 @@ impl Replication {
     }
 
     /// The chart's past is to be asked for, if it is not yet.
-    fn wait(&mut self, chart: ChartIndex, tries: u8) {
+    fn wait(&mut self, chart: ChartIndex, attempt: Attempt) {
         let is_known = self.waiting.iter().any(|(waiting, _)| *waiting == chart)
             || self.asked.iter().any(|asked| asked.chart == chart);
         if !is_known {
-            self.waiting.push_back((chart, tries));
+            self.waiting.push_back((chart, attempt));
         }
     }
 }
 
-/// Whether a child of this version answers a question about its newest 100 rows with all rows until now: from 2.3 on.
-fn answers_until_now(program_version: &str) -> bool {
-    let mut numbers = program_version.trim_start_matches('v').split(|byte: char| !byte.is_ascii_digit());
+/// The first two numbers of a version: 2 and 3 of `v2.3.1-12-nightly`.
+fn version(text: &str) -> (u32, u32) {
+    let mut numbers = text.trim_start_matches('v').split(|byte: char| !byte.is_ascii_digit());
     let mut number = || numbers.next().and_then(|number| number.parse().ok()).unwrap_or(0);
-    (number(), number()) >= (2, 3)
+    (number(), number())
 }
 
 /// An answer to a `REPLAY_CHART`, as far as it was read.
@@ -250,10 +266,7 @@ impl Receiver {
             Beginning::Live => (0, 0),
             Beginning::Newest { after, before, missing } => {
                 if let Some(missing) = missing {
-                    around.mirror.change_missing(chart, |all| {
-                        all.add(missing);
-                        true
-                    });
+                    self.add_missing(chart, missing, around);
                 }
                 (after, before)
             }
@@ -264,7 +277,7 @@ impl Receiver {
             around.mirror.change_missing(chart, |all| all.remove(gone));
             self.part_if_filled_later(chart, around);
             if around.mirror.missing(chart).is_some() {
-                self.replication.wait(chart, 0);
+                self.replication.wait(chart, Attempt::default());
             }
         }
         self.ask_for_newest(chart, after, before, 0, around);
@@ -323,7 +336,7 @@ impl Receiver {
         while self.replication.starting == 0
             && self.replication.asked.len() < ASKED_OF_A_CHILD
             && around.pace.has_room()
-            && let Some((chart, tries)) = self.replication.waiting.pop_front()
+            && let Some((chart, attempt)) = self.replication.waiting.pop_front()
         {
             let Some(span) =
                 around.mirror.missing(chart).and_then(|missing| missing.spans().first().copied())
@@ -339,7 +352,7 @@ impl Receiver {
             self.send_request(chart, false, window.first.0 - 1, window.last.0, around);
             let points = (window.last.since(window.first) / step + 1).unsigned_abs() * columns;
             around.pace.points += points;
-            self.replication.asked.push(Asked { chart, window, points, at_us: around.now_us, tries });
+            self.replication.asked.push(Asked { chart, window, points, at_us: around.now_us, attempt });
         }
     }
 
@@ -380,15 +393,15 @@ impl Receiver {
 
     /// An answer did not come, or had nothing in it.
     fn without_progress(&mut self, asked: Asked, around: &mut Surroundings<'_>) {
-        let Asked { chart, window, tries, .. } = asked;
-        if tries + 1 < TRIES {
-            self.replication.wait(chart, tries + 1);
+        let Asked { chart, window, attempt, .. } = asked;
+        if attempt.empty + 1 < TRIES {
+            self.replication.wait(chart, Attempt { empty: attempt.empty + 1, ..attempt });
             return;
         }
         around.counters.replication_given_up += 1;
         around.mirror.change_missing(chart, |missing| missing.remove(window));
         if around.mirror.missing(chart).is_some() {
-            self.replication.wait(chart, 0);
+            self.replication.wait(chart, Attempt::default());
         }
     }
 
@@ -537,6 +550,9 @@ impl Receiver {
         if let Progress::Starting { tries, .. } = self.charts[chart.index()].progress {
             if start_streaming {
                 self.is_live(chart);
+                if self.replication.stops_at_gaps {
+                    self.look_behind_gap(chart, before, around);
+                }
                 if self.collects && !replay.restored {
                     around.mirror.chart(chart).collector().replication_is_over(around.now_us);
                 }
@@ -547,16 +563,71 @@ impl Receiver {
         }
         let Some(asked) = self.replication.take_asked(chart, around.pace) else { return };
         let got = replay.filled.into_iter().chain(replay.appended).map(|span| span.last.0).max();
+        if self.replication.stops_at_gaps {
+            self.pass_over_gap(&asked, got, around);
+            return;
+        }
         let reached = got.unwrap_or(0).max(before.min(asked.window.last.0));
         let has_progress = reached >= asked.window.first.0;
         if has_progress {
             let done = TimeRange { first: asked.window.first, last: UnixSeconds(reached) };
             around.mirror.change_missing(chart, |missing| missing.remove(done));
             if around.mirror.missing(chart).is_some() {
-                self.replication.wait(chart, 0);
+                self.replication.wait(chart, Attempt::default());
             }
         } else if around.mirror.missing(chart).is_some() {
             self.without_progress(asked, around);
+        }
+    }
+
+    /// The newest rows that were asked for may end at a gap: then what comes behind it is missing.
+    fn look_behind_gap(&mut self, chart: ChartIndex, before: i64, around: &mut Surroundings<'_>) {
+        let newest = around.engine.newest_time(around.mirror.chart(chart).group);
+        // A chart without any row was asked for what comes behind all that it lacks.
+        let asked_after = around.mirror.missing(chart).and_then(|missing| missing.spans().last());
+        let known = asked_after.map_or(newest, |span| span.last.max(newest));
+        let rest = TimeRange { first: known.plus(1), last: UnixSeconds(before) };
+        if known.0 > 0 && !rest.is_empty() {
+            self.add_missing(chart, rest, around);
+            self.part_if_filled_later(chart, around);
+            self.replication.wait(chart, Attempt::default());
+        }
+    }
+
+    fn add_missing(&self, chart: ChartIndex, span: TimeRange, around: &mut Surroundings<'_>) {
+        around.mirror.change_missing(chart, |missing| {
+            missing.add(span);
+            true
+        });
+    }
+
+    /// The next question begins behind the last row that came, or so much later that the gap may have ended. If that was too
+    /// much, half of it is looked at again.
+    fn pass_over_gap(&mut self, asked: &Asked, got: Option<i64>, around: &mut Surroundings<'_>) {
+        let Asked { chart, window, attempt, .. } = *asked;
+        let (step, _) = around.mirror.shape(chart);
+        let (last, next) = if let Some(last) = got {
+            let half = attempt.passed_over / 2 / step * step;
+            if half > 0 {
+                let again = TimeRange { first: window.first.minus(half), last: window.first.minus(1) };
+                self.add_missing(chart, again, around);
+            }
+            (last, Attempt { empty: 0, passed_over: half })
+        } else {
+            let passed_over = match attempt.empty.checked_sub(PASSED_SINGLY) {
+                None => step,
+                Some(times) => step.saturating_mul(2 << times.min(20)),
+            };
+            // Never more than half of what is left.
+            let left = (window.last.since(window.first) + 1) / 2 / step * step;
+            let passed_over = passed_over.min(left).max(step);
+            let last = window.first.0.saturating_add(passed_over - 1);
+            (last, Attempt { empty: attempt.empty.saturating_add(1), passed_over })
+        };
+        let done = TimeRange { first: window.first, last: UnixSeconds(last.min(window.last.0)) };
+        around.mirror.change_missing(chart, |missing| missing.remove(done));
+        if around.mirror.missing(chart).is_some() {
+            self.replication.wait(chart, next);
         }
     }
 
@@ -673,15 +744,11 @@ mod tests {
     }
 
     #[test]
-    fn versions_that_answer_until_now() {
-        for (version, expected) in [
-            ("v1.37.1", false),
-            ("v2.2.6", false),
-            ("v2.3.0", true),
-            ("2.10.1-12-nightly", true),
-            ("", false),
-        ] {
-            assert_eq!(answers_until_now(version), expected, "{version}");
+    fn a_version_begins_with_two_numbers() {
+        for (text, expected) in
+            [("v1.37.1", (1, 37)), ("v2.3.0", (2, 3)), ("2.10.1-12-nightly", (2, 10)), ("unknown", (0, 0))]
+        {
+            assert_eq!(version(text), expected, "{text}");
         }
     }
 }

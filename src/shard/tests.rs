@@ -21,6 +21,8 @@ struct Story {
     config: Config,
     key: String,
     actions: Vec<Action>,
+    /// Of children that arrive.
+    program_version: &'static str,
     _state: tempfile::TempDir,
 }
 
@@ -33,7 +35,7 @@ impl Story {
             let (limits, cleanup) = (config.limits.clone(), Cleanup::new(&config.database));
             Shard::new(ShardId(0), limits, cleanup, Arc::new(Telemetry::new(1)), None)
         };
-        Self { shard, config, key, actions: Vec::new(), _state: state }
+        Self { shard, config, key, actions: Vec::new(), program_version: "v1.40.0", _state: state }
     }
 
     /// A child with this memory mode.
@@ -50,7 +52,11 @@ impl Story {
             .config
             .streaming_policy(&self.key, &machine_guid.to_string(), peer.ip())
             .expect("the embedded key");
-        let request = StreamRequest { hostname: format!("host-{host}"), ..StreamRequest::default() };
+        let request = StreamRequest {
+            hostname: format!("host-{host}"),
+            program_version: self.program_version.into(),
+            ..StreamRequest::default()
+        };
         let capabilities = negotiate(Capabilities::OURS, Capabilities::OURS, &[]);
         let key = ApiKey(Uuid::try_parse(&self.key).expect("a key"));
         let arrival = Arrival { machine_guid, key, request, capabilities, policy, peer, early: Vec::new() };

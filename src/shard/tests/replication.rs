@@ -253,3 +253,34 @@ fn no_more_of_the_past_is_asked_for_at_once_than_is_answered_soon() {
     assert_eq!(answered, 100);
     assert!((0..50).all(|chart| story.seconds(chart).len() == 1000));
 }
+
+#[test]
+fn a_child_whose_answers_end_at_gaps_is_asked_for_what_comes_behind_them() {
+    let mut story = Story::begin();
+    story.program_version = "v1.37.1";
+    let child = story.arrive(START, 1, 7);
+    let first = LAST - 400;
+    // Its database has gaps of 5 and of 200 seconds, and one that begins with the newest rows.
+    let has = |second: &i64| {
+        let place = second - first;
+        !((100..105).contains(&place) || (150..350).contains(&place) || (390..395).contains(&place))
+    };
+    story.define(START, child, "a.b", first, LAST);
+    let mut asked = story.questions();
+    let mut questions = 0;
+    while let Some((chart, starts, after, before)) = asked.pop() {
+        questions += 1;
+        let run = (after + 1..=before).take_while(has);
+        story.say(START, child, &answer(&chart, starts, run, (first, LAST), before));
+        asked = story.questions();
+        assert!(questions < 200);
+    }
+    assert!(story.missing(0).is_empty());
+    let found = story.seconds(0);
+    let lost: Vec<i64> = (first + 1..=LAST)
+        .filter(has)
+        .filter(|second| !found.contains(second))
+        .map(|second| second - first)
+        .collect();
+    assert!(lost.is_empty(), "{lost:?} of {questions}");
+}

@@ -17,8 +17,10 @@ use mainstem::wire::instruction::InstructionParser;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::database::{Database, Held, Timeline};
 use crate::fleet::{Shared, Span, now_us};
 use crate::outbox::{Outbox, Sent};
+use crate::replication::{Answered, Queue, Request, Respondent, Turn};
 use crate::script::{Collection, Identity, Script};
 use crate::transport::Transport;
 use crate::value::{ChildSeries, MICROSECONDS, mix};
@@ -92,17 +94,12 @@ impl fmt::Display for End {
 pub(crate) async fn live(shared: Rc<Shared>, number: usize, wait: Duration) {
     sleep(wait).await;
     let mut random = mix(shared.load.seed ^ mix(number as u64));
-    let mut known = false;
     loop {
         let end = match Connection::open(&shared, number).await {
-            Ok(mut connection) => {
-                shared.count(|totals| &totals.reconnects, known.into());
-                known = true;
-                match connection.run().await {
-                    Ok(never) => match never {},
-                    Err(end) => end,
-                }
-            }
+            Ok(mut connection) => match connection.run().await {
+                Ok(never) => match never {},
+                Err(end) => end,
+            },
             Err(end) => end,
         };
         shared.note_end(number, &end);
@@ -114,7 +111,7 @@ pub(crate) async fn live(shared: Rc<Shared>, number: usize, wait: Duration) {
 
 /// A chart, as far as its parent knows it.
 /// ```text
-///            REPLAY_CHART                a row
+///            REND .. true ..             a row
 ///  Defined -----------------> Replayed --------> Live
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,11 +134,62 @@ struct Connection<'s> {
     live: usize,
     /// When the last row was collected.
     collected_us: i64,
+    /// `None`: the child has no database, or the parent does not want to know of it.
+    past: Option<Box<Past>>,
+    accepted: Instant,
     instructions: InstructionParser,
     /// An instruction that has no end yet.
     unread: Vec<u8>,
     /// The first second since the last break, when all charts are live.
     first: Option<i64>,
+}
+
+/// The past of a child, as far as this connection goes.
+struct Past {
+    database: Database,
+    timeline: Timeline,
+    /// The first second that is held until the connection ends.
+    first: i64,
+    /// The newest second that is collected, and the one that was when the charts were defined.
+    newest: i64,
+    defined: i64,
+    queue: Queue,
+    /// Something was asked and is not on its way yet, or not all charts are live.
+    is_catching_up: bool,
+    known: Known,
+}
+
+/// The seconds that the parent has been offered without a gap, over all connections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    /// `None`: not known before all charts are live.
+    from: Option<i64>,
+    /// Nothing was ever offered before `from`.
+    begins: bool,
+    until: i64,
+}
+
+impl Past {
+    fn new(shared: &Shared, number: usize, script: &Script, database: Database) -> Past {
+        let timeline = shared.timeline(number, &database);
+        let newest = timeline.newest(now_us());
+        let first = timeline.first_held(newest, database.retention_s, script.sends_samples());
+        let known = match shared.known(number) {
+            Some(known) if first <= known.until + script.update_every() => known,
+            before => {
+                let begins = before.is_none() && first <= newest;
+                // Netdata's parents ask for what comes after the first second.
+                let from = (first <= newest).then_some(first + script.update_every());
+                Known { from, begins, until: newest }
+            }
+        };
+        let queue = Queue::new(&database, script.charts());
+        Past { database, timeline, first, newest, defined: newest, queue, is_catching_up: true, known }
+    }
+
+    fn held(&self) -> Option<Held> {
+        (self.first <= self.newest).then_some(Held { first: self.first, last: self.newest })
+    }
 }
 
 impl<'s> Connection<'s> {
@@ -175,8 +223,9 @@ impl<'s> Connection<'s> {
         };
         let script = shared.script(agreed);
         let begun = if script.replicates() { Progress::Defined } else { Progress::Replayed };
-        shared.count(|totals| &totals.accepted, 1);
-        shared.count(|totals| &totals.connected, 1);
+        shared.note_acceptance(number);
+        let database = shared.load.database.filter(|_| script.replicates());
+        let past = database.map(|database| Box::new(Past::new(shared, number, &script, database)));
         Ok(Connection {
             shared,
             number,
@@ -187,6 +236,8 @@ impl<'s> Connection<'s> {
             charts: vec![begun; script.charts()],
             live: 0,
             collected_us: 0,
+            past,
+            accepted: Instant::now(),
             instructions: InstructionParser::new(),
             unread: Vec::new(),
             first: None,
@@ -196,9 +247,14 @@ impl<'s> Connection<'s> {
 
     async fn run(&mut self) -> Result<Infallible, End> {
         self.introduce()?;
-        let mut due_us = self.due_after(now_us());
+        let mut due_us = match &self.past {
+            // Whatever has become due since the charts were defined.
+            Some(past) => past.timeline.collection(past.newest + self.script.update_every()).moment_us,
+            None => self.due_after(now_us()),
+        };
         let mut timer = pin!(sleep_until(instant_of(due_us)));
         loop {
+            let turn = self.turn();
             tokio::select! {
                 biased;
                 () = &mut timer => {
@@ -215,7 +271,17 @@ impl<'s> Connection<'s> {
                     let sent = self.outbox.flush(&mut self.transport).map_err(End::Failed)?;
                     self.account(sent)?;
                 }
+                // Last, and an answer at a time: rows go out first, and other children have their turn.
+                () = until(turn), if turn != Turn::Idle => self.answer()?,
             }
+        }
+    }
+
+    fn turn(&mut self) -> Turn {
+        let waiting = self.outbox.len();
+        match &mut self.past {
+            Some(past) if !past.queue.is_empty() => past.queue.turn(now_us(), waiting),
+            _ => Turn::Idle,
         }
     }
 
@@ -233,7 +299,8 @@ impl<'s> Connection<'s> {
     fn next_due(&mut self, due_us: i64) -> i64 {
         let next_us = due_us + self.interval_us();
         let now_us = now_us();
-        if now_us < next_us + self.interval_us() {
+        // What a child with a database collected while the simulator was late, it sends late.
+        if now_us < next_us + self.interval_us() || self.past.is_some() {
             return next_us;
         }
         let later_us = self.due_after(now_us);
@@ -247,19 +314,29 @@ impl<'s> Connection<'s> {
         let machine_guid = load.machine_guid(self.number).to_string();
         let hostname = load.hostname(self.number);
         let now = now_us() / MICROSECONDS;
+        let held = self.past.as_ref().and_then(|past| past.held());
         let script = Rc::clone(&self.script);
         self.say(None, |text| {
             script.greet(Identity { machine_guid: &machine_guid, hostname: &hostname }, text);
-            script.define(now, text);
+            script.define(held, now, text);
         })
     }
 
     /// Collects and sends the row that was due at `due_us`.
     fn collect(&mut self, due_us: i64) -> Result<(), End> {
         let second = (due_us - self.shared.load.phase_us(self.number)) / MICROSECONDS;
-        let moment_us = now_us();
-        let elapsed_us = moment_us - self.collected_us;
-        self.collected_us = moment_us;
+        let collection = match &mut self.past {
+            Some(past) => {
+                past.newest = second;
+                past.timeline.collection(second)
+            }
+            None => {
+                let moment_us = now_us();
+                Collection { second, moment_us, elapsed_us: moment_us - self.collected_us }
+            }
+        };
+        self.collected_us = collection.moment_us;
+        let has_past = self.past.is_some();
         let script = Rc::clone(&self.script);
         let series = self.series;
         let mut rows = 0;
@@ -268,12 +345,12 @@ impl<'s> Connection<'s> {
             for (chart, progress) in charts.iter_mut().enumerate() {
                 let elapsed_us = match progress {
                     Progress::Defined => continue,
-                    Progress::Replayed => 0,
-                    Progress::Live => elapsed_us,
+                    Progress::Replayed if !has_past => 0,
+                    Progress::Replayed | Progress::Live => collection.elapsed_us,
                 };
                 *progress = Progress::Live;
                 rows += 1;
-                script.row(chart, series, Collection { second, moment_us, elapsed_us }, text);
+                script.row(chart, series, Collection { elapsed_us, ..collection }, text);
             }
         });
         self.charts = charts;
@@ -285,16 +362,24 @@ impl<'s> Connection<'s> {
         self.shared.count(|totals| &totals.rows, 1);
         if rows == self.charts.len() && self.live < rows {
             self.shared.count(|totals| &totals.streaming, 1);
+            self.shared.note_all_live(self.accepted.elapsed());
         }
         self.live = rows;
+        let moment_us = collection.moment_us;
         let misplaced = !script.sends_samples() && moment_us >= second * MICROSECONDS + self.interval_us();
         if misplaced {
             self.shared.count(|totals| &totals.misplaced_rows, 1);
             self.restart_span();
         } else if rows == self.charts.len() {
-            let first = *self.first.get_or_insert(second);
-            let span = Span { first, last: second, samples: script.sends_samples() };
-            self.shared.set_span(self.number, Some(span));
+            let samples = script.sends_samples();
+            let (first, begins) = match &mut self.past {
+                Some(past) => {
+                    let settled = past.timeline.settled(second, samples);
+                    (*past.known.from.get_or_insert(settled), past.known.begins)
+                }
+                None => (*self.first.get_or_insert(second), false),
+            };
+            self.shared.set_span(self.number, Some(Span { first, last: second, samples, begins }));
         }
         Ok(())
     }
@@ -327,8 +412,10 @@ impl<'s> Connection<'s> {
             let mut asked = Vec::new();
             loop {
                 match self.instructions.next(&mut rest) {
-                    Ok(Some(Instruction::ReplayChart { chart, .. })) => {
-                        asked.extend(self.script.chart(chart))
+                    Ok(Some(Instruction::ReplayChart { chart, start_streaming, after, before })) => {
+                        if let Some(chart) = self.script.chart(chart) {
+                            asked.push((chart, Request { after, before, start_streaming }));
+                        }
                     }
                     Ok(Some(_)) => {}
                     Ok(None) => break,
@@ -340,19 +427,66 @@ impl<'s> Connection<'s> {
         }
     }
 
-    /// Tells that these charts have no past; their next row goes out.
-    fn replay(&mut self, asked: &[usize]) -> Result<(), End> {
+    /// Tells that these charts have no past, and their next row goes out; or notes what is asked of their past.
+    fn replay(&mut self, asked: &[(usize, Request)]) -> Result<(), End> {
         if asked.is_empty() {
             return Ok(());
         }
-        let script = Rc::clone(&self.script);
-        let now = now_us() / MICROSECONDS;
-        for chart in asked {
-            if self.charts[*chart] == Progress::Defined {
-                self.charts[*chart] = Progress::Replayed;
-            }
+        self.shared.count(|totals| &totals.replay_requests, asked.len() as u64);
+        let now_us = now_us();
+        if let Some(past) = &mut self.past {
+            past.is_catching_up = true;
+            asked.iter().for_each(|(chart, request)| past.queue.ask(*chart, *request, now_us));
+            return Ok(());
         }
-        self.say(None, |text| asked.iter().for_each(|chart| script.replay(*chart, now, text)))
+        asked.iter().for_each(|(chart, _)| self.release(*chart));
+        let script = Rc::clone(&self.script);
+        let now = now_us / MICROSECONDS;
+        self.say(None, |text| asked.iter().for_each(|(chart, _)| script.replay(*chart, now, text)))
+    }
+
+    /// The chart's next row goes out.
+    fn release(&mut self, chart: usize) {
+        if self.charts[chart] == Progress::Defined {
+            self.charts[chart] = Progress::Replayed;
+        }
+    }
+
+    /// Answers the request whose turn it is, if it has come.
+    fn answer(&mut self) -> Result<(), End> {
+        let waiting = self.outbox.len();
+        let now_us = now_us();
+        let Some(past) = &mut self.past else { return Ok(()) };
+        if past.queue.turn(now_us, waiting) != Turn::Now {
+            return Ok(());
+        }
+        let Some((chart, request)) = past.queue.take() else { return Ok(()) };
+        let script = Rc::clone(&self.script);
+        let respondent = Respondent {
+            script: &script,
+            series: self.series,
+            timeline: past.timeline,
+            database: past.database,
+            held: past.held(),
+            now: now_us / MICROSECONDS,
+        };
+        let is_lost = request.is_empty() && self.charts[chart] == Progress::Defined;
+        if is_lost && past.newest > past.defined && past.defined >= past.first {
+            past.known.from = Some(past.newest + script.update_every());
+            past.known.begins = false;
+            self.shared.count(|totals| &totals.lost_rows, 1);
+        }
+        let mut answered = Answered::default();
+        let mut bytes = 0;
+        self.say(None, |text| {
+            answered = respondent.answer(chart, request, text);
+            bytes = text.len();
+        })?;
+        if answered.start_streaming {
+            self.release(chart);
+        }
+        self.shared.note_answer(answered, bytes);
+        Ok(())
     }
 
     /// Sends what `write` writes; a row was due at `due_us`.
@@ -389,7 +523,15 @@ impl<'s> Connection<'s> {
         while !self.transport.has_unsent()
             && let Some(due_us) = self.outbox.departed()
         {
-            self.shared.note_lag(now_us() - due_us);
+            let lag_us = now_us() - due_us;
+            self.shared.note_lag(lag_us);
+            if self.past.as_ref().is_some_and(|past| past.is_catching_up) {
+                self.shared.note_lag_while_catching_up(lag_us);
+            }
+        }
+        if let Some(past) = &mut self.past {
+            past.is_catching_up &=
+                self.live < self.charts.len() || !past.queue.is_empty() || !self.outbox.is_empty();
         }
         if self.outbox.len() > MAX_WAITING + self.script.definitions_len() {
             return Err(End::Overflow);
@@ -401,6 +543,9 @@ impl<'s> Connection<'s> {
 impl Drop for Connection<'_> {
     fn drop(&mut self) {
         self.shared.set_span(self.number, None);
+        if let Some(past) = &self.past {
+            self.shared.set_known(self.number, Known { until: past.newest, ..past.known });
+        }
         self.shared.totals.connected.fetch_sub(1, Relaxed);
         if self.live == self.charts.len() {
             self.shared.totals.streaming.fetch_sub(1, Relaxed);
@@ -412,6 +557,14 @@ impl Drop for Connection<'_> {
 fn instant_of(moment_us: i64) -> Instant {
     let ahead = u64::try_from(moment_us - now_us()).unwrap_or(0);
     Instant::now() + Duration::from_micros(ahead)
+}
+
+async fn until(turn: Turn) {
+    match turn {
+        Turn::Now => tokio::task::yield_now().await,
+        Turn::At { moment_us } => sleep_until(instant_of(moment_us)).await,
+        Turn::Idle => std::future::pending().await,
+    }
 }
 
 fn request(shared: &Shared, number: usize, ver: u32) -> StreamRequest {

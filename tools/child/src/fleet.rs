@@ -1,6 +1,6 @@
 //! [`Fleet`]: all children of a load, in the thread that starts them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -13,9 +13,11 @@ use mainstem::wire::capability::Capabilities;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::child::{self, End};
+use crate::child::{self, End, Known};
+use crate::database::{Database, Timeline};
 use crate::load::Load;
-use crate::report::{Lag, Report, Totals, add, own_cpu_seconds};
+use crate::replication::Answered;
+use crate::report::{Lag, Replay, Report, Totals, add, own_cpu_seconds};
 use crate::script::Script;
 use crate::tls::Tls;
 
@@ -39,13 +41,15 @@ pub struct Span {
     pub last: i64,
     /// Finished samples were sent, not collected values.
     pub samples: bool,
+    /// Nothing was ever sent of the time before the second that comes before `first`.
+    pub begins: bool,
 }
 
 /// Running children. Dropping it ends them all.
 #[derive(Debug)]
 pub struct Fleet {
     shared: Rc<Shared>,
-    children: JoinSet<()>,
+    children: RefCell<JoinSet<()>>,
     begun: Instant,
     cpu_before: Option<f64>,
 }
@@ -61,6 +65,16 @@ pub(crate) struct Shared {
     lag_us: RefCell<Histogram<u64>>,
     /// By child; `None` while it is not streaming.
     spans: RefCell<Vec<Option<Span>>>,
+    /// When the children were started, for those with a past.
+    started_us: i64,
+    /// By child, what is left of its last connection; `None` before that ended.
+    known: RefCell<Vec<Option<Known>>>,
+    /// By child: whether it was ever accepted.
+    was_accepted: RefCell<Vec<bool>>,
+    /// The longest time from a connection's begin until all its charts were live.
+    until_live: Cell<Duration>,
+    /// The longest lag of a row while answers were on their way.
+    catch_up_lag_us: Cell<i64>,
     ends: RefCell<BTreeMap<&'static str, u64>>,
 }
 
@@ -87,16 +101,47 @@ impl Fleet {
             scripts: RefCell::default(),
             lag_us: RefCell::new(lag_us),
             spans: RefCell::new(vec![None; load.children]),
+            started_us: now_us(),
+            known: RefCell::new(vec![None; load.children]),
+            was_accepted: RefCell::new(vec![false; load.children]),
+            until_live: Cell::default(),
+            catch_up_lag_us: Cell::default(),
             ends: RefCell::default(),
             load,
         });
-        let mut children = JoinSet::new();
-        let count = shared.load.children;
+        let fleet = Fleet {
+            shared,
+            children: RefCell::default(),
+            begun: Instant::now(),
+            cpu_before: own_cpu_seconds(),
+        };
+        fleet.resume(arrival);
+        fleet
+    }
+
+    /// Closes all connections, in the middle of whatever was being sent, until [`resume`](Self::resume). Children with a
+    /// database go on collecting.
+    pub async fn cut(&self) {
+        let mut children = self.children.take();
+        children.shutdown().await;
+    }
+
+    /// Lets the children connect again after [`cut`](Self::cut), spread over `arrival`. Does nothing without a cut.
+    pub fn resume(&self, arrival: Duration) {
+        let mut children = self.children.borrow_mut();
+        if !children.is_empty() {
+            return;
+        }
+        let count = self.shared.load.children;
         for number in 0..count {
             let wait = arrival.mul_f64(number as f64 / count as f64);
-            children.spawn_local(child::live(Rc::clone(&shared), number, wait));
+            children.spawn_local(child::live(Rc::clone(&self.shared), number, wait));
         }
-        Fleet { shared, children, begun: Instant::now(), cpu_before: own_cpu_seconds() }
+    }
+
+    /// Whether all charts of all children are live. Older windows of them may still be asked for.
+    pub fn is_streaming(&self) -> bool {
+        self.shared.totals.streaming.load(Relaxed) == self.shared.load.children as u64
     }
 
     pub fn load(&self) -> &Load {
@@ -145,14 +190,23 @@ impl Fleet {
             delayed_bytes: totals.delayed_bytes.load(Relaxed),
             blocked_seconds: totals.blocked_us.load(Relaxed) as f64 / 1e6,
             lag: self.lag(),
+            replay: Replay {
+                requests: totals.replay_requests.load(Relaxed),
+                answers: totals.replay_answers.load(Relaxed),
+                rows: totals.replayed_rows.load(Relaxed),
+                bytes: totals.replayed_bytes.load(Relaxed),
+                lost_rows: totals.lost_rows.load(Relaxed),
+                until_live_seconds: shared.until_live.get().as_secs_f64(),
+                live_lag_max_ms: shared.catch_up_lag_us.get() as f64 / 1000.0,
+            },
             cpu_seconds: self.cpu_before.and_then(|before| Some(own_cpu_seconds()? - before)),
             verified: None,
         }
     }
 
     /// Closes all connections.
-    pub async fn stop(mut self) {
-        self.children.shutdown().await;
+    pub async fn stop(self) {
+        self.cut().await;
     }
 }
 
@@ -170,6 +224,39 @@ impl Shared {
 
     pub(crate) fn note_lag(&self, microseconds: i64) {
         self.lag_us.borrow_mut().saturating_record(u64::try_from(microseconds).unwrap_or(0).max(1));
+    }
+
+    pub(crate) fn note_lag_while_catching_up(&self, microseconds: i64) {
+        self.catch_up_lag_us.set(self.catch_up_lag_us.get().max(microseconds));
+    }
+
+    pub(crate) fn note_all_live(&self, after: Duration) {
+        self.until_live.set(self.until_live.get().max(after));
+    }
+
+    pub(crate) fn note_acceptance(&self, child: usize) {
+        let before = std::mem::replace(&mut self.was_accepted.borrow_mut()[child], true);
+        self.count(|totals| &totals.reconnects, before.into());
+        self.count(|totals| &totals.accepted, 1);
+        self.count(|totals| &totals.connected, 1);
+    }
+
+    pub(crate) fn note_answer(&self, answered: Answered, bytes: usize) {
+        self.count(|totals| &totals.replay_answers, 1);
+        self.count(|totals| &totals.replayed_rows, answered.rows as u64);
+        self.count(|totals| &totals.replayed_bytes, bytes as u64);
+    }
+
+    pub(crate) fn timeline(&self, child: usize, database: &Database) -> Timeline {
+        Timeline::new(&self.load, child, database.history_s, self.started_us)
+    }
+
+    pub(crate) fn known(&self, child: usize) -> Option<Known> {
+        self.known.borrow()[child]
+    }
+
+    pub(crate) fn set_known(&self, child: usize, known: Known) {
+        self.known.borrow_mut()[child] = Some(known);
     }
 
     pub(crate) fn set_span(&self, child: usize, span: Option<Span>) {
@@ -196,3 +283,6 @@ pub(crate) fn now_us() -> i64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

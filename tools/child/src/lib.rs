@@ -15,6 +15,8 @@ pub mod load;
 
 pub mod value;
 
+pub mod database;
+
 pub mod script;
 
 pub mod tls;
@@ -22,6 +24,8 @@ pub mod tls;
 mod transport;
 
 mod outbox;
+
+mod replication;
 
 mod child;
 
@@ -31,6 +35,7 @@ pub mod report;
 
 pub mod verify;
 
+pub use database::{Database, ReplayFault, ReplicationStyle};
 pub use fleet::{Fleet, Target};
 pub use load::Load;
 pub use report::{Report, Totals};

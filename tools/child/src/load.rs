@@ -4,6 +4,7 @@ use mainstem::wire::capability::Capabilities;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::database::Database;
 use crate::value::{MICROSECONDS, mix};
 
 /// Which generation of children is simulated.
@@ -39,6 +40,8 @@ pub struct Load {
     pub update_every: u32,
     pub protocol: Protocol,
     pub compression: Compression,
+    /// `None`: the children have no past, and begin where they connect.
+    pub database: Option<Database>,
     /// What host names begin with.
     pub name: String,
     pub seed: u64,
@@ -123,6 +126,7 @@ pub(crate) fn small(protocol: Protocol) -> Load {
         update_every: 1,
         protocol,
         compression: Compression::Lz4,
+        database: None,
         name: "test".into(),
         seed: 1,
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Parser;
+use mainstem_child::database::{Database, ReplayFault, ReplicationStyle};
 use mainstem_child::load::{Compression, Load, Protocol};
 use mainstem_child::tls::{Tls, Trust};
 use mainstem_child::verify::{Verdict, Verifier};
@@ -56,6 +57,28 @@ struct Arguments {
     /// What the children offer to compress with.
     #[arg(long, value_enum, default_value_t = Compression::Lz4)]
     compression: Compression,
+    /// How much past each child keeps and replays; 0: none.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    database: u32,
+    /// How much of it there is at the start. It goes on while a child is not connected.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, requires = "database")]
+    history: u32,
+    /// 1.37: answers have the window that was asked for. 2.3: one that ends near now goes up to now.
+    #[arg(long, value_enum, default_value_t = ReplicationStyle::Exact, requires = "database")]
+    replication_style: ReplicationStyle,
+    /// The buffer of which an answer takes a quarter at most; while half of it waits nothing is answered.
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, requires = "database",
+        value_parser = clap::value_parser!(u32).range(1 << 12..=8 << 20))]
+    send_buffer: u32,
+    /// How children fail to replay: late=SECONDS, partial, silent, endless or wrong-order.
+    #[arg(long, value_name = "FAULT", requires = "database")]
+    replay_fault: Option<ReplayFault>,
+    /// Seconds after which all connections are cut, again and again; 0: never.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, requires = "cut_for")]
+    cut_every: u64,
+    /// How long they stay cut.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, requires = "cut_every")]
+    cut_for: u64,
     /// How long it lasts; 0: until a signal.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     duration: u64,
@@ -66,7 +89,7 @@ struct Arguments {
     #[arg(long, value_name = "PREFIX", default_value = "child")]
     name: String,
     /// Asks the parent's API for what was sent and compares, at the end and every so often. The exit code is 1 when a
-    /// point is missing or wrong.
+    /// point is missing or wrong. With --database: at the end only, but for everything since the children began.
     #[arg(long, value_name = "URL")]
     verify: Option<String>,
     /// Seconds between two verifications; 0: at the end only.
@@ -103,9 +126,20 @@ impl Arguments {
             update_every: self.update_every,
             protocol: self.protocol,
             compression: self.compression,
+            database: self.database(),
             name: self.name.clone(),
             seed: self.seed,
         }
+    }
+
+    fn database(&self) -> Option<Database> {
+        (self.database > 0).then_some(Database {
+            retention_s: self.database,
+            history_s: self.history,
+            style: self.replication_style,
+            fault: self.replay_fault,
+            send_buffer: self.send_buffer as usize,
+        })
     }
 
     fn target(&self) -> anyhow::Result<Target> {
@@ -154,15 +188,20 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let fleet = Fleet::start(arguments.load(), target, Duration::from_secs_f64(arguments.arrival));
         let mut verdict = Verdict::default();
+        let verify_every = if arguments.database > 0 { 0 } else { arguments.verify_every };
         tokio::select! {
             () = end(arguments.duration) => {}
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
             never = show_progress(&fleet, arguments.progress) => match never {},
-            never = verify_often(&fleet, verifier.as_mut(), arguments.verify_every, &mut verdict) => match never {},
+            never = verify_often(&fleet, verifier.as_mut(), verify_every, &mut verdict) => match never {},
+            never = cut_often(&fleet, arguments) => match never {},
         }
         if let Some(verifier) = &mut verifier {
-            verdict.merge(verifier.round(&fleet).await);
+            verdict.merge(match arguments.database {
+                0 => verifier.round(&fleet).await,
+                _ => verifier.whole(&fleet).await,
+            });
         }
         let report = fleet.report();
         fleet.stop().await;
@@ -242,6 +281,17 @@ async fn verify_often(
             eprintln!("verified {round}");
         }
         verdict.merge(round);
+    }
+}
+
+async fn cut_often(fleet: &Fleet, arguments: &Arguments) -> std::convert::Infallible {
+    let Some(mut ticks) = ticks(arguments.cut_every) else { return std::future::pending().await };
+    loop {
+        ticks.tick().await;
+        fleet.cut().await;
+        eprintln!("all connections are cut");
+        sleep(Duration::from_secs(arguments.cut_for)).await;
+        fleet.resume(Duration::from_secs_f64(arguments.arrival));
     }
 }
 

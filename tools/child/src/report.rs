@@ -37,6 +37,15 @@ pub struct Totals {
     pub delayed_bytes: AtomicU64,
     /// How long sockets took nothing, added up over children.
     pub blocked_us: AtomicU64,
+    /// `REPLAY_CHART` received, and those answered by children with a database.
+    pub replay_requests: AtomicU64,
+    pub replay_answers: AtomicU64,
+    /// Seconds of charts in these answers, and the bytes of their text.
+    pub replayed_rows: AtomicU64,
+    pub replayed_bytes: AtomicU64,
+    /// Charts that were collected between their definition and a parent's `0 0`, as it had all that they defined. Real
+    /// children lose these rows, too.
+    pub lost_rows: AtomicU64,
 }
 
 /// One more, or so many more.
@@ -57,6 +66,22 @@ impl Lag {
         let at = |quantile| microseconds.value_at_quantile(quantile) as f64 / 1000.0;
         Lag { p50_ms: at(0.5), p99_ms: at(0.99), max_ms: microseconds.max() as f64 / 1000.0 }
     }
+}
+
+/// What replication came to.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Replay {
+    pub requests: u64,
+    pub answers: u64,
+    /// Seconds of charts.
+    pub rows: u64,
+    pub bytes: u64,
+    pub lost_rows: u64,
+    /// From a child's acceptance until all its charts were live; of the slowest one.
+    pub until_live_seconds: f64,
+    /// From a second's collection until its row was handed to the kernel, while answers were on their way too; of the
+    /// slowest one.
+    pub live_lag_max_ms: f64,
 }
 
 /// What a run came to.
@@ -81,6 +106,7 @@ pub struct Report {
     pub delayed_bytes: u64,
     pub blocked_seconds: f64,
     pub lag: Lag,
+    pub replay: Replay,
     /// What the simulator's thread itself took of a core.
     pub cpu_seconds: Option<f64>,
     pub verified: Option<Verdict>,
@@ -113,6 +139,14 @@ impl fmt::Display for Report {
         )?;
         let Lag { p50_ms, p99_ms, max_ms } = self.lag;
         line("sent late by", format!("p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms, max {max_ms:.2} ms"))?;
+        let replay = &self.replay;
+        line("live after", format!("{:.2} s at most", replay.until_live_seconds))?;
+        if load.database.is_some() {
+            let Replay { requests, answers, rows, bytes, lost_rows, live_lag_max_ms, .. } = replay;
+            line("replayed", format!("{rows} rows of charts, {bytes} bytes, {lost_rows} rows lost"))?;
+            line("  requests", format!("{requests}, answered {answers}"))?;
+            line("  live late by", format!("{live_lag_max_ms:.2} ms at most"))?;
+        }
         line("reconnects", self.reconnects.to_string())?;
         for (end, count) in &self.ends {
             line("  ended", format!("{count} times: {end}"))?;

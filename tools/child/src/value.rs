@@ -116,6 +116,14 @@ impl Series {
         }
     }
 
+    /// What is stored at a second of collections that are exactly an interval apart: of a counter, its rate.
+    pub fn interpolated(self, second: i64) -> f64 {
+        match self.kind {
+            Kind::Counter => self.rate() as f64,
+            _ => self.sample_of(self.collected(second * MICROSECONDS)),
+        }
+    }
+
     /// The sample that a parent makes of what was collected; of a counter, of its growth in a second.
     pub fn sample_of(self, collected: i64) -> f64 {
         collected as f64 / self.kind.divisor() as f64

@@ -8,9 +8,13 @@
 //! - incremental: the rate, which is constant; the times of collection are not, so it is met within a thousandth.
 //!
 //! A point that is missing is wrong. Nothing is said about points outside of the window.
+//!
+//! Children with a database are held to more ([`Rule::Exact`]): what they collect is the same whether it was sent live
+//! or replayed, rates included, and nothing may be stored that they did not send.
 
 pub mod http;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -22,6 +26,8 @@ use crate::value::{ChildSeries, Kind, MICROSECONDS, mix};
 
 /// Seconds at the end of a span that the parent may not have stored yet, and at its beginning, where rates are not.
 const MARGIN: i64 = 5;
+/// Rows before the first that must be empty.
+const BEFORE: i64 = 10;
 /// How many wrong points are kept to be shown.
 const SHOWN: usize = 20;
 /// How far a sample may be off: the precision of what parents store and print.
@@ -56,6 +62,16 @@ impl Window {
     }
 }
 
+/// How strictly an answer is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// What comes of real times of collection.
+    Live,
+    /// Every point is as the formula has it, and there is none in between. If the child's past `begins` with the window,
+    /// there is none before it either, but for one row, for which parents may or may not ask.
+    Exact { begins: bool },
+}
+
 /// What the parent is asked: all points of a chart.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
@@ -65,6 +81,7 @@ pub struct Question<'a> {
     pub window: Window,
     /// Finished samples were sent, not collected values.
     pub samples: bool,
+    pub rule: Rule,
 }
 
 /// A point that is not as it has to be.
@@ -76,15 +93,21 @@ pub struct WrongPoint {
     pub second: i64,
     /// `None`: it is missing.
     pub found: Option<f64>,
-    pub expected: f64,
+    /// `None`: nothing was sent.
+    pub expected: Option<f64>,
 }
 
 impl fmt::Display for WrongPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let WrongPoint { host, chart, dimension, second, found, expected } = self;
+        write!(f, "{host} {chart} {dimension} at {second}: ")?;
         match found {
-            Some(found) => write!(f, "{host} {chart} {dimension} at {second}: {found}, not {expected}"),
-            None => write!(f, "{host} {chart} {dimension} at {second}: missing, not {expected}"),
+            Some(found) => write!(f, "{found}, not ")?,
+            None => f.write_str("missing, not ")?,
+        }
+        match expected {
+            Some(expected) => write!(f, "{expected}"),
+            None => f.write_str("sent"),
         }
     }
 }
@@ -98,7 +121,9 @@ pub struct Verdict {
     pub points: u64,
     pub missing: u64,
     pub wrong: u64,
-    /// The first of the missing and the wrong.
+    /// Points answered that were never sent.
+    pub invented: u64,
+    /// The first of the missing, the wrong and the invented.
     pub examples: Vec<WrongPoint>,
     /// The first questions without an answer that could be read.
     pub unanswered: Vec<String>,
@@ -107,7 +132,22 @@ pub struct Verdict {
 impl Verdict {
     /// Whether something was asked, everything was answered, and every point was right.
     pub fn is_good(&self) -> bool {
-        self.points > 0 && self.missing == 0 && self.wrong == 0 && self.unanswered.is_empty()
+        self.points > 0 && self.faults() == 0 && self.unanswered.is_empty()
+    }
+
+    fn faults(&self) -> u64 {
+        self.missing + self.wrong + self.invented
+    }
+
+    fn fault(&mut self, point: WrongPoint) {
+        match (point.found, point.expected) {
+            (None, _) => self.missing += 1,
+            (_, None) => self.invented += 1,
+            _ => self.wrong += 1,
+        }
+        if self.examples.len() < SHOWN {
+            self.examples.push(point);
+        }
     }
 
     pub fn merge(&mut self, other: Verdict) {
@@ -115,6 +155,7 @@ impl Verdict {
         self.points += other.points;
         self.missing += other.missing;
         self.wrong += other.wrong;
+        self.invented += other.invented;
         self.examples.extend(other.examples);
         self.examples.truncate(SHOWN);
         self.unanswered.extend(other.unanswered);
@@ -124,8 +165,11 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Verdict { questions, points, missing, wrong, .. } = self;
+        let Verdict { questions, points, missing, wrong, invented, .. } = self;
         write!(f, "{points} points of {questions} charts: {missing} missing, {wrong} wrong")?;
+        if *invented > 0 {
+            write!(f, ", {invented} invented")?;
+        }
         if !self.unanswered.is_empty() {
             write!(f, ", some not answered")?;
         }
@@ -161,12 +205,13 @@ impl Question<'_> {
     /// What is asked, as path and query.
     pub fn path(&self) -> String {
         let Window { first, last } = self.window;
+        // Both edges are inside, but rows are counted from the end: one more keeps the first.
+        let rows_before = if self.rule == (Rule::Exact { begins: true }) { 1 + BEFORE } else { 1 };
         format!(
             "/host/{}/api/v1/data?chart={}&after={}&before={last}&format=json&options=natural-points",
             self.load.machine_guid(self.child),
             self.load.chart_id(self.chart),
-            // Both edges are inside, but rows are counted from the end: one more keeps the first.
-            first - i64::from(self.load.update_every),
+            first - rows_before * i64::from(self.load.update_every),
         )
     }
 
@@ -180,16 +225,44 @@ impl Question<'_> {
             return Err(Unreadable::Shape);
         }
         let offset = i64::from(self.load.update_every);
-        let on_time = self.compare(&answer, 0);
+        let mut on_time = self.compare(&answer, 0);
+        if let Rule::Exact { begins } = self.rule {
+            self.find_invented(&answer, begins, &mut on_time);
+            return Ok(on_time);
+        }
         if self.samples || on_time.is_good() {
             return Ok(on_time);
         }
         let one_late = self.compare(&answer, offset);
-        Ok(if one_late.missing + one_late.wrong < on_time.missing + on_time.wrong {
-            one_late
-        } else {
-            on_time
-        })
+        Ok(if one_late.faults() < on_time.faults() { one_late } else { on_time })
+    }
+
+    /// Notes the points where none was sent: between boundaries, twice at one, or before there was anything.
+    fn find_invented(&self, answer: &Answer, begins: bool, verdict: &mut Verdict) {
+        let load = self.load;
+        let Window { first, last } = self.window;
+        let mut seen = HashSet::new();
+        for row in &answer.data {
+            let second = row[0].unwrap_or(0.0) as i64;
+            let is_sent = second % i64::from(load.update_every) == 0 && seen.insert(second);
+            let is_told =
+                (first..=last).contains(&second) || begins && second < first - i64::from(load.update_every);
+            if !is_told || is_sent && second >= first {
+                continue;
+            }
+            for (dimension, found) in answer.labels.iter().zip(row).skip(1) {
+                if found.is_some() {
+                    verdict.fault(WrongPoint {
+                        host: load.hostname(self.child),
+                        chart: load.chart_id(self.chart),
+                        dimension: dimension.clone(),
+                        second,
+                        found: *found,
+                        expected: None,
+                    });
+                }
+            }
+        }
     }
 
     /// As if absolute values had been collected `late` seconds before the boundary at which they are.
@@ -209,6 +282,7 @@ impl Question<'_> {
                 let found = row.zip(column).and_then(|(row, column)| rows[row][column]);
                 let (expected, precision) = match series.kind {
                     _ if self.samples => (series.stored(second), PRECISION),
+                    _ if self.rule != Rule::Live => (series.interpolated(second), PRECISION),
                     Kind::Counter => (series.rate() as f64, RATE_PRECISION),
                     _ => (series.sample_of(series.collected((second - late) * MICROSECONDS)), PRECISION),
                 };
@@ -218,20 +292,14 @@ impl Question<'_> {
                 if is_right {
                     continue;
                 }
-                match found {
-                    None => verdict.missing += 1,
-                    Some(_) => verdict.wrong += 1,
-                }
-                if verdict.examples.len() < SHOWN {
-                    verdict.examples.push(WrongPoint {
-                        host: load.hostname(self.child),
-                        chart: load.chart_id(self.chart),
-                        dimension: id.clone(),
-                        second,
-                        found,
-                        expected,
-                    });
-                }
+                verdict.fault(WrongPoint {
+                    host: load.hostname(self.child),
+                    chart: load.chart_id(self.chart),
+                    dimension: id.clone(),
+                    second,
+                    found,
+                    expected: Some(expected),
+                });
             }
         }
         verdict
@@ -257,22 +325,57 @@ impl Verifier {
     /// Asks for random charts of children that stream now, one question after the other.
     pub async fn round(&mut self, fleet: &Fleet) -> Verdict {
         let load = fleet.load();
-        let all = load.children * load.charts;
-        let count = if self.charts == 0 { all } else { self.charts.min(all) };
         let mut verdict = Verdict::default();
-        for turn in 0..count {
-            self.random = mix(self.random);
-            let place = if count == all { turn } else { (self.random % all as u64) as usize };
-            let (child, chart) = (place / load.charts, place % load.charts);
+        for (child, chart) in self.choose(load) {
             let Some(span) = fleet.span(child) else { continue };
+            self.random = mix(self.random);
             let Some(window) = Window::within(span, load.update_every, self.longest, self.random >> 32)
             else {
                 continue;
             };
-            let question = Question { load, child, chart, window, samples: span.samples };
+            let rule = Rule::Live;
+            let question = Question { load, child, chart, window, samples: span.samples, rule };
             verdict.merge(self.ask(&question).await);
         }
         verdict
+    }
+
+    /// Asks for every second of random charts, from the first that their children ever offered up to now, whatever cuts
+    /// there were in between. For children with a database, when all of them stream and the parent has asked for all that
+    /// it wants.
+    pub async fn whole(&mut self, fleet: &Fleet) -> Verdict {
+        let load = fleet.load();
+        let step = i64::from(load.update_every);
+        let longest = (self.longest / step).max(1) * step;
+        let mut verdict = Verdict::default();
+        for (child, chart) in self.choose(load) {
+            let Some(span) = fleet.span(child) else {
+                let unanswered = vec![format!("{} does not stream", load.hostname(child))];
+                verdict.merge(Verdict { unanswered, ..Verdict::default() });
+                continue;
+            };
+            let end = span.last - MARGIN.div_euclid(step) * step - step;
+            for first in (span.first..=end).step_by(longest as usize) {
+                let window = Window { first, last: end.min(first + longest - step) };
+                let rule = Rule::Exact { begins: span.begins && first == span.first };
+                let question = Question { load, child, chart, window, samples: span.samples, rule };
+                verdict.merge(self.ask(&question).await);
+            }
+        }
+        verdict
+    }
+
+    /// The children and charts of a round.
+    fn choose(&mut self, load: &Load) -> Vec<(usize, usize)> {
+        let all = load.children * load.charts;
+        let is_all = self.charts == 0 || self.charts >= all;
+        let count = if is_all { all } else { self.charts };
+        let choose = |turn| {
+            self.random = mix(self.random);
+            let place = if is_all { turn } else { (self.random % all as u64) as usize };
+            (place / load.charts, place % load.charts)
+        };
+        (0..count).map(choose).collect()
     }
 
     async fn ask(&self, question: &Question<'_>) -> Verdict {

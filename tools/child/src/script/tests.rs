@@ -64,7 +64,7 @@ fn definitions_read_back_as_they_were_written() {
         let identity =
             Identity { machine_guid: "aaaaaaaa-0000-4000-8000-000000000001", hostname: "test-0001" };
         script.greet(identity, &mut text);
-        script.define(SECOND, &mut text);
+        script.define(None, SECOND, &mut text);
         script.replay(2, SECOND, &mut text);
         let again = read_back(agreed, &text);
         assert_eq!(String::from_utf8_lossy(&again), String::from_utf8_lossy(&text), "{agreed}");
@@ -76,7 +76,7 @@ fn definitions_say_what_the_values_need() {
     let load = small(Protocol::V1);
     let script = Script::new(&load, load.offered());
     let mut text = Vec::new();
-    script.define(SECOND, &mut text);
+    script.define(None, SECOND, &mut text);
     let mut dimensions = 0;
     let mut ends = 0;
     let mut apply = |command: Command<'_>| {

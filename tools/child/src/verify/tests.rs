@@ -4,7 +4,14 @@ use crate::load::{Protocol, small};
 const NOW: i64 = 1_795_342_200;
 
 fn question(load: &Load, samples: bool) -> Question<'_> {
-    Question { load, child: 1, chart: 2, window: Window { first: NOW, last: NOW + 30 }, samples }
+    Question {
+        load,
+        child: 1,
+        chart: 2,
+        window: Window { first: NOW, last: NOW + 30 },
+        samples,
+        rule: Rule::Live,
+    }
 }
 
 /// What a parent that made no mistake answers; absolute values as collected `late` seconds before.
@@ -110,6 +117,69 @@ fn finished_samples_may_not_be_shifted() {
     assert!(judge(&question, &shifted).wrong > 0);
 }
 
+fn exact(load: &Load, samples: bool, begins: bool) -> Question<'_> {
+    Question { rule: Rule::Exact { begins }, ..question(load, samples) }
+}
+
+/// As [`answer`], of collections that are exactly an interval apart, and without a row before the window.
+fn exact_answer(question: &Question<'_>) -> (Vec<String>, Vec<Vec<Option<f64>>>) {
+    let (labels, mut rows) = answer(question, 0);
+    rows.pop();
+    let child = ChildSeries::new(question.load.seed, question.child as u64);
+    for row in rows.iter_mut().filter(|_| !question.samples) {
+        for dimension in 0..question.load.dimensions {
+            let series = child.at(question.load.position(question.chart, dimension));
+            row[dimension + 1] = Some(series.interpolated(row[0].unwrap() as i64));
+        }
+    }
+    (labels, rows)
+}
+
+#[test]
+fn of_children_with_a_database_every_point_has_to_be_exact() {
+    let load = small(Protocol::V1);
+    for samples in [true, false] {
+        let question = exact(&load, samples, true);
+        assert!(judge(&question, &exact_answer(&question)).is_good(), "{samples}");
+    }
+    let question = exact(&load, false, true);
+    let rates = judge(&question, &answer(&question, 0));
+    assert_eq!(rates.missing, 0);
+    assert!(rates.wrong > 0 && rates.wrong.is_multiple_of(31), "rates are off by 0.4 thousandths: {rates}");
+    assert!(judge(&question, &answer(&question, 1)).wrong > rates.wrong, "nor may they be late");
+}
+
+#[test]
+fn what_was_never_sent_is_found() {
+    let load = small(Protocol::V2);
+    let invented = |question: &Question<'_>, row: Vec<Option<f64>>| {
+        let mut answer = exact_answer(question);
+        answer.1.push(row);
+        judge(question, &answer).invented
+    };
+    let row = |second: i64, value: Option<f64>| {
+        std::iter::once(Some(second as f64)).chain(std::iter::repeat_n(value, load.dimensions)).collect()
+    };
+    for (begins, before) in [(true, 10), (false, 0)] {
+        let question = exact(&load, true, begins);
+        assert_eq!(invented(&question, row(NOW - 3, Some(1.0))), before);
+        assert_eq!(invented(&question, row(NOW - 3, None)), 0);
+        assert_eq!(invented(&question, row(NOW - 1, Some(1.0))), 0);
+        assert_eq!(invented(&question, row(NOW + 7, Some(1.0))), 10, "the second is there already");
+        assert_eq!(invented(&question, row(NOW + 31, Some(1.0))), 0, "not asked for");
+    }
+    let slow = Load { update_every: 10, ..small(Protocol::V2) };
+    let question = Question { window: Window { first: NOW, last: NOW + 30 }, ..exact(&slow, true, true) };
+    assert!(judge(&question, &exact_answer(&question)).invented > 0, "nine of ten seconds are no boundaries");
+}
+
+#[test]
+fn a_question_for_a_beginning_asks_for_what_was_before_it() {
+    let load = small(Protocol::V1);
+    assert!(exact(&load, true, true).path().contains(&format!("after={}&before={}", NOW - 11, NOW + 30)));
+    assert!(exact(&load, true, false).path().contains(&format!("after={}&before={}", NOW - 1, NOW + 30)));
+}
+
 #[test]
 fn what_is_no_answer_cannot_be_read() {
     let load = small(Protocol::V1);
@@ -124,7 +194,7 @@ fn what_is_no_answer_cannot_be_read() {
 
 #[test]
 fn windows_keep_away_from_both_ends_of_a_span() {
-    let span = |length| Span { first: NOW, last: NOW + length, samples: false };
+    let span = |length| Span { first: NOW, last: NOW + length, samples: false, begins: false };
     for (update_every, length, expected) in [
         (1, 5, None),
         (1, 11, None),
