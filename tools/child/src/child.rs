@@ -164,7 +164,7 @@ struct Past {
 pub(crate) struct Known {
     /// `None`: not known before all charts are live.
     from: Option<i64>,
-    /// Nothing was ever offered before `from`.
+    /// Nothing was ever offered before the second that comes before `from`.
     begins: bool,
     until: i64,
 }
@@ -470,6 +470,7 @@ impl<'s> Connection<'s> {
             held: past.held(),
             now: now_us / MICROSECONDS,
         };
+        // The parent had all that the definition told of, and does not ask for what was collected since.
         let is_lost = request.is_empty() && self.charts[chart] == Progress::Defined;
         if is_lost && past.newest > past.defined && past.defined >= past.first {
             past.known.from = Some(past.newest + script.update_every());

@@ -3,13 +3,15 @@
 //!
 //! ```text
 //! Load (how many, what) --> Fleet --> a Child each: connect, greet, define, then a row of text every second
+//!                             |          its past, if it has a Database: replication answers what is asked
 //!                             |          text by Script, of values by value; bytes out through an Outbox, and a
 //!                             |          Transport that encrypts them if there is Tls
 //!                             +-----> Totals, Report
 //!                             +-----> Verifier: asks the parent, compares with the formula
 //! ```
 //!
-//! The children keep to the protocol. Bad habits are for other tools.
+//! The children keep to the protocol, but for the one fault that a [`Database`] may be given ([`ReplayFault`]). Other
+//! bad habits are for other tools.
 
 pub mod load;
 

@@ -154,12 +154,17 @@ impl Arguments {
         host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
     }
 
-    fn verifier(&self) -> anyhow::Result<Option<Verifier>> {
+    /// `tls`: what the children speak, if they do.
+    fn verifier(&self, tls: Option<Tls>) -> anyhow::Result<Option<Verifier>> {
         let Some(url) = &self.verify else { return Ok(None) };
-        let address =
-            url.strip_prefix("http://").context("--verify needs an URL that begins with http://")?;
+        let (scheme, address) = url.split_once("://").context("--verify needs an URL")?;
         let address = resolve(address.trim_end_matches('/'))?;
-        Ok(Some(Verifier::new(address, self.verify_charts, self.verify_window.into(), self.seed)))
+        let verifier = Verifier::new(address, self.verify_charts, self.verify_window.into(), self.seed);
+        match scheme {
+            "http" => Ok(Some(verifier)),
+            "https" => Ok(Some(verifier.with_tls(tls.context("--verify with https:// needs --tls")?))),
+            _ => bail!("--verify needs an URL that begins with http:// or https://"),
+        }
     }
 }
 
@@ -181,7 +186,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         bail!("--name must not be empty");
     }
     let target = arguments.target()?;
-    let mut verifier = arguments.verifier()?;
+    let mut verifier = arguments.verifier(target.tls.clone())?;
     mainstem_child::preflight()?;
     let (report, verdict) = tokio_uring::start(async {
         let mut terminate = signal(SignalKind::terminate())?;

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fleet::{Fleet, Span};
 use crate::load::Load;
+use crate::tls::Tls;
 use crate::value::{ChildSeries, Kind, MICROSECONDS, mix};
 
 /// Seconds at the end of a span that the parent may not have stored yet, and at its beginning, where rates are not.
@@ -310,6 +311,7 @@ impl Question<'_> {
 #[derive(Debug)]
 pub struct Verifier {
     parent: SocketAddr,
+    tls: Option<Tls>,
     /// Charts asked for in a round, all children together; 0: all.
     charts: usize,
     /// The longest window, in seconds.
@@ -319,7 +321,12 @@ pub struct Verifier {
 
 impl Verifier {
     pub fn new(parent: SocketAddr, charts: usize, longest: i64, seed: u64) -> Verifier {
-        Verifier { parent, charts, longest, random: mix(seed) }
+        Verifier { parent, tls: None, charts, longest, random: mix(seed) }
+    }
+
+    /// Asks encrypted.
+    pub fn with_tls(self, tls: Tls) -> Verifier {
+        Verifier { tls: Some(tls), ..self }
     }
 
     /// Asks for random charts of children that stream now, one question after the other.
@@ -380,7 +387,7 @@ impl Verifier {
 
     async fn ask(&self, question: &Question<'_>) -> Verdict {
         let path = question.path();
-        let judged = match http::get(self.parent, &path).await {
+        let judged = match http::get_with(self.parent, self.tls.as_ref(), &path).await {
             Ok(body) => question.judge(&body).map_err(|unreadable| unreadable.to_string()),
             Err(error) => Err(error.to_string()),
         };

@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How much of a chart's past a parent asks for before the chart is live, and at once after that.
 const NEWEST_S: i64 = 5;
-const STEP_S: i64 = 20;
+const STEP_S: i64 = 600;
 
 /// By host, chart and second: the values.
 type Stored = Rc<RefCell<BTreeMap<(String, String), BTreeMap<i64, Vec<f64>>>>>;
@@ -118,8 +118,8 @@ impl Parent {
         }
     }
 
-    /// One connection, to its end.
-    async fn serve(mut stream: TcpStream, stored: Stored) -> std::io::Result<()> {
+    /// One connection, to its end; so long a pause before every read.
+    async fn serve(mut stream: TcpStream, stored: Stored, pause: Duration) -> std::io::Result<()> {
         let mut received = vec![0; 64 << 10];
         let count = stream.read(&mut received).await?;
         let line = received[..count].to_vec();
@@ -139,6 +139,9 @@ impl Parent {
         };
         let mut unread = Vec::new();
         loop {
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
             let count = stream.read(&mut received).await?;
             if count == 0 {
                 return Ok(());
@@ -153,6 +156,30 @@ impl Parent {
             stream.write_all(&std::mem::take(&mut parent.answer)).await?;
         }
     }
+}
+
+/// A parent's address, where it answers until the runtime ends.
+async fn listen(stored: &Stored, pause: Duration) -> Target {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let stored = Rc::clone(stored);
+    spawn_local(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // A cut is no error.
+            drop(spawn_local(Parent::serve(stream, Rc::clone(&stored), pause)));
+        }
+    });
+    Target { address, key: Uuid::nil(), tls: None }
+}
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    LocalSet::new().block_on(&runtime, test)
+}
+
+/// Whether all of a chart's rows are there.
+fn is_whole(rows: &BTreeMap<i64, Vec<f64>>, mut seconds: std::ops::RangeInclusive<i64>, load: &Load) -> bool {
+    seconds.all(|second| rows.get(&second).is_some_and(|row| row.len() == load.dimensions))
 }
 
 async fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
@@ -172,16 +199,7 @@ fn after_a_cut_every_second_is_there_once() {
     };
     let stored = Stored::default();
     let test = async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("its address");
-        let kept = Rc::clone(&stored);
-        spawn_local(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                // A cut is no error.
-                drop(spawn_local(Parent::serve(stream, Rc::clone(&kept))));
-            }
-        });
-        let target = Target { address, key: Uuid::nil(), tls: None };
+        let target = listen(&stored, Duration::ZERO).await;
         let fleet = Fleet::start(load.clone(), target, Duration::ZERO);
         let span = |fleet: &Fleet| fleet.span(0).expect("it streams");
         wait_until("live charts", || fleet.is_streaming()).await;
@@ -197,17 +215,14 @@ fn after_a_cut_every_second_is_there_once() {
         let again = span(&fleet);
         assert_eq!(again.first, first.first, "what was offered before the cut is offered still");
         wait_until("two more seconds", || span(&fleet).last >= again.last + 2).await;
-        let is_there = |rows: &BTreeMap<i64, Vec<f64>>| {
-            (first.first..=again.last + 2)
-                .all(|second| rows.get(&second).is_some_and(|row| row.len() == load.dimensions))
-        };
+        let seconds = first.first..=again.last + 2;
+        let is_there = |rows: &BTreeMap<i64, Vec<f64>>| is_whole(rows, seconds.clone(), &load);
         wait_until("all seconds", || stored.borrow().values().all(is_there)).await;
         let report = fleet.report();
         fleet.stop().await;
         (first, again.last + 2, report)
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let (first, last, report) = LocalSet::new().block_on(&runtime, test);
+    let (first, last, report) = run(test);
 
     let stored = stored.borrow();
     assert_eq!(stored.len(), load.children * load.charts);
@@ -230,4 +245,32 @@ fn after_a_cut_every_second_is_there_once() {
     assert!(report.replay.rows >= 12 * 120);
     assert!(report.replay.bytes > 0 && report.replay.until_live_seconds > 0.0);
     assert_eq!(report.replay.lost_rows, 0);
+}
+
+#[test]
+fn a_slow_parent_gets_the_present_while_it_catches_up_on_the_past() {
+    let database = Database::new(3600, 1200);
+    let load = Load {
+        children: 1,
+        charts: 20,
+        compression: crate::load::Compression::None,
+        database: Some(database),
+        ..small(Protocol::V2)
+    };
+    let stored = Stored::default();
+    let report = run(async {
+        let target = listen(&stored, Duration::from_millis(2)).await;
+        let fleet = Fleet::start(load.clone(), target, Duration::ZERO);
+        wait_until("live charts", || fleet.is_streaming()).await;
+        let span = fleet.span(0).expect("it streams");
+        let is_there = |rows: &BTreeMap<i64, Vec<f64>>| is_whole(rows, span.first..=span.last, &load);
+        wait_until("all seconds", || stored.borrow().values().all(is_there)).await;
+        let report = fleet.report();
+        fleet.stop().await;
+        report
+    });
+    assert!(report.ends.is_empty(), "{:?}", report.ends);
+    assert!(report.replay.rows >= 20 * 1190);
+    assert!(report.delayed_bytes > 0, "the parent was not slow");
+    assert!(report.replay.live_lag_max_ms < 2000.0, "{}", report.replay.live_lag_max_ms);
 }

@@ -5,12 +5,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::tls::Tls;
+use crate::transport::Transport;
+
 /// How long a parent may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The pieces in which it is read.
+const RECEIVE: usize = 64 << 10;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -38,13 +42,27 @@ impl std::error::Error for NoAnswer {}
 
 /// The body that `path` has, when the status is 200.
 pub async fn get(address: SocketAddr, path: &str) -> Result<Vec<u8>, NoAnswer> {
+    get_with(address, None, path).await
+}
+
+/// As [`get`], encrypted when there is `tls`.
+pub async fn get_with(address: SocketAddr, tls: Option<&Tls>, path: &str) -> Result<Vec<u8>, NoAnswer> {
     let exchange = async {
-        let mut stream = TcpStream::connect(address).await?;
+        let stream = TcpStream::connect(address).await?;
+        let mut transport = match tls {
+            None => Transport::plain(stream),
+            Some(tls) => Transport::secure(stream, tls).await?,
+        };
         let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
+        transport.write_all(request.as_bytes()).await?;
         let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).await?;
-        Ok(bytes)
+        let mut received = vec![0; RECEIVE];
+        loop {
+            match transport.read(&mut received).await? {
+                0 => return Ok(bytes),
+                count => bytes.extend_from_slice(&received[..count]),
+            }
+        }
     };
     let bytes = timeout(PATIENCE, exchange).await.map_err(|_| NoAnswer::TimedOut)?.map_err(NoAnswer::Io)?;
     let (status, body) = parse(&bytes).ok_or(NoAnswer::NotHttp)?;
