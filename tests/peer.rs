@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -16,6 +16,8 @@ use crate::harness::{TestParent, get};
 const WINDOW_S: i64 = 30;
 /// The first samples differ, because the child stored them before the parent knew the chart.
 const SETTLED_AFTER_S: i64 = 12;
+/// After SIGTERM it is gone in 0.1 s; now and then one whose handshake has failed turns in circles instead.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
 /// Samples younger than this may not be stored yet, at either side.
 const STORED_AFTER_S: i64 = 6;
 
@@ -57,11 +59,16 @@ impl Netdata {
 
 impl Drop for Netdata {
     fn drop(&mut self) {
-        let terminated = Command::new("kill").arg(self.process.id().to_string()).status();
-        if !terminated.is_ok_and(|status| status.success()) {
-            // Gone already, or it cannot be told.
-            let _ = self.process.kill();
+        // Gone already, perhaps.
+        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
+        let begun = Instant::now();
+        while begun.elapsed() < ENDS_WITHIN {
+            match self.process.try_wait() {
+                Ok(None) => std::thread::sleep(Duration::from_millis(20)),
+                _ => return,
+            }
         }
+        let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }

@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use mainstem::config::{Cipher, Config, Demand, PortTls, Tls, TlsVersion};
 use mainstem::runtime::clock::Clock;
@@ -388,7 +389,7 @@ fn clients_show_certificates_where_they_must() {
     let expired = clients.sign("expired", &["child"], 2016);
     let foreign = Authority::new().sign("foreign", &["child"], 2049);
     let asks = |parent: &TestParent, own: Option<&Signed>| {
-        let request = "GET /-/healthy HTTP/1.1\r\nHost: parent\r\nConnection: close\r\n\r\n";
+        let request = "GET /api/v1/info HTTP/1.1\r\nHost: parent\r\nConnection: close\r\n\r\n";
         ask(parent.address, &authority.client_with(own), request).is_ok_and(|response| response.status == 200)
     };
     for (demand, without) in [(Demand::Off, true), (Demand::Optional, true), (Demand::Required, false)] {
@@ -401,9 +402,12 @@ fn clients_show_certificates_where_they_must() {
         assert!(asks(&parent, Some(&good)), "{demand:?}");
         assert_eq!(asks(&parent, Some(&expired)), !is_asked, "{demand:?}");
         assert_eq!(asks(&parent, Some(&foreign)), !is_asked, "{demand:?}");
-        let failures = &parent.telemetry().tls.failures;
-        assert_eq!(failures.get("no_client_certificate"), u64::from(!without), "{demand:?}");
-        assert_eq!(failures.get("client_certificate_refused"), if is_asked { 2 } else { 0 }, "{demand:?}");
+        // A client knows it before it is counted.
+        parent.wait("the failures to be counted", |parent| {
+            let failures = &parent.telemetry().tls.failures;
+            failures.get("no_client_certificate") == u64::from(!without)
+                && failures.get("client_certificate_refused") == if is_asked { 2 } else { 0 }
+        });
         let config = authority.client_with(Some(&good));
         EncryptedChild::connect(parent.address, &config, &parent.key, "child");
     }
@@ -431,14 +435,32 @@ fn a_simulated_fleet_streams_over_tls_and_every_point_is_right() {
 struct Pair {
     parent: TestParent,
     _child: Netdata,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
+}
+
+impl Pair {
+    /// Waits until the parent has seen it; what the child says goes with a failure.
+    fn wait(&self, what: &str, seen: impl Fn(&TestParent) -> bool) {
+        let begun = Instant::now();
+        while !seen(&self.parent) {
+            if begun.elapsed() > PATIENCE {
+                let log =
+                    std::fs::read_to_string(self.directory.path().join("log/error.log")).unwrap_or_default();
+                let lines: Vec<&str> = log.lines().rev().take(40).collect();
+                panic!(
+                    "waited {PATIENCE:?} in vain for {what}; the child's last lines, backwards: {lines:#?}"
+                );
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
 
 fn pair(parent: TestParent, settings: &[&str], encrypts: bool) -> Pair {
     let directory = tempfile::tempdir().expect("a directory");
     let destination = format!("{}{}", parent.address, if encrypts { ":SSL" } else { "" });
     let child = Netdata::child_with(directory.path(), &parent.key, &destination, settings);
-    Pair { parent, _child: child, _directory: directory }
+    Pair { parent, _child: child, directory }
 }
 
 fn option(name: &str, file: &Path) -> String {
@@ -471,7 +493,7 @@ fn a_real_child_behaves_as_documented() {
         ("not verified, expired", true, pair(on(&expired, PortTls::Force), &["SKIP=yes"], true)),
     ];
     for (what, is_encrypted, pair) in &streaming {
-        pair.parent.wait(what, |parent| rows(parent) > 0);
+        pair.wait(what, |parent| rows(parent) > 0);
         assert_eq!(encrypted_children(&pair.parent), u64::from(*is_encrypted), "{what}");
     }
     drop(streaming);
@@ -494,7 +516,7 @@ fn a_real_child_behaves_as_documented() {
         ("no authority", pair(on(&good, PortTls::Unsaid), &[], true), left),
     ];
     for (what, pair, seen) in &silent {
-        pair.parent.wait(what, seen);
+        pair.wait(what, seen);
         assert_eq!(rows(&pair.parent), 0, "{what}");
     }
 }
