@@ -10,6 +10,7 @@ mod child;
 #[expect(dead_code, reason = "the other test binary uses more of it")]
 mod harness;
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -18,12 +19,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use mainstem::config::{BindAddress, BindHost};
+use mainstem::config::{BindAddress, BindHost, MemoryMode};
 use mainstem::runtime::clock::Clock;
 use serde_json::Value;
 
 use crate::child::{V2, guid_of, request};
-use crate::harness::TestParent;
+use crate::harness::{TestParent, wait_for};
 
 /// The machine has two cores and one network: a load at a time.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -257,4 +258,69 @@ fn come_and_go(parent: &TestParent) {
         drop(stream);
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Bytes of this process that are in memory: the parent's, above all.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("a Linux");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
+    resident.and_then(|kilobytes| kilobytes.parse::<u64>().ok()).expect("a number") << 10
+}
+
+/// | environment       | default |                                                           |
+/// |-------------------|---------|-----------------------------------------------------------|
+/// | `EPHEMERAL_LIFE`  | 20      | seconds that a child lives                                |
+/// | `EPHEMERAL_AFTER` | 10      | seconds that it is remembered then                        |
+/// | `EPHEMERAL_WAVES` | 18      | how often forty of them come; five waves live at a time   |
+#[test]
+fn children_that_live_shortly_leave_nothing_behind() {
+    const CHILDREN: u64 = 40;
+    const WAVES_AT_ONCE: usize = 5;
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let number_of = |name: &str, default| {
+        std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok()).unwrap_or(default)
+    };
+    let (life, after) = (number_of("EPHEMERAL_LIFE", 20), number_of("EPHEMERAL_AFTER", 10));
+    let waves = number_of("EPHEMERAL_WAVES", 18);
+    let parent = TestParent::with(Clock::System, |config| {
+        config.database.mode = MemoryMode::Ram;
+        config.database.cleanup_orphan_hosts_after = Some(Duration::from_secs(after));
+    });
+    let hosts = |parent: &TestParent| parent.telemetry().total(|shard| &shard.hosts);
+    let directory = tempfile::tempdir().expect("a directory");
+    let (children, seconds) = (CHILDREN.to_string(), life.to_string());
+    let load = ["--children", &children, "--charts", "50", "--dimensions", "10", "--duration", &seconds];
+    let mut living: VecDeque<Simulator> = VecDeque::new();
+    let (mut resident_before, mut most_hosts) = (0, 0);
+    for wave in 0..waves {
+        let arguments: Vec<&str> = load.into_iter().chain(["--verify-charts", "0"]).collect();
+        living.push_back(Simulator::start(&parent, &directory, &format!("wave-{wave}"), &arguments));
+        if living.len() == WAVES_AT_ONCE {
+            living.pop_front().expect("the oldest").finish();
+        } else {
+            std::thread::sleep(Duration::from_secs(life) / WAVES_AT_ONCE as u32);
+        }
+        most_hosts = most_hosts.max(hosts(&parent));
+        if wave + 1 == waves.div_ceil(2) {
+            resident_before = resident();
+        }
+    }
+    let resident_after = resident();
+    living.into_iter().for_each(|simulator| drop(simulator.finish()));
+    // The living, those that are remembered, and what is looked at only every few seconds.
+    let expected = CHILDREN * WAVES_AT_ONCE as u64 * (life + after) / life;
+    assert!(most_hosts <= 2 * expected, "{most_hosts} hosts at once");
+    assert!(
+        resident_after < resident_before + resident_before / 4,
+        "{resident_before} bytes in memory half way, {resident_after} at the end"
+    );
+    wait_for("the last to be forgotten", Duration::from_secs(after + 20), &parent, |parent| {
+        hosts(parent) == 0
+    });
+    let groups = |parent: &TestParent| parent.telemetry().total(|shard| &shard.groups);
+    wait_for("their samples to go", Duration::from_secs(20), &parent, |parent| groups(parent) == 0);
+    assert_eq!(parent.telemetry().total(|shard| &shard.forgotten_hosts), waves * CHILDREN);
+    let info = parent.json("/api/v1/info");
+    assert_eq!(info["mirrored_hosts"].as_array().map(Vec::len), Some(1), "only the parent itself: {info}");
+    eprintln!("{most_hosts} hosts at most, {resident_before} and {resident_after} bytes in memory");
 }
