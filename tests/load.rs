@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mainstem::config::{BindAddress, BindHost, MemoryMode};
 use mainstem::runtime::clock::Clock;
@@ -185,6 +185,8 @@ fn two_thousand_children_stay_for_a_minute_in_bad_company() {
         scope.spawn(|| send_garbage(&parent, &done));
         scope.spawn(|| trickle(&parent, &done));
         scope.spawn(|| come_and_go(&parent));
+        scope.spawn(|| half_open(&parent, &done));
+        scope.spawn(|| replay_for_ever(&parent, &done));
         // Also when the simulator is not satisfied: the others wait for it.
         let _end = SetAtEnd(&done);
         let report = simulator.finish();
@@ -193,6 +195,7 @@ fn two_thousand_children_stay_for_a_minute_in_bad_company() {
         // All but the seconds of their arrival.
         assert!(number(&report, "samples") >= 2000 * 50 * 60, "{report}");
     });
+    assert!(parent.telemetry().total(|shard| &shard.replayed_rows) > 100_000);
     assert!(parent.telemetry().disconnections.get("not_reading") > 0);
     assert!(parent.telemetry().disconnections.get("parse_error") > 0);
     assert!(parent.telemetry().healthy());
@@ -246,6 +249,40 @@ fn trickle(parent: &TestParent, done: &AtomicBool) {
             return;
         }
         std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// Begins to say who it is, five thousand times, and never comes to an end.
+fn half_open(parent: &TestParent, done: &AtomicBool) {
+    let mut open = Vec::new();
+    for _ in 0..5000 {
+        let mut stream = TcpStream::connect(parent.address).expect("the parent listens");
+        stream.write_all(b"STREAM key=").expect("sent");
+        open.push(stream);
+    }
+    while !done.load(Relaxed) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Has a past without end: the same hours again and again, whatever it is asked for.
+fn replay_for_ever(parent: &TestParent, done: &AtomicBool) {
+    let mut stream = connect(parent, "for-ever");
+    let mut questions = stream.try_clone().expect("a second handle");
+    std::thread::spawn(move || std::io::copy(&mut questions, &mut std::io::sink()));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs() as i64;
+    let chart = "CHART \"a.b\" \"\" \"\" \"\" \"\" \"\" \"line\" 1 1 \"\" \"\" \"\"\n\
+                 DIMENSION \"d\" \"\" \"absolute\" 1 1 \"\"\n";
+    let offer = format!("{chart}CHART_DEFINITION_END {} {now} {now}\n", now - 7200);
+    let mut answer = "RBEGIN \"a.b\"\n".to_owned();
+    for second in now - 7200..now {
+        answer += &format!("RBEGIN '' {} {second} {now}\nRSET \"d\" 1 \"\"\n", second - 1);
+    }
+    answer += &format!("REND 1 {} {now} false {} {} {now}\n", now - 7200, now - 7200, now - 7200);
+    while !done.load(Relaxed) {
+        for text in [&offer, &answer] {
+            stream.write_all(text.as_bytes()).expect("it is put up with");
+        }
     }
 }
 
