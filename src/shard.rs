@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use dbengine::{Engine, EngineOptions, Keep, NoteNumber, StoreOptions, UnixSeconds};
+use dbengine::{Engine, EngineOptions, GroupId, GroupSnapshot, Keep, NoteNumber, StoreOptions, UnixSeconds};
 use uuid::Uuid;
 
 use crate::catalog::{CatalogChange, HostInfo, HostRecord, HostState, Labels};
@@ -34,7 +34,7 @@ use crate::wire::Inbound;
 use crate::wire::handshake::{LogFacts, Refusal, Reply, StreamRequest};
 use event::{Action, ConnectionId, Event};
 pub use forgetting::Cleanup;
-use message::{Admission, ApiKey, Arrival, GroupState, LatestRow, Question};
+use message::{Admission, ApiKey, Arrival, ChartGroup, GroupState, LatestRow, Question};
 use placement::ShardId;
 use saving::Saving;
 pub use saving::{Contents, RowsOp};
@@ -692,22 +692,33 @@ impl Shard {
 
     // questions
 
+    /// The group of a chart, unless it has been forgotten since its chart was published.
+    fn held(&self, group: ChartGroup) -> Option<GroupId> {
+        self.engine.has(group.id, group.key).then_some(group.id)
+    }
+
     /// Whoever asked may have left; then the answer is for nobody.
     fn answer(&self, question: Question) {
         match question {
             Question::Spans { groups, answer } => {
-                let _ = answer.send(groups.into_iter().map(|group| self.engine.span(group)).collect());
+                let span = |group: ChartGroup| self.held(group).and_then(|group| self.engine.span(group));
+                let _ = answer.send(groups.into_iter().map(span).collect());
             }
             Question::States { groups, answer } => {
-                let states = groups.into_iter().map(|group| GroupState {
+                let state = |group| GroupState {
                     span: self.engine.span(group),
                     newest: self.engine.newest(group).map_or_else(Vec::new, |(_, values)| values.to_vec()),
-                });
+                };
+                let states =
+                    groups.into_iter().map(|group| self.held(group).map_or_else(GroupState::default, state));
                 let _ = answer.send(states.collect());
             }
             Question::Rows { groups, window, answer } => {
-                let _ =
-                    answer.send(groups.into_iter().map(|group| self.engine.read(group, window)).collect());
+                let rows = |group: ChartGroup| match self.held(group) {
+                    Some(id) => self.engine.read(id, window),
+                    None => GroupSnapshot::empty(group.key, window),
+                };
+                let _ = answer.send(groups.into_iter().map(rows).collect());
             }
             Question::Admissions { answer } => {
                 let admission = |child: &Child| Admission {

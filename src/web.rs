@@ -41,7 +41,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use dbengine::{GroupId, GroupKey, GroupSnapshot, TimeRange};
+use dbengine::{GroupKey, GroupSnapshot, TimeRange};
 use flate2::Compression;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -55,7 +55,7 @@ use crate::dashboard;
 use crate::query::{Tier, Workspace};
 use crate::runtime::breathe;
 use crate::runtime::clock::Clock;
-use crate::shard::message::{GroupState, Message, Question};
+use crate::shard::message::{ChartGroup, GroupState, Message, Question};
 use crate::shard::placement::ShardId;
 use crate::telemetry::Telemetry;
 use answer::{Answer, HTML, TEXT, escape_html};
@@ -271,7 +271,7 @@ impl Api {
 
     /// Oldest and newest row of each chart, wherever its rows are; `None` when their shard does not answer in time.
     async fn spans(&self, shard: ShardId, charts: &[&Chart]) -> Option<Vec<Option<TimeRange>>> {
-        let groups = charts.iter().map(|chart| chart.group).collect();
+        let groups = charts.iter().map(|chart| ChartGroup::from(*chart)).collect();
         let mut spans = self.ask(shard, |answer| Question::Spans { groups, answer }).await?;
         let storage = self.storage.borrow();
         for (chart, span) in charts.iter().zip(&mut spans) {
@@ -282,7 +282,7 @@ impl Api {
 
     /// The same, and the newest row of each.
     async fn states(&self, shard: ShardId, charts: &[&Chart]) -> Option<Vec<GroupState>> {
-        let groups = charts.iter().map(|chart| chart.group).collect();
+        let groups = charts.iter().map(|chart| ChartGroup::from(*chart)).collect();
         let mut states = self.ask(shard, |answer| Question::States { groups, answer }).await?;
         let storage = self.storage.borrow();
         for (chart, state) in charts.iter().zip(&mut states) {
@@ -295,7 +295,7 @@ impl Api {
     async fn rows(
         &self,
         shard: ShardId,
-        groups: Vec<GroupId>,
+        groups: Vec<ChartGroup>,
         window: TimeRange,
         tier: Tier,
     ) -> Option<Vec<GroupSnapshot>> {

@@ -123,6 +123,11 @@ impl Engine {
         self.free.push(id);
     }
 
+    /// Whether the group of this id is that of this key.
+    pub fn has(&self, id: GroupId, key: GroupKey) -> bool {
+        self.groups.get(id.index()).and_then(Option::as_ref).is_some_and(|group| group.past.key == key)
+    }
+
     /// A row of this group is on its way: [`append`](Self::append) will look at it soon.
     #[inline]
     pub fn expect_row(&self, id: GroupId) {
@@ -179,13 +184,14 @@ impl Engine {
     /// Stores a row that is older than the newest, in a time of which the group has no row: rows of one fill come in
     /// order, `step` seconds apart unless they jump, with a value for each column. Its neighbours in time are to be in
     /// other pages, see [`part`](Self::part). It is seen and journalled when a page of such rows is full, or at
-    /// [`end_fill`](Self::end_fill). Stale is what is not newer than the fill's row before it.
+    /// [`end_fill`](Self::end_fill). Stale is what is not newer than the fill's row before it, or lies within rows in memory.
     pub fn fill(&mut self, id: GroupId, step: u32, time: UnixSeconds, row: Row<'_>) -> Appended {
         assert!(step >= 1, "rows are at least a second apart");
         let (columns, page_rows) = (column_count(row.values.len()), self.sealer.page_rows);
         let new = || HotRows::new(step, columns, page_rows, NEVER_JOURNALLED);
         let rows = self.fills.entry(id).or_insert_with(new);
-        if time <= rows.newest_time() || time.0 > i64::from(u32::MAX) {
+        let group = self.groups[id.index()].as_ref().expect("a group is there until it is removed");
+        if time <= rows.newest_time() || time.0 > i64::from(u32::MAX) || group.covers(time) {
             return Appended::Stale;
         }
         let continues = (rows.step(), rows.columns()) == (step, columns)

@@ -115,6 +115,12 @@ impl Group {
         }
     }
 
+    /// Whether the time lies within hot rows, or within a page in memory.
+    pub(crate) fn covers(&self, time: UnixSeconds) -> bool {
+        let is_hot = self.hot.first().is_some_and(|first| first <= time) && time <= self.hot.newest_time();
+        is_hot || self.past.pages.iter().any(|page| page.span().contains(time))
+    }
+
     /// The next row begins a page.
     pub(crate) fn part(&mut self) {
         self.hot.close();

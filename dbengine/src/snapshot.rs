@@ -93,6 +93,11 @@ impl GroupSnapshot {
         }
     }
 
+    /// A group of which there is nothing.
+    pub fn empty(key: GroupKey, window: TimeRange) -> GroupSnapshot {
+        GroupSnapshot::new(key, 1, 0, window, Vec::new(), None)
+    }
+
     pub(crate) fn with_disk(mut self, on_disk: Vec<DiskPage>, files: Arc<[FileId]>) -> GroupSnapshot {
         self.on_disk = on_disk;
         self.files = Some(files);
@@ -186,12 +191,12 @@ impl GroupSnapshot {
         Some(TimeRange { first: first.first, last: last.last(last_step) })
     }
 
-    /// Puts the samples of one column that lie in `window` into `out`, in order of time, instead of what was there.
+    /// Puts the samples of one column that lie in `window` into `out`, in order of time, instead of what was there. A
+    /// column that the group has not is empty.
     pub fn column(&self, column: usize, window: TimeRange, out: &mut Samples) {
-        assert!(column < self.columns, "column {column} of {}", self.columns);
         out.clear();
         let window = window.intersection(self.window);
-        if window.is_empty() {
+        if window.is_empty() || column >= self.columns {
             return;
         }
         for page in self.pages.iter().filter(|page| page.span().overlaps(window)) {

@@ -143,7 +143,7 @@ impl Fixture {
     }
 
     pub(crate) fn read(&self, plan: &Plan) -> Vec<GroupSnapshot> {
-        plan.groups().map(|group| self.engine.read(group, plan.window())).collect()
+        plan.charts().iter().map(|queried| self.engine.read(queried.chart.group, plan.window())).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dbengine::{GroupId, GroupSnapshot, TimeRange, UnixSeconds};
+use dbengine::{GroupSnapshot, TimeRange, UnixSeconds};
 
 use super::{
     answer::Answer,
@@ -145,11 +145,6 @@ impl Plan {
     /// The charts to read from, in the order in which their snapshots are expected.
     pub fn charts(&self) -> &[QueriedChart] {
         &self.charts
-    }
-
-    /// The groups of these charts, each in the engine of its host's shard.
-    pub fn groups(&self) -> impl ExactSizeIterator<Item = GroupId> + '_ {
-        self.charts.iter().map(|queried| queried.chart.group)
     }
 
     /// What to read of each group: the rows of the answer, and the samples beside them that values in between need.

@@ -685,7 +685,9 @@ impl Receiver {
             self.store_row(chart, point.end, around);
             return;
         }
-        let is_missing = around.mirror.missing(chart).is_some_and(|missing| missing.contains(time));
+        let was_appended = replay.appended.is_some_and(|span| span.contains(time));
+        let is_missing =
+            !was_appended && around.mirror.missing(chart).is_some_and(|missing| missing.contains(time));
         if !is_missing {
             around.counters.stale_rows += 1;
             return;

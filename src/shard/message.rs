@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
-use dbengine::{FileId, GroupId, GroupSnapshot, TimeRange};
+use dbengine::{FileId, GroupId, GroupKey, GroupSnapshot, TimeRange};
 use ecow::EcoString;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::catalog::HostRecord;
+use crate::catalog::{Chart, HostRecord};
 use crate::config::{ChildPolicy, Limits, redacted};
 use crate::connection::tls::Session;
 use crate::saved::RestoredChart;
@@ -48,15 +48,29 @@ pub struct Admission {
     pub peer: SocketAddr,
 }
 
-/// What a shard can be asked about its hosts. Groups are those of published charts.
+/// The group of a published chart. Its shard may have forgotten the chart meanwhile, and given its place to another: then it
+/// has nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChartGroup {
+    pub id: GroupId,
+    pub key: GroupKey,
+}
+
+impl From<&Chart> for ChartGroup {
+    fn from(chart: &Chart) -> Self {
+        Self { id: chart.group, key: GroupKey(chart.key) }
+    }
+}
+
+/// What a shard can be asked about its hosts.
 #[derive(Debug)]
 pub enum Question {
     /// Oldest and newest row of each group.
-    Spans { groups: Vec<GroupId>, answer: oneshot::Sender<Vec<Option<TimeRange>>> },
+    Spans { groups: Vec<ChartGroup>, answer: oneshot::Sender<Vec<Option<TimeRange>>> },
     /// The same, and the newest row of each group.
-    States { groups: Vec<GroupId>, answer: oneshot::Sender<Vec<GroupState>> },
+    States { groups: Vec<ChartGroup>, answer: oneshot::Sender<Vec<GroupState>> },
     /// The rows of each group in a window.
-    Rows { groups: Vec<GroupId>, window: TimeRange, answer: oneshot::Sender<Vec<GroupSnapshot>> },
+    Rows { groups: Vec<ChartGroup>, window: TimeRange, answer: oneshot::Sender<Vec<GroupSnapshot>> },
     /// The newest row and the last collected values of every chart of a host.
     Latest { host: Uuid, answer: oneshot::Sender<Vec<LatestRow>> },
     /// Of each connected child.

@@ -18,6 +18,7 @@ use crate::catalog::{Chart, Dimension, HostSnapshot};
 use crate::config::simple_pattern::{SimplePattern, WHITE_SPACE};
 use crate::query::Tier;
 use crate::runtime::breathe;
+use crate::shard::message::ChartGroup;
 use crate::shard::message::{LatestRow, Question};
 use crate::wire::command::Algorithm;
 
@@ -245,7 +246,7 @@ impl<'a> Scrape<'a> {
         let windows: Vec<TimeRange> = charts.iter().map(|chart| window(chart, since, now)).collect();
         let first = windows.iter().map(|window| window.first).min()?;
         let last = windows.iter().map(|window| window.last).max()?;
-        let groups = charts.iter().map(|chart| chart.group).collect();
+        let groups = charts.iter().map(|chart| ChartGroup::from(&**chart)).collect();
         let range = TimeRange { first, last };
         let rows = api.rows(host.shard, groups, range, Tier::FINEST).await?;
         let mut samples = Samples::default();

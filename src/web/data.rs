@@ -14,6 +14,7 @@ use super::{Api, TURN};
 use crate::catalog::{Chart, HostSnapshot};
 use crate::query::{Parameters, Plan, Progress, QueriedChart, QueryError};
 use crate::runtime::breathe;
+use crate::shard::message::ChartGroup;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Numbers of this size are seconds before now, larger ones are unix times: three years.
@@ -52,7 +53,8 @@ pub(super) async fn answer(api: &Api, host: &HostSnapshot, target: &Target) -> A
     let keys = plan.charts().iter().map(|queried| GroupKey(queried.chart.key));
     let least = api.storage.borrow().tier_since(oldest, keys);
     let tier = plan.tier(&api.tier_factors(), least);
-    let (groups, window, timeout_ms) = (plan.groups().collect(), plan.window_in(tier), plan.timeout_ms());
+    let groups = plan.charts().iter().map(|queried| ChartGroup::from(&*queried.chart));
+    let (groups, window, timeout_ms) = (groups.collect(), plan.window_in(tier), plan.timeout_ms());
     let Some(snapshots) = api.rows(host.shard, groups, window, tier).await else {
         return Answer::overloaded();
     };

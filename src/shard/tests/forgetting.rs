@@ -1,3 +1,5 @@
+use dbengine::{Samples, TimeRange};
+
 use super::super::message::LostChart;
 use super::*;
 use crate::config::Database;
@@ -259,4 +261,32 @@ fn a_host_goes_with_its_last_chart_unless_it_is_connected() {
     assert_eq!(story.asked(), ["forget 7"]);
     story.settle(START + SECOND);
     assert_eq!(story.stored().1.last(), Some(&CatalogChange::ForgetHost(Uuid::from_u128(7))));
+}
+
+#[test]
+fn who_asks_for_a_chart_that_has_been_forgotten_gets_nothing_and_never_anothers_samples() {
+    let mut story = Story::begin();
+    let child = story.arrive_with(MemoryMode::Ram, START, 1, 7);
+    story.say(START, child, &chart("a.b"));
+    story.say(START, child, &row("a.b", START / SECOND));
+    let forgotten = ChartGroup::from(&*story.shard.hosts[0].charts()[0].chart);
+    let rows = |story: &mut Story| {
+        let (answer, mut answered) = tokio::sync::oneshot::channel();
+        let question = Question::Rows { groups: vec![forgotten], window: TimeRange::ALL, answer };
+        story.shard.apply(START, Event::Asked(question), &mut story.actions);
+        let snapshot = answered.try_recv().expect("an answer").remove(0);
+        let mut samples = Samples::default();
+        snapshot.column(0, TimeRange::ALL, &mut samples);
+        samples.len()
+    };
+    assert_eq!(rows(&mut story), 1);
+    story.leave(START, child);
+    let later = START + 7200 * SECOND;
+    story.settle(later);
+    assert_eq!(story.held()[0], 0);
+    assert_eq!(rows(&mut story), 0);
+    let child = story.arrive_with(MemoryMode::Ram, later, 2, 8);
+    story.say(later, child, &chart("x.y"));
+    story.say(later, child, &row("x.y", later / SECOND));
+    assert_eq!(rows(&mut story), 0, "its place is another's now");
 }

@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use mainstem::config::Config;
 use mainstem::receiver::DisconnectReason;
 use mainstem::shard::event::{Action, ConnectionId, Event};
-use mainstem::shard::message::{Arrival, Question};
+use mainstem::shard::message::{ApiKey, Arrival, ChartGroup, Question};
 use mainstem::shard::placement::ShardId;
 use mainstem::shard::{Cleanup, Shard};
 use mainstem::telemetry::Telemetry;
@@ -51,6 +51,7 @@ impl Story<'_> {
         let policy = self.config.streaming_policy(self.key, &machine_guid.to_string(), address);
         let arrival = Arrival {
             machine_guid,
+            key: ApiKey(uuid::Uuid::from_u128(2)),
             request: StreamRequest { program_version: self.version.into(), ..StreamRequest::default() },
             capabilities: self.capabilities,
             policy: policy.expect("the embedded key"),
@@ -75,7 +76,7 @@ impl Story<'_> {
         let mut groups = Vec::new();
         for action in self.actions.drain(..) {
             if let Action::Publish(host) = action {
-                groups = host.charts.iter().map(|chart| chart.group).collect();
+                groups = host.charts.iter().map(|chart| ChartGroup::from(&**chart)).collect();
             }
         }
         let (answer, mut answered) = oneshot::channel();
