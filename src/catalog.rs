@@ -11,6 +11,8 @@ pub mod chart;
 
 pub mod dimension;
 
+pub mod function;
+
 pub mod host;
 
 pub mod label;

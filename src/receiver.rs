@@ -12,15 +12,22 @@
 //! connection cut in the middle of one leaves nothing half done. Unknown keywords are counted and skipped; structural
 //! damage (data of an unknown chart, a bound passed) ends the connection, with its reason.
 //!
-//! What the child has and we have not is asked for chart by chart, see [`replication`].
+//! What the child has and we have not is asked for chart by chart, see [`replication`]; what it can be asked to do is in
+//! [`functions`], who is between us in [`stream_path`].
 //!
 //! Source: streaming protocol sections 4 to 6.
+
+mod document;
+
+mod functions;
 
 mod ids;
 
 mod mirror;
 
 mod replication;
+
+mod stream_path;
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -36,11 +43,16 @@ use crate::telemetry::ChildCounters;
 use crate::wire::InboundError;
 use crate::wire::capability::Capabilities;
 use crate::wire::command::{Collected, Command, PointFlags, Reference, Slot, VariableScope};
+use crate::wire::stream_path::{KEYWORD, MAX_DOCUMENT, PathElement};
+use document::Document;
+use functions::Calls;
+pub use functions::{CallError, FunctionCall, FunctionResult};
 use ids::Expected;
 use mirror::text;
 pub use mirror::{ChartIndex, Mirror, MirroredChart, Moved};
 pub use replication::{Pace, ReplicationProgress};
 use replication::{Progress, Replay, Replication};
+use stream_path::Place;
 
 /// How far ahead of our clock a sample may be stamped, in seconds; further ones would block the samples to come.
 const FURTHEST_FUTURE_S: i64 = 86_400;
@@ -84,6 +96,15 @@ pub enum DisconnectReason {
     SlotOutOfBounds { slot: u32, limit: usize },
     #[error("more than {limit} labels")]
     TooManyLabels { limit: usize },
+    #[error("more than {limit} functions")]
+    TooManyFunctions { limit: usize },
+    #[error("a function says more than {limit} bytes of itself")]
+    FunctionTooLong { limit: usize },
+    #[error(
+        "a loop: the host's samples pass through this parent {hops} hops from the host, and come back after {again}; \
+         take it out of the destinations of one of the parents behind it"
+    )]
+    Loop { hops: u32, again: u32 },
 }
 
 impl DisconnectReason {
@@ -106,7 +127,10 @@ impl DisconnectReason {
             Self::TooManyCharts { .. }
             | Self::TooManyDimensions { .. }
             | Self::SlotOutOfBounds { .. }
-            | Self::TooManyLabels { .. } => "limit",
+            | Self::TooManyLabels { .. }
+            | Self::TooManyFunctions { .. }
+            | Self::FunctionTooLong { .. } => "limit",
+            Self::Loop { .. } => "loop",
         }
     }
 }
@@ -130,6 +154,19 @@ struct ConnectedChart {
     progress: Progress,
     /// Dimension slot, minus one -> index; `u32::MAX` where no dimension has the slot.
     slots: Vec<u32>,
+}
+
+/// The raw lines that come, and what is to become of them.
+#[derive(Debug)]
+struct Payload {
+    of: PayloadOf,
+    document: Document,
+}
+
+#[derive(Debug)]
+enum PayloadOf {
+    Result { transaction: uuid::Uuid, code: u32, content_type: EcoString, expires: i64 },
+    StreamPath,
 }
 
 /// Everything that a command may touch besides the receiver itself.
@@ -179,14 +216,20 @@ pub struct Receiver {
     labels: Labels,
     chart_labels: Labels,
     unknown_keywords: HashSet<EcoString>,
+    calls: Calls,
+    place: Place,
+    agrees_on_paths: bool,
+    /// Between a payload's first line and its last, if it is of use.
+    payload: Option<Payload>,
 }
 
 impl Receiver {
-    /// `program_version` is the child's.
+    /// `program_version` is the child's, `own` our place on the host's way.
     pub fn new(
         capabilities: Capabilities,
         replication: crate::config::Replication,
         program_version: &str,
+        own: PathElement,
     ) -> Self {
         Self {
             trusts_anomaly: capabilities.contains(Capabilities::ML_MODELS),
@@ -208,6 +251,10 @@ impl Receiver {
             labels: Labels::default(),
             chart_labels: Labels::default(),
             unknown_keywords: HashSet::new(),
+            calls: Calls::new(capabilities),
+            place: Place::new(own),
+            agrees_on_paths: capabilities.contains(Capabilities::PATHS),
+            payload: None,
         }
     }
 
@@ -580,22 +627,53 @@ impl Receiver {
             | Command::ReplayDimensionState { .. }
             | Command::ReplayChartState { .. }
             | Command::ReplayEnd { .. } => self.replay(command, around)?,
-            Command::Unknown { keyword } => {
-                around.counters.unknown_keywords += 1;
-                let keyword = text(keyword);
-                if self.unknown_keywords.len() < LOGGED_KEYWORDS && !self.unknown_keywords.contains(&keyword)
-                {
-                    tracing::warn!(
-                        host = &*around.mirror.info().hostname,
-                        keyword = &*keyword,
-                        "the child sent a command that is not known; its lines are counted and skipped"
-                    );
-                    self.unknown_keywords.insert(keyword);
+            Command::Function(definition) => self.offer_function(&definition, around)?,
+            Command::FunctionDel { name, .. } => around.mirror.remove_function(&text(name)),
+            Command::FunctionResultBegin { transaction, code, content_type, expires } => {
+                self.begin_result((transaction, code, content_type, expires), around);
+            }
+            Command::FunctionProgress { transaction, .. } => self.progress(transaction, around),
+            Command::Json { keyword: KEYWORD } if self.agrees_on_paths => {
+                self.payload =
+                    Some(Payload { of: PayloadOf::StreamPath, document: Document::new(MAX_DOCUMENT) });
+            }
+            Command::Json { keyword } => self.count_unknown(keyword, around),
+            Command::Payload(line) => {
+                if let Some(payload) = &mut self.payload {
+                    payload.document.line(line);
                 }
             }
+            Command::PayloadPart(part) => {
+                if let Some(payload) = &mut self.payload {
+                    payload.document.part(part);
+                }
+            }
+            Command::FunctionResultEnd | Command::JsonEnd => match self.payload.take() {
+                Some(Payload { of: PayloadOf::StreamPath, document }) => self.take_path(document, around)?,
+                Some(Payload {
+                    of: PayloadOf::Result { transaction, code, content_type, expires },
+                    document,
+                }) => self.end_result(transaction, (code, content_type, expires), document),
+                None => {}
+            },
+            Command::Unknown { keyword } => self.count_unknown(keyword, around),
             _ => around.counters.commands_without_effect += 1,
         }
         Ok(())
+    }
+
+    #[cold]
+    fn count_unknown(&mut self, keyword: &[u8], around: &mut Surroundings<'_>) {
+        around.counters.unknown_keywords += 1;
+        let keyword = text(keyword);
+        if self.unknown_keywords.len() < LOGGED_KEYWORDS && !self.unknown_keywords.contains(&keyword) {
+            tracing::warn!(
+                host = &*around.mirror.info().hostname,
+                keyword = &*keyword,
+                "the child sent a command that is not known; its lines are counted and skipped"
+            );
+            self.unknown_keywords.insert(keyword);
+        }
     }
 
     fn variable(

@@ -7,6 +7,8 @@
 //! What it is not for: it does not decide who may stream (that was done before a child arrives here), and it never
 //! waits.
 
+mod calls;
+
 pub mod event;
 
 mod forgetting;
@@ -31,7 +33,9 @@ use crate::receiver::{DisconnectReason, Mirror, Pace, Receiver, ReplicationProgr
 use crate::saved::RestoredChart;
 use crate::telemetry::{ChildCounters, ShardMetrics, Telemetry};
 use crate::wire::Inbound;
+use crate::wire::capability::Capabilities;
 use crate::wire::handshake::{LogFacts, Refusal, Reply, StreamRequest};
+use crate::wire::stream_path::PathElement;
 use event::{Action, ConnectionId, Event};
 pub use forgetting::Cleanup;
 use message::{Admission, ApiKey, Arrival, ChartGroup, GroupState, LatestRow, Question};
@@ -98,6 +102,8 @@ pub struct Shard {
     pace: Pace,
     /// The child that was asked for its past last.
     last_filled: usize,
+    /// Places of children whose functions were called.
+    called: Vec<usize>,
     /// What children did whose connections have ended.
     past: ChildCounters,
     received_bytes: u64,
@@ -150,6 +156,7 @@ impl Shard {
             saving: Saving::default(),
             pace: Pace::default(),
             last_filled: 0,
+            called: Vec::new(),
             past: ChildCounters::default(),
             received_bytes: 0,
             changed: Vec::new(),
@@ -174,7 +181,7 @@ impl Shard {
             Event::Received { connection, bytes } => self.received(now_us, connection, bytes, actions),
             Event::Arrived { connection, arrival } => self.arrived(now_us, connection, *arrival, actions),
             Event::Ended { connection, reason } => self.ended(now_us, connection, reason),
-            Event::Asked(question) => self.answer(question),
+            Event::Asked(question) => self.answer(now_us, question, actions),
             Event::Restored { host, charts } => self.restored(now_us, *host, charts),
             Event::CatalogStored { until } => {
                 self.stored = until;
@@ -218,6 +225,7 @@ impl Shard {
             self.ask_again(now_us, actions);
         }
         self.ask_for_past(now_us, actions);
+        self.settle_calls(now_us, actions);
         if now_us - self.seen_us >= SEEN_EVERY_US {
             self.seen_us = now_us;
             for host in self.children.iter().flatten().map(|child| child.host).collect::<Vec<_>>() {
@@ -514,6 +522,7 @@ impl Shard {
                 arrival.capabilities,
                 arrival.policy.replication,
                 &arrival.request.program_version,
+                own_element(&arrival, since),
             ),
             inbound: Inbound::new(arrival.capabilities.compression()),
             partial: Vec::new(),
@@ -698,7 +707,7 @@ impl Shard {
     }
 
     /// Whoever asked may have left; then the answer is for nobody.
-    fn answer(&self, question: Question) {
+    fn answer(&mut self, now_us: i64, question: Question, actions: &mut Vec<Action>) {
         match question {
             Question::Spans { groups, answer } => {
                 let span = |group: ChartGroup| self.held(group).and_then(|group| self.engine.span(group));
@@ -728,6 +737,7 @@ impl Shard {
                 };
                 let _ = answer.send(self.children.iter().flatten().map(admission).collect());
             }
+            Question::Call(call) => self.call(now_us, *call, actions),
             Question::Latest { host, answer } => {
                 let mirror = self.by_guid.get(&host).map(|index| &self.hosts[*index]);
                 let rows = mirror.into_iter().flat_map(Mirror::charts).map(|mirrored| {
@@ -799,6 +809,18 @@ fn keep(info: &HostInfo, engine: &Engine) -> Keep {
         MemoryMode::None => Keep::Nothing,
         MemoryMode::Dbengine if engine.has_store() => Keep::OnDisk,
         _ => Keep::Rows(info.history),
+    }
+}
+
+/// Our place on the way of a host's samples.
+fn own_element(arrival: &Arrival, since: UnixSeconds) -> PathElement {
+    let parent = &arrival.parent;
+    PathElement {
+        // A child that does not say streams itself.
+        hops: arrival.request.hops.max(1),
+        since: since.0,
+        capabilities: Capabilities::OURS.names().map(Into::into).collect(),
+        ..PathElement::new(parent.hostname.clone(), parent.machine_guid)
     }
 }
 

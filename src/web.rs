@@ -3,7 +3,8 @@
 //!
 //! | path | handler |
 //! |---|---|
-//! | `/api/v1/…` | [`v1`], [`data`], [`allmetrics`] |
+//! | `/api/v1/…` | [`v1`], [`data`], [`allmetrics`], [`functions`] |
+//! | `/api/v3/stream_path` | who is between a host and us, as agents tell each other |
 //! | `/api/v3/stream_info` | [`stream_info`]: asked by children of 2.1 and later before they connect |
 //! | `/host/<name or GUID>/…` | the same for a mirrored host |
 //! | `/metrics`, `/-/healthy` | our own figures, and whether all shards turn |
@@ -23,6 +24,8 @@ mod dbengine_stats;
 mod directory;
 
 pub mod format;
+
+mod functions;
 
 mod localhost;
 
@@ -58,6 +61,7 @@ use crate::runtime::clock::Clock;
 use crate::shard::message::{ChartGroup, GroupState, Message, Question};
 use crate::shard::placement::ShardId;
 use crate::telemetry::Telemetry;
+use crate::wire::stream_path::StreamPath;
 use answer::{Answer, HTML, TEXT, escape_html};
 use directory::Directory;
 use request::Target;
@@ -246,6 +250,7 @@ impl Api {
                 }
                 self.v1(&host, &command, target, peer).await
             }
+            ["api", "v3", "stream_path"] => Answer::json(&StreamPath::of(&host.stream_path)),
             ["api", version, ..] => {
                 let version = escape_html(version);
                 Answer::html_error(StatusCode::NOT_FOUND, format!("Unsupported API version: {version}"))
@@ -260,6 +265,8 @@ impl Api {
             "charts" => v1::charts(self, host).await,
             "chart" => v1::chart(self, host, target).await,
             "data" => data::answer(self, host, target).await,
+            "function" => functions::call(self, host, target, peer).await,
+            "functions" => functions::list(host),
             "dbengine_stats" => dbengine_stats::answer(self),
             "allmetrics" => allmetrics::answer(self, host, target, peer).await,
             other => {
@@ -399,7 +406,9 @@ fn code_label(status: StatusCode) -> &'static str {
         403 => "403",
         404 => "404",
         500 => "500",
+        502 => "502",
         503 => "503",
+        504 => "504",
         _ => "other",
     }
 }

@@ -81,6 +81,7 @@ pub mod inbound;
 pub mod instruction;
 pub mod number;
 pub mod parser;
+pub mod stream_path;
 pub mod word;
 
 #[cfg(test)]

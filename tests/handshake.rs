@@ -73,11 +73,11 @@ fn old_and_new_versions_are_answered_as_they_understand() {
         (4, "Hit me baby, push them over with the version=4"),
         (5, "Hit me baby, push them over with the version=5"),
         (64, "Hit me baby, push them over with the version=64"),
-        // A 1.37.1 child, with compression and without: all it offers but FUNCTIONS.
-        (16376, "Hit me baby, push them over with the version=14272"),
-        (15352, "Hit me baby, push them over with the version=13248"),
+        // A 1.37.1 child, with compression and without: all it offers.
+        (16376, "Hit me baby, push them over with the version=16320"),
+        (15352, "Hit me baby, push them over with the version=15296"),
         // A 2.9.0 child: LZ4 comes first in our order.
-        (66912248, "Hit me baby, push them over with the version=325568"),
+        (66912248, "Hit me baby, push them over with the version=38076352"),
     ];
     for (number, (version, words)) in cases.into_iter().enumerate() {
         let name = format!("version-{number}");

@@ -14,6 +14,8 @@ mod compression;
 
 mod forgetting;
 
+mod functions;
+
 mod handshake;
 
 mod harness;

@@ -12,6 +12,7 @@ use mainstem::receiver::{Mirror, Pace, Receiver, Surroundings};
 use mainstem::telemetry::ChildCounters;
 use mainstem::wire::Inbound;
 use mainstem::wire::capability::Capabilities;
+use mainstem::wire::stream_path::PathElement;
 use uuid::Uuid;
 
 /// Children of three versions under the same load, and the connections of each, in order.
@@ -133,10 +134,11 @@ pub(crate) fn replay(directory: &Path, connections: &[&str]) -> Result<Vec<Chart
     // Recorded children answer what their parents asked, whatever is asked here.
     let replication =
         Replication { enabled: true, period: Duration::from_secs(86_400), step: Duration::from_secs(600) };
+    let own = PathElement::new("bench".into(), Uuid::nil());
     for connection in connections {
         let recording = Recording::read(&directory.join(format!("{connection}.ndcap.gz")))
             .with_context(|| format!("recording {connection}"))?;
-        let mut receiver = Receiver::new(recording.agreed, replication, "");
+        let mut receiver = Receiver::new(recording.agreed, replication, "", own.clone());
         let mut inbound = Inbound::new(recording.agreed.compression());
         let mut partial: Vec<u8> = Vec::new();
         for (now_us, bytes) in recording.pieces {

@@ -9,10 +9,12 @@ use ecow::EcoString;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::function::Functions;
 use super::store::record::MemoryModeCode;
 use super::{Chart, Labels};
 use crate::config::MemoryMode;
 use crate::shard::placement::ShardId;
+use crate::wire::stream_path::PathElement;
 
 /// Who a host is, as its latest `STREAM` request and its label lines say. Part of the format of
 /// [`store::record`](super::store::record).
@@ -86,6 +88,11 @@ pub struct HostSnapshot {
     pub shard: ShardId,
     /// In the order of their definition, obsolete and hidden ones included.
     pub charts: Vec<Arc<Chart>>,
+    /// What its child can be asked to do; none while it is not connected.
+    pub functions: Arc<Functions>,
+    /// The agents on its way to us, the host itself first, we ourselves last; none while it is not connected, or if its
+    /// child does not say.
+    pub stream_path: Arc<[PathElement]>,
 }
 
 /// What readers are told of a host.

@@ -10,9 +10,11 @@ use dbengine::{Engine, GroupId, GroupKey, Keep, UnixSeconds, prefetch, tight};
 use ecow::EcoString;
 
 use super::DisconnectReason;
+use super::functions::MOST_FUNCTIONS;
 use super::ids::{Expected, Ids, Record};
 
 use crate::catalog::chart::group_key;
+use crate::catalog::function::{Function, Functions};
 use crate::catalog::{
     CatalogChange, Chart, ChartRecord, Dimension, HostInfo, HostRecord, HostSnapshot, HostState, Labels,
     Missing,
@@ -22,6 +24,7 @@ use crate::config::Limits;
 use crate::saved::{RestoredChart, SavedRows};
 use crate::shard::placement::ShardId;
 use crate::wire::command::{ChartDefinition, DimensionDefinition};
+use crate::wire::stream_path::PathElement;
 
 /// Dimensions from which on an id is looked up by hash when it is not the expected one.
 const HASHED_FROM_DIMENSIONS: usize = 16;
@@ -139,6 +142,10 @@ impl MirroredChart {
 pub struct Mirror {
     info: Arc<HostInfo>,
     state: HostState,
+    /// What its child offers now.
+    functions: Arc<Functions>,
+    /// As its child said, and ourselves.
+    stream_path: Arc<[PathElement]>,
     charts: Vec<MirroredChart>,
     ids: Ids,
     by_id: ById,
@@ -170,6 +177,8 @@ impl Mirror {
         Self {
             info: Arc::new(info),
             state,
+            functions: Arc::default(),
+            stream_path: Arc::default(),
             charts: Vec::new(),
             ids: Ids::default(),
             by_id: ById::default(),
@@ -285,8 +294,10 @@ impl Mirror {
         self.set_state(state);
     }
 
-    /// Its child has left.
+    /// Its child has left, and what it offered with it.
     pub fn leave(&mut self, now_us: i64, reason: Box<str>) {
+        self.functions = Arc::default();
+        self.stream_path = Arc::default();
         self.away_since_us = Some(now_us);
         let since = UnixSeconds(now_us.div_euclid(1_000_000));
         self.set_state(HostState::Disconnected { since, reason });
@@ -318,6 +329,46 @@ impl Mirror {
         };
         variables.insert(name, value);
         self.changed = true;
+    }
+
+    /// Sets a function that its child offers.
+    pub(super) fn set_function(
+        &mut self,
+        name: EcoString,
+        function: Function,
+    ) -> Result<(), DisconnectReason> {
+        let known = self.functions.get(&name);
+        if known.is_none() && self.functions.len() >= MOST_FUNCTIONS {
+            return Err(DisconnectReason::TooManyFunctions { limit: MOST_FUNCTIONS });
+        }
+        // One that many charts have is said with each of them.
+        if known != Some(&function) {
+            Arc::make_mut(&mut self.functions).insert(name, function);
+            self.changed = true;
+        }
+        Ok(())
+    }
+
+    /// Its child does not offer a function any more.
+    pub(super) fn remove_function(&mut self, name: &EcoString) {
+        if self.functions.contains_key(name) {
+            Arc::make_mut(&mut self.functions).remove(name);
+            self.changed = true;
+        }
+    }
+
+    pub(super) fn stream_path(&self) -> &[PathElement] {
+        &self.stream_path
+    }
+
+    /// Sets the agents on its way; whether these are others than before.
+    pub(super) fn set_stream_path(&mut self, elements: Vec<PathElement>) -> bool {
+        let is_new = *self.stream_path != *elements;
+        if is_new {
+            self.stream_path = elements.into();
+            self.changed = true;
+        }
+        is_new
     }
 
     /// Whether readers' snapshot is older than what we know.
@@ -424,6 +475,8 @@ impl Mirror {
             state: self.state.clone(),
             shard,
             charts: self.charts.iter().map(|mirrored| Arc::clone(&mirrored.chart)).collect(),
+            functions: Arc::clone(&self.functions),
+            stream_path: Arc::clone(&self.stream_path),
         }
     }
 

@@ -26,7 +26,7 @@ use crate::config::{
 };
 use crate::connection::tls::{self, HandshakeFailure};
 use crate::connection::{Greeting, greet};
-use crate::shard::message::{ApiKey, Arrival, Message};
+use crate::shard::message::{ApiKey, Arrival, Identity, Message};
 use crate::shard::{log_refusal, placement};
 use crate::telemetry::Telemetry;
 use crate::web::Scheme;
@@ -364,7 +364,10 @@ impl Acceptor {
         };
         match outcome {
             Ok(Permit { machine_guid, key, capabilities, policy }) => {
-                let arrival = Arrival { machine_guid, key, request, capabilities, policy, peer, early };
+                let hostname = caller.terms.config.hostname.as_str().into();
+                let parent = Identity { machine_guid: self.machine_guid, hostname };
+                let arrival =
+                    Arrival { machine_guid, key, request, capabilities, policy, peer, parent, early };
                 self.hand_over(transport, Box::new(arrival)).await;
             }
             Err(refusal) => {

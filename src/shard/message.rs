@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::catalog::{Chart, HostRecord};
 use crate::config::{ChildPolicy, Limits, redacted};
 use crate::connection::tls::Session;
+use crate::receiver::FunctionCall;
 use crate::saved::RestoredChart;
 use crate::wire::capability::Capabilities;
 use crate::wire::handshake::StreamRequest;
@@ -25,8 +26,17 @@ pub struct Arrival {
     pub capabilities: Capabilities,
     pub policy: ChildPolicy,
     pub peer: SocketAddr,
+    /// Who we are to it.
+    pub parent: Identity,
     /// Bytes that came behind the request; a real child sends none.
     pub early: Vec<u8>,
+}
+
+/// Who this parent is to others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub machine_guid: Uuid,
+    pub hostname: EcoString,
 }
 
 /// The API key that a child came with.
@@ -75,6 +85,8 @@ pub enum Question {
     Latest { host: Uuid, answer: oneshot::Sender<Vec<LatestRow>> },
     /// Of each connected child.
     Admissions { answer: oneshot::Sender<Vec<Admission>> },
+    /// What a function of a connected child answers.
+    Call(Box<FunctionCall>),
 }
 
 /// What is known of a group without reading it.

@@ -1,8 +1,12 @@
 mod forgetting;
 
+mod functions;
+
 mod replication;
 
 mod saving;
+
+mod stream_path;
 
 use dbengine::UnixSeconds;
 use uuid::Uuid;
@@ -10,10 +14,12 @@ use uuid::Uuid;
 use super::*;
 use crate::catalog::{CatalogChange, Chart, ChartRecord};
 use crate::config::Config;
+use crate::shard::message::Identity;
 use crate::wire::capability::{Capabilities, negotiate};
 
 const SECOND: i64 = 1_000_000;
 const START: i64 = 1_795_342_200 * SECOND;
+const PARENT: Uuid = Uuid::from_u128(0xFA);
 
 /// A shard, and what it asked for.
 struct Story {
@@ -23,6 +29,10 @@ struct Story {
     actions: Vec<Action>,
     /// Of children that arrive.
     program_version: &'static str,
+    /// What they offer.
+    capabilities: Capabilities,
+    /// Agents between them and their hosts, and they.
+    hops: u32,
     _state: tempfile::TempDir,
 }
 
@@ -35,7 +45,16 @@ impl Story {
             let (limits, cleanup) = (config.limits.clone(), Cleanup::new(&config.database));
             Shard::new(ShardId(0), limits, cleanup, Arc::new(Telemetry::new(1)), None)
         };
-        Self { shard, config, key, actions: Vec::new(), program_version: "v1.40.0", _state: state }
+        Self {
+            shard,
+            config,
+            key,
+            actions: Vec::new(),
+            program_version: "v1.40.0",
+            capabilities: Capabilities::OURS,
+            hops: 1,
+            _state: state,
+        }
     }
 
     /// A child with this memory mode.
@@ -55,11 +74,14 @@ impl Story {
         let request = StreamRequest {
             hostname: format!("host-{host}"),
             program_version: self.program_version.into(),
+            hops: self.hops,
             ..StreamRequest::default()
         };
-        let capabilities = negotiate(Capabilities::OURS, Capabilities::OURS, &[]);
+        let capabilities = negotiate(self.capabilities, Capabilities::OURS, &[]);
         let key = ApiKey(Uuid::try_parse(&self.key).expect("a key"));
-        let arrival = Arrival { machine_guid, key, request, capabilities, policy, peer, early: Vec::new() };
+        let parent = Identity { machine_guid: PARENT, hostname: "parent".into() };
+        let arrival =
+            Arrival { machine_guid, key, request, capabilities, policy, peer, parent, early: Vec::new() };
         let event = Event::Arrived { connection, arrival: Box::new(arrival) };
         self.shard.apply(now_us, event, &mut self.actions);
         connection
@@ -109,7 +131,7 @@ const CHART: &str = "CHART \"a.b\" \"\" \"t\" \"u\" \"\" \"\" \"line\" 1 1 \"\" 
 fn a_child_is_greeted_asked_and_published() {
     let mut story = Story::begin();
     let child = story.arrive(START, 1, 7);
-    assert_eq!(story.asked(), ["Hit me baby, push them over with the version=324544"]);
+    assert_eq!(story.asked(), ["Hit me baby, push them over with the version=306510784"]);
     story.say(START, child, CHART);
     story.say(START, child, "CHART_DEFINITION_END 0 0 1\n");
     assert_eq!(story.asked(), ["REPLAY_CHART \"a.b\" \"true\" 0 0\n"]);

@@ -1,5 +1,6 @@
 //! [`Answer`]: what a handler gives back, and its way into an HTTP response.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
@@ -22,7 +23,7 @@ pub(super) const JSON: &str = "application/json; charset=utf-8";
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    pub(super) content_type: &'static str,
+    pub(super) content_type: Cow<'static, str>,
     pub(super) body: Vec<u8>,
     /// The same request will have the same answer tomorrow.
     pub(super) cacheable: bool,
@@ -33,7 +34,7 @@ impl Answer {
     pub(super) fn new(content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
         Self {
             status: StatusCode::OK,
-            content_type,
+            content_type: content_type.into(),
             body: body.into(),
             cacheable: false,
             headers: Vec::new(),
@@ -94,7 +95,11 @@ impl Answer {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         headers.insert(header::VARY, HeaderValue::from_static("Origin, Accept-Encoding"));
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        let content_type = HeaderValue::from_str(&self.content_type);
+        headers.insert(
+            header::CONTENT_TYPE,
+            content_type.unwrap_or(HeaderValue::from_static("application/octet-stream")),
+        );
         let now = SystemTime::now();
         if self.cacheable && self.status == StatusCode::OK {
             headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));

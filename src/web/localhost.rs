@@ -31,7 +31,14 @@ pub(super) fn snapshot(config: &Config, machine_guid: Uuid) -> HostSnapshot {
         memory_mode: config.database.mode,
         history: config.database.retention_rows,
     };
-    HostSnapshot { info: Arc::new(info), state: HostState::Localhost, shard: ShardId(0), charts: Vec::new() }
+    HostSnapshot {
+        info: Arc::new(info),
+        state: HostState::Localhost,
+        shard: ShardId(0),
+        charts: Vec::new(),
+        functions: Arc::default(),
+        stream_path: Arc::default(),
+    }
 }
 
 fn timezone() -> String {

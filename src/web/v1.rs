@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::Api;
 use super::answer::{Answer, escape_html};
+use super::functions::FunctionObjects;
 use super::request::Target;
 use crate::catalog::{Chart, HostSnapshot};
 use crate::config::MemoryMode;
@@ -116,7 +117,7 @@ struct Info<'a, Hosts: Serialize, Status: Serialize, Facts: Serialize, Labels: S
     #[serde(flatten)]
     facts: Facts,
     host_labels: Labels,
-    functions: serde_json::Map<String, serde_json::Value>,
+    functions: FunctionObjects<'a>,
     collectors: Vec<CollectorModule<'a>>,
     #[serde(rename = "cloud-enabled")]
     cloud_enabled: bool,
@@ -183,7 +184,7 @@ pub(super) fn info(api: &Api, host: &HostSnapshot) -> Answer {
         alarms: Alarms { normal: 0, warning: 0, critical: 0 },
         facts: Members(facts),
         host_labels: Members(host.info.labels.iter().map(|label| (&label.name, &label.value))),
-        functions: serde_json::Map::new(),
+        functions: FunctionObjects(&host.functions),
         collectors,
         cloud_enabled: false,
         cloud_available: false,

@@ -41,8 +41,8 @@ const NAMES: [(Capabilities, &str); 25] = [
     (Capabilities::NODE_ID, "NODEID"),
     (Capabilities::PATHS, "PATHS"),
     (Capabilities::ML_MODELS, "MLMODELS"),
-    (Capabilities::FLOAT_BASELINE, "FLOAT_BASELINE"),
-    (Capabilities::FUNCTION_DEL, "FUNCTION_DEL"),
+    (Capabilities::FLOAT_BASELINE, "FLOATBASELINE"),
+    (Capabilities::FUNCTION_DEL, "FUNCDEL"),
 ];
 
 impl Capabilities {
@@ -111,6 +111,7 @@ impl Capabilities {
             | Self::CLAIM.0
             | Self::CLABELS.0
             | Self::LZ4.0
+            | Self::FUNCTIONS.0
             | Self::REPLICATION.0
             | Self::BINARY.0
             | Self::INTERPOLATED.0
@@ -118,7 +119,10 @@ impl Capabilities {
             | Self::SLOTS.0
             | Self::ZSTD.0
             | Self::GZIP.0
-            | Self::BROTLI.0,
+            | Self::BROTLI.0
+            | Self::PROGRESS.0
+            | Self::PATHS.0
+            | Self::FUNCTION_DEL.0,
     );
 
     pub const fn from_bits(bits: u32) -> Capabilities {
@@ -331,9 +335,9 @@ mod tests {
             (66_912_248, first_lz4, 14272),
             (16376, first_lz4, 14272),
             (5, first | versions, 4),
-            (16376, Capabilities::OURS, 14272),
+            (16376, Capabilities::OURS, 14272 + 2048),
             (5, Capabilities::OURS, 5),
-            (66_912_248, Capabilities::OURS, 848_832),
+            (66_912_248, Capabilities::OURS, 848_832 + 2048 + (1 << 22) + (1 << 25)),
         ];
         for (offered, own, expected) in cases {
             assert_eq!(reply_to(offered, own, &ORDER), expected, "ver={offered}");

@@ -258,8 +258,11 @@ pub enum Command<'a> {
         content_type: &'a [u8],
         expires: i64,
     },
-    /// A raw line of a function's result or of a JSON document, without its newline.
+    /// A raw line of a function's result or of a JSON document, without its newline: all of it, or what is left of it
+    /// after its parts.
     Payload(&'a [u8]),
+    /// The next part of such a line that is longer than other lines may be.
+    PayloadPart(&'a [u8]),
     FunctionResultEnd,
     FunctionProgress {
         transaction: &'a [u8],

@@ -175,6 +175,8 @@ impl Encoder {
                     .decimal(expires);
             }
             Command::Payload(raw) => line.out.extend_from_slice(raw),
+            // The line goes on.
+            Command::PayloadPart(raw) => return line.out.extend_from_slice(raw),
             Command::FunctionResultEnd => {
                 line.word("FUNCTION_RESULT_END");
             }

@@ -103,15 +103,13 @@ fn feed_packets<E>(
         let before = packets.text().len();
         packets.decode(payload)?;
         let text = packets.text();
-        // A long line in many small packets is not searched from its beginning with each of them.
-        if memchr(b'\n', &text[before..]).is_some() {
+        // A long line in many small packets is not searched from its beginning with each of them. The parser knows
+        // which may be longer.
+        if memchr(b'\n', &text[before..]).is_some() || text.len() > MAX_LINE {
             let mut unread = text;
             apply_all(parser, &mut unread, apply)?;
             let taken = text.len() - unread.len();
             packets.consume(taken);
-        }
-        if packets.text().len() > MAX_LINE {
-            return Err(ParseError::LineTooLong.into());
         }
     }
     Ok(())

@@ -8,6 +8,8 @@
 //!     +-- every other line                        +--> Command::Payload
 //! ```
 //!
+//! A payload's line may be of any length, since documents often are one line: it comes in parts of [`MAX_LINE`] bytes.
+//!
 //! Data lines are what a parent reads all day. They are recognised by their first bytes and read in one pass
 //! ([`hot`]); whatever looks unusual in them, and every other line, is cut into words first ([`line`]). Both ways give
 //! the same commands.
@@ -23,8 +25,7 @@ use memchr::memchr;
 use super::command::Command;
 use super::compression::SIGNATURE;
 
-/// The longest line, without its newline. The longest that any Netdata takes is 15 487 bytes; documents come in longer
-/// ones.
+/// The longest line outside of payloads, without its newline. The longest that any Netdata takes is 15 487 bytes.
 pub const MAX_LINE: usize = 64 * 1024;
 
 /// A line that cannot be acted on: the child is broken, and its connection is to be ended.
@@ -63,6 +64,8 @@ enum State {
     #[default]
     Lines,
     Payload(Document),
+    /// A part of a payload's line was given out, the rest is not the line that ends the payload.
+    InsidePayloadLine(Document),
 }
 
 /// What raw lines belong to.
@@ -129,7 +132,16 @@ impl Parser {
             }
             let searched = &input[..input.len().min(MAX_LINE + 1)];
             let Some(end) = memchr(b'\n', searched) else {
-                return if searched.len() > MAX_LINE { Err(ParseError::LineTooLong) } else { Ok(None) };
+                if searched.len() <= MAX_LINE {
+                    return Ok(None);
+                }
+                let (State::Payload(document) | State::InsidePayloadLine(document)) = self.state else {
+                    return Err(ParseError::LineTooLong);
+                };
+                self.state = State::InsidePayloadLine(document);
+                let (part, rest) = input.split_at(MAX_LINE);
+                *input = rest;
+                return Ok(Some(Command::PayloadPart(part)));
             };
             let line = &input[..end];
             *input = &input[end + 1..];
@@ -141,12 +153,16 @@ impl Parser {
 
     /// What a line without its newline says; `None`: it is blank.
     fn command<'a>(&mut self, line: &'a [u8]) -> Result<Option<Command<'a>>, ParseError> {
-        if let State::Payload(document) = self.state {
-            if line != document.end() {
+        match self.state {
+            State::Lines => {}
+            State::Payload(document) if line == document.end() => {
+                self.state = State::Lines;
+                return Ok(Some(document.end_command()));
+            }
+            State::Payload(document) | State::InsidePayloadLine(document) => {
+                self.state = State::Payload(document);
                 return Ok(Some(Command::Payload(line)));
             }
-            self.state = State::Lines;
-            return Ok(Some(document.end_command()));
         }
         let command = line::command(line)?;
         match command {

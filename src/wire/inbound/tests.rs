@@ -55,6 +55,7 @@ fn keyword<'a>(command: &Command<'a>) -> &'a str {
         Command::FunctionDel { .. } => "FUNCTION_DEL",
         Command::FunctionResultBegin { .. } => "FUNCTION_RESULT_BEGIN",
         Command::Payload(_) => "payload",
+        Command::PayloadPart(_) => "part of a payload",
         Command::FunctionResultEnd => "FUNCTION_RESULT_END",
         Command::FunctionProgress { .. } => "FUNCTION_PROGRESS",
         Command::Json { .. } => "JSON",
@@ -288,6 +289,21 @@ fn text_inside_a_compressed_connection_is_read_between_packets_and_is_no_history
         assert_eq!(commands.len(), 602);
         assert!(commands[300].starts_with("Begin") && commands[301] == "End");
         assert_eq!(commands[..300], commands[302..]);
+    }
+}
+
+#[test]
+fn a_long_line_of_a_payload_is_the_same_in_packets_and_in_text() {
+    let text = format!("JSON x\n{}\n\nJSON_PAYLOAD_END\nEND\n", "[0, 1],".repeat(30_000));
+    let mut encoder = Lz4Encoder::new(Capabilities::BINARY);
+    let mut packets = Vec::new();
+    encoder.encode(text.as_bytes(), &mut packets);
+    let expected = transcript(None, text.as_bytes(), &[usize::MAX]);
+    assert_eq!((expected.commands.len(), expected.error), (8, None));
+    for pieces in [&[usize::MAX][..], &[10_000], &[70_000, 3]] {
+        assert_eq!(transcript(None, text.as_bytes(), pieces).commands, expected.commands);
+        let compressed = transcript(Some(Compression::Lz4), &packets, pieces);
+        assert_eq!((compressed.commands, compressed.error), (expected.commands.clone(), None));
     }
 }
 

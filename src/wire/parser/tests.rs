@@ -418,6 +418,24 @@ fn payloads_are_raw_lines_up_to_their_own_end() {
 }
 
 #[test]
+fn a_payloads_line_may_be_longer_than_other_lines_and_comes_in_parts() {
+    let end = "FUNCTION_RESULT_END";
+    for (rest, len) in [("", MAX_LINE), ("yz", MAX_LINE), (end, MAX_LINE), (end, 3 * MAX_LINE)] {
+        let long = "x".repeat(len);
+        let text = format!("FUNCTION_RESULT_BEGIN t 200 x 0\n{long}{rest}\n{end}\nEND\n");
+        let commands = reading(text.as_bytes()).commands;
+        // What fits is not cut; what is left of a line is not its payload's end.
+        let parts = if rest.is_empty() { 0 } else { len / MAX_LINE };
+        assert_eq!(commands.len(), 1 + parts + 3);
+        for part in &commands[1..=parts] {
+            assert_eq!(*part, Command::PayloadPart(&long.as_bytes()[..MAX_LINE]));
+        }
+        let last = if parts == 0 { long.as_bytes() } else { rest.as_bytes() };
+        assert_eq!(commands[1 + parts..], [Command::Payload(last), Command::FunctionResultEnd, Command::End]);
+    }
+}
+
+#[test]
 fn other_keywords_are_skipped_or_counted() {
     for keyword in ["FLUSH", "DISABLE", "TIMESTAMP", "DYNCFG_ENABLE", "JSON_PAYLOAD_END"] {
         check(&format!("{keyword} 1 2"), Command::Ignored { keyword: keyword.as_bytes() });

@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use mainstem::config::Config;
 use mainstem::receiver::DisconnectReason;
 use mainstem::shard::event::{Action, ConnectionId, Event};
-use mainstem::shard::message::{ApiKey, Arrival, ChartGroup, Question};
+use mainstem::shard::message::{ApiKey, Arrival, ChartGroup, Identity, Question};
 use mainstem::shard::placement::ShardId;
 use mainstem::shard::{Cleanup, Shard};
 use mainstem::telemetry::Telemetry;
@@ -56,6 +56,7 @@ impl Story<'_> {
             capabilities: self.capabilities,
             policy: policy.expect("the embedded key"),
             peer: ([127, 0, 0, 1], 1).into(),
+            parent: Identity { machine_guid: uuid::Uuid::from_u128(3), hostname: "parent".into() },
             early: Vec::new(),
         };
         let arrived = Event::Arrived { connection: self.connection, arrival: Box::new(arrival) };
