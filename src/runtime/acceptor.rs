@@ -364,11 +364,13 @@ impl Acceptor {
         };
         match outcome {
             Ok(Permit { machine_guid, key, capabilities, policy }) => {
-                let arrival = Arrival { machine_guid, key, request, capabilities, policy, peer, early };
+                let encrypted = !is_plain;
+                let arrival =
+                    Arrival { machine_guid, key, request, capabilities, policy, peer, encrypted, early };
                 self.hand_over(transport, Box::new(arrival)).await;
             }
             Err(refusal) => {
-                log_refusal(peer, &refusal, &request);
+                log_refusal(peer, &refusal, &request, None);
                 self.telemetry.refusals.add(refusal.label());
                 answer(transport, &refusal.reply_bytes()).await;
             }

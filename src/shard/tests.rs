@@ -1,5 +1,7 @@
 mod forgetting;
 
+mod nodes;
+
 mod replication;
 
 mod saving;
@@ -59,7 +61,8 @@ impl Story {
         };
         let capabilities = negotiate(Capabilities::OURS, Capabilities::OURS, &[]);
         let key = ApiKey(Uuid::try_parse(&self.key).expect("a key"));
-        let arrival = Arrival { machine_guid, key, request, capabilities, policy, peer, early: Vec::new() };
+        let (encrypted, early) = (false, Vec::new());
+        let arrival = Arrival { machine_guid, key, request, capabilities, policy, peer, encrypted, early };
         let event = Event::Arrived { connection, arrival: Box::new(arrival) };
         self.shard.apply(now_us, event, &mut self.actions);
         connection

@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use mainstem::config::{Config, Limits};
 use mainstem::shard::{Cleanup, Shard};
 use mainstem::shard::event::{ConnectionId, Event};
-use mainstem::shard::message::Arrival;
+use mainstem::shard::message::{ApiKey, Arrival};
 use mainstem::shard::placement::ShardId;
 use mainstem::telemetry::Telemetry;
 use mainstem::wire::capability::Capabilities;
@@ -23,10 +23,12 @@ fn arrival(config: &Config, key: &str, capabilities: Capabilities) -> Box<Arriva
         .expect("the embedded key");
     Box::new(Arrival {
         machine_guid,
+        key: ApiKey(uuid::Uuid::try_parse(key).expect("a key")),
         request: StreamRequest::default(),
         capabilities,
         policy,
         peer: ([127, 0, 0, 1], 1).into(),
+        encrypted: false,
         early: Vec::new(),
     })
 }
