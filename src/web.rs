@@ -4,6 +4,7 @@
 //! | path | handler |
 //! |---|---|
 //! | `/api/v1/…` | [`v1`], [`data`], [`allmetrics`] |
+//! | `/api/v2/nodes`, `/api/v2/nodes/forget` | [`nodes`]: how the hosts are, for operators |
 //! | `/api/v3/stream_info` | [`stream_info`]: asked by children of 2.1 and later before they connect |
 //! | `/host/<name or GUID>/…` | the same for a mirrored host |
 //! | `/metrics`, `/-/healthy` | our own figures, and whether all shards turn |
@@ -25,6 +26,8 @@ mod directory;
 pub mod format;
 
 mod localhost;
+
+pub mod nodes;
 
 mod request;
 
@@ -73,6 +76,8 @@ const FORBIDDEN: &str = "You are not allowed to access this resource.";
 #[derive(Debug)]
 pub struct Api {
     config: Arc<Config>,
+    /// Who knows it may manage, if the address may.
+    management_key: String,
     directory: Directory,
     shards: Vec<mpsc::Sender<Message>>,
     storage: RefCell<Storage>,
@@ -116,6 +121,7 @@ impl Api {
     pub fn new(
         config: Arc<Config>,
         machine_guid: Uuid,
+        management_key: String,
         shards: Vec<mpsc::Sender<Message>>,
         storage: Storage,
         telemetry: Arc<Telemetry>,
@@ -124,6 +130,7 @@ impl Api {
         let localhost = localhost::snapshot(&config, machine_guid);
         Self {
             config,
+            management_key,
             directory: Directory::new(localhost),
             shards,
             storage: RefCell::new(storage),
@@ -185,6 +192,7 @@ impl Api {
         }
         match *request.method() {
             Method::GET | Method::HEAD => {}
+            Method::POST if request.uri().path() == nodes::FORGET => {}
             Method::OPTIONS => return options(),
             _ => return Answer::error(StatusCode::BAD_REQUEST, "I don't understand you...\r\n"),
         }
@@ -196,6 +204,9 @@ impl Api {
         let segments: Vec<&str> = target.segments.iter().map(String::as_str).collect();
         if let ["api", "v3", "stream_info"] = segments[..] {
             return stream_info::answer(self, &target).await;
+        }
+        if request.uri().path() == nodes::FORGET {
+            return nodes::forget(self, request, &target, rights).await;
         }
         if !rights.contains(Rights::DASHBOARD) {
             return Answer::error(StatusCode::FORBIDDEN, FORBIDDEN);
@@ -246,6 +257,7 @@ impl Api {
                 }
                 self.v1(&host, &command, target, peer).await
             }
+            ["api", "v2", "nodes"] => nodes::answer(self, target).await,
             ["api", version, ..] => {
                 let version = escape_html(version);
                 Answer::html_error(StatusCode::NOT_FOUND, format!("Unsupported API version: {version}"))
@@ -366,7 +378,7 @@ fn to_https(request: &Request<Incoming>) -> Answer {
     Answer::html_error(StatusCode::MOVED_PERMANENTLY, page).with_header(header::LOCATION, location)
 }
 
-fn header_of<'a>(request: &'a Request<Incoming>, name: &str) -> Option<&'a str> {
+fn header_of<'a, B>(request: &'a Request<B>, name: &str) -> Option<&'a str> {
     request.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
@@ -398,6 +410,8 @@ fn code_label(status: StatusCode) -> &'static str {
         400 => "400",
         403 => "403",
         404 => "404",
+        405 => "405",
+        409 => "409",
         500 => "500",
         503 => "503",
         _ => "other",
