@@ -1,28 +1,21 @@
 //! `mainstem nodes`: how the hosts of a running parent are, for people, and how one of them is dropped. It asks the parent
 //! over HTTP, as any other program may.
 
+mod address;
+
+mod pinned;
+
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
-use http::{Method, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use http::{Method, StatusCode, Uri};
 
-use crate::config::{BindAddress, BindHost, Config, DEFAULT_STATE_DIR, PortTls, Rights, identity};
+use crate::config::{Config, DEFAULT_STATE_DIR, identity};
 use crate::web::nodes::{Node, Nodes, State};
-
-/// Where the embedded default listens.
-const DEFAULT_URL: &str = "http://127.0.0.1:19999";
-/// A parent answers within milliseconds, and says so itself when it cannot.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+use address::Address;
 
 /// Of `mainstem nodes`.
 #[derive(Clone, Debug, clap::Args)]
@@ -121,115 +114,6 @@ fn management_key(lib: &Path) -> anyhow::Result<String> {
             identity::management_key_file(lib).display()
         )
     })
-}
-
-/// Where a parent is asked.
-#[derive(Debug, PartialEq, Eq)]
-struct Address {
-    url: String,
-    host: String,
-    port: u16,
-    /// In front of all paths.
-    prefix: String,
-}
-
-impl Address {
-    fn find(url: Option<&Uri>, config: Option<&Config>) -> anyhow::Result<Self> {
-        match (url, config) {
-            (Some(url), _) => Self::of(url),
-            (None, Some(config)) => Self::configured(config),
-            (None, None) => Self::of(&Uri::from_static(DEFAULT_URL)),
-        }
-    }
-
-    fn of(url: &Uri) -> anyhow::Result<Self> {
-        let (scheme, host) = (url.scheme_str().unwrap_or("http"), url.host());
-        let Some(host) = host.filter(|_| scheme == "http") else {
-            bail!(
-                "{url}: an address is http://HOST:PORT; a port with TLS needs '^SSL=optional' to be asked without"
-            );
-        };
-        let port = url.port_u16().unwrap_or(80);
-        let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let prefix = url.path().trim_end_matches('/').to_owned();
-        Ok(Self { url: format!("http://{host}:{port}{prefix}"), host: bare, port, prefix })
-    }
-
-    /// The first port that may be asked and may be used to manage, else the first that may be asked.
-    fn configured(config: &Config) -> anyhow::Result<Self> {
-        let may = |rights| {
-            config.web.bind.iter().find(move |bind| {
-                bind.rights.contains(rights)
-                    && matches!(bind.address, BindAddress::Tcp { .. })
-                    && (bind.tls == PortTls::Optional || !speaks_tls(config))
-            })
-        };
-        let bind = may(Rights::DASHBOARD | Rights::MANAGEMENT).or_else(|| may(Rights::DASHBOARD));
-        let Some(BindAddress::Tcp { host, port, .. }) = bind.map(|bind| &bind.address) else {
-            bail!(
-                "no port of '[web] bind to' can be asked without TLS; name one by --url, or add \
-                 127.0.0.1:PORT=dashboard|management^SSL=optional"
-            );
-        };
-        let host = match host {
-            BindHost::Any => "127.0.0.1".to_owned(),
-            BindHost::Ip(IpAddr::V4(ip)) if ip.is_unspecified() => "127.0.0.1".to_owned(),
-            BindHost::Ip(IpAddr::V6(ip)) if ip.is_unspecified() => "[::1]".to_owned(),
-            BindHost::Ip(IpAddr::V6(ip)) => format!("[{ip}]"),
-            BindHost::Ip(ip) => ip.to_string(),
-            BindHost::Name(name) => name.clone(),
-        };
-        Self::of(&format!("http://{host}:{port}").parse().context("the address of '[web] bind to'")?)
-    }
-
-    /// One request, on a connection of its own.
-    async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        key: Option<&str>,
-    ) -> anyhow::Result<(StatusCode, String)> {
-        let answer = tokio::time::timeout(ANSWERS_WITHIN, self.exchange(method, path, key)).await;
-        answer.with_context(|| format!("{} does not answer within {ANSWERS_WITHIN:?}", self.url))?
-    }
-
-    async fn exchange(
-        &self,
-        method: Method,
-        path: &str,
-        key: Option<&str>,
-    ) -> anyhow::Result<(StatusCode, String)> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.with_context(|| {
-            format!("no parent answers at {}; start it, or name its address by --url", self.url)
-        })?;
-        let nothing = || format!("{} does not speak HTTP", self.url);
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.with_context(nothing)?;
-        // What goes wrong there, the request tells.
-        tokio::spawn(connection);
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.prefix))
-            .header(header::HOST, self.url.trim_start_matches("http://"))
-            .header(header::CONNECTION, "close");
-        if let Some(key) = key {
-            request = request.header("x-auth-token", key);
-        }
-        let response =
-            sender.send_request(request.body(Empty::<Bytes>::new())?).await.with_context(nothing)?;
-        let (head, body) = response.into_parts();
-        if head.status.is_redirection() {
-            bail!("{} serves browsers with TLS only; add '^SSL=optional' to a port of localhost", self.url);
-        }
-        let body = body.collect().await.context("the answer is cut off")?.to_bytes();
-        Ok((head.status, String::from_utf8_lossy(&body).into_owned()))
-    }
-}
-
-/// Whether a parent of this configuration has a certificate.
-fn speaks_tls(config: &Config) -> bool {
-    let tls = &config.web.tls;
-    let files = tls.key.as_ref().zip(tls.certificate.as_ref());
-    files.is_some_and(|(key, certificate)| tls.is_required || (key.exists() && certificate.exists()))
 }
 
 /// Text for a URL's query.
@@ -405,12 +289,7 @@ parent    localhost      -     -          -  -                  v2.3.0      0
     }
 
     #[test]
-    fn an_address_is_a_url_without_tls() {
-        let address = |url: &str| Address::of(&url.parse().unwrap());
-        let found = address("http://[::1]:19998/netdata/").unwrap();
-        assert_eq!((&*found.host, found.port, &*found.prefix), ("::1", 19998, "/netdata"));
-        assert_eq!(address("http://parent").unwrap().port, 80);
-        assert!(address("https://parent").is_err());
+    fn a_query_is_encoded() {
         assert_eq!(encoded("a b/ü&c"), "a%20b%2F%C3%BC%26c");
     }
 }

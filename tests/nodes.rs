@@ -9,7 +9,9 @@ use mainstem::runtime::clock::Clock;
 use serde_json::Value;
 
 use crate::child::{Child, V2, greet, guid_of, request};
+use crate::command::{Running, configuration, utf8};
 use crate::harness::{Response, TestParent, request as http};
+use crate::tls::Authority;
 
 const START: i64 = 1_795_342_200;
 const CHART: &str = "CHART \"a.b\" \"\" \"Test\" \"things\" \"\" \"\" \"line\" 1000 1 \"\" \"p\" \"m\"\n\
@@ -60,7 +62,8 @@ fn hosts_are_listed_as_live_stale_and_offline() {
     }
     children[0].send("LABEL \"_is_ephemeral\" = 1 \"true\"\nLABEL \"room\" = 2 \"four\"\nOVERWRITE labels\n");
     parent.wait("three rows", |parent| rows(parent) == 3);
-    drop(children.pop());
+    // A socket that is dropped with unread bytes is reset.
+    children[2].stream.shutdown(std::net::Shutdown::Write).expect("still open");
     parent.wait("the end of one", |parent| connections(parent) == 2);
     let stale = "a-stale stale";
     time.store((START + 40) * 1_000_000, Relaxed);
@@ -180,7 +183,7 @@ fn a_host_is_forgotten_by_those_who_may_and_only_while_it_is_away() {
     assert!(forgotten.text().contains("is forgotten, with 1 charts"), "{}", forgotten.text());
     parent.wait("its end", |parent| states(parent, "") == ["parent localhost", "stays live"]);
     assert_eq!(parent.get("/host/away/api/v1/charts").status, 404);
-    assert_eq!(parent.telemetry().total(|shard| &shard.forgotten_hosts), 1);
+    parent.wait("the figure", |parent| parent.telemetry().total(|shard| &shard.forgotten_hosts) == 1);
     drop(parent);
     let (parent, again) = managed(state.path(), "10.*");
     assert_eq!(again, key, "a key is made once");
@@ -247,4 +250,31 @@ fn the_command_lists_hosts_and_forgets_one() {
     assert_eq!(nobody.status.code(), Some(1));
     let said = text(&nobody.stderr);
     assert!(said.contains(&format!("no parent answers at {url}")) && said.contains("--url"), "{said}");
+}
+
+#[test]
+fn the_command_speaks_tls_with_the_parent_whose_certificate_it_knows() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = directory.path().join("etc");
+    let address = configuration(&config);
+    let authority = Authority::new();
+    let (signed, other) = (authority.sign_for_parent("parent"), authority.sign_for_parent("other"));
+    std::fs::create_dir_all(config.join("ssl")).expect("made");
+    std::fs::copy(&signed.key_file, config.join("ssl/key.pem")).expect("copied");
+    std::fs::copy(&signed.certificate_file, config.join("ssl/cert.pem")).expect("copied");
+    let state = directory.path().join("state");
+    let places = ["--config", utf8(&config), "--state", utf8(&state)];
+    let parent = Running::start(&[&["run"], &places[..]].concat());
+    parent.read_to(&format!("listening on {address}"));
+    let listed = mainstem(&[&["nodes"], &places[..]].concat());
+    let table = text(&listed.stdout);
+    assert!(table.ends_with("0 live, 0 stale, 0 offline\n"), "{table}{}", text(&listed.stderr));
+    let forget = mainstem(&[&["nodes", "forget", "nobody"], &places[..]].concat());
+    assert!(text(&forget.stderr).contains("There is no host nobody"), "{}", text(&forget.stderr));
+    let plainly = mainstem(&["nodes", "--url", &format!("http://{address}")]);
+    assert!(text(&plainly.stderr).contains("with TLS only"), "{}", text(&plainly.stderr));
+    std::fs::copy(&other.certificate_file, config.join("ssl/cert.pem")).expect("copied");
+    let stranger = mainstem(&[&["nodes"], &places[..]].concat());
+    assert_eq!(stranger.status.code(), Some(1));
+    assert!(text(&stranger.stderr).contains("another certificate"), "{}", text(&stranger.stderr));
 }
