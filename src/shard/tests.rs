@@ -49,7 +49,7 @@ impl Story {
     fn arrive(&mut self, now_us: i64, generation: u32, host: u128) -> ConnectionId {
         let connection = ConnectionId { place: generation, generation };
         let machine_guid = Uuid::from_u128(host);
-        let peer: std::net::SocketAddr = ([127, 0, 0, 1], 4000).into();
+        let peer: std::net::SocketAddr = ([127, 0, 0, 1], 4000 + generation as u16).into();
         let policy = self
             .config
             .streaming_policy(&self.key, &machine_guid.to_string(), peer.ip())

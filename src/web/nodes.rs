@@ -416,6 +416,15 @@ mod tests {
     }
 
     #[test]
+    fn the_guides_example_has_all_members_and_no_others() {
+        let guide = include_str!("../../docs/OPERATING.md");
+        let example = guide.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let written: serde_json::Value = serde_json::from_str(example).unwrap();
+        let understood: Nodes = serde_json::from_str(example).unwrap();
+        assert_eq!(serde_json::to_value(understood).unwrap(), written);
+    }
+
+    #[test]
     fn a_state_is_a_known_word() {
         let read = |query: &str| Filter::read(&Target::parse(query).unwrap()).map(|filter| filter.states);
         assert_eq!(read("/?state=stale%7Coffline").unwrap(), [State::Stale, State::Offline]);

@@ -1,5 +1,7 @@
 //! How hosts are, as operators see it: live, stale, offline, forgotten, and claimed twice.
 
+use std::sync::Mutex;
+
 use tokio::sync::oneshot;
 
 use super::super::message::ForgetOutcome;
@@ -10,6 +12,29 @@ const T: i64 = START / SECOND;
 
 fn row(time: i64) -> String {
     format!("BEGIN2 'a.b' 1 {time} #\nSET2 'd' 1 # A\nEND2\n")
+}
+
+/// What the log says meanwhile.
+fn logged(happens: impl FnOnce()) -> String {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("whole").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(log, happens);
+    let bytes = lines.0.lock().expect("whole").clone();
+    String::from_utf8(bytes).expect("text")
 }
 
 impl Story {
@@ -112,17 +137,30 @@ fn ends_of_connections_are_counted_and_the_last_one_is_known_while_the_host_is_b
 }
 
 #[test]
-fn a_second_connection_is_remembered_whoever_wins() {
+fn a_second_connection_is_remembered_and_logged_whoever_wins() {
     let mut story = Story::begin();
     story.arrive(START, 1, 7);
     story.actions.clear();
-    story.arrive(START + 10 * SECOND, 2, 7);
+    let said = logged(|| {
+        story.arrive(START + 10 * SECOND, 2, 7);
+    });
+    let sentence = "STREAM host-7 [receive from [127.0.0.1]:4002]: multiple connections for same host detected - \
+                    existing connection is active (within last 10 sec), rejecting new connection. \
+                    existing=\"[127.0.0.1]:4001\"\n";
+    assert!(said.contains(sentence), "{said}");
     assert_eq!(story.asked().last().map(String::as_str), Some("close 2"));
     let refused = story.node(START + 10 * SECOND).duplicate.expect("it is remembered");
     assert_eq!((refused.at, refused.outcome.label(), &*refused.hostname), (T + 10, "refused", "host-7"));
+    assert_eq!((refused.peer.port(), refused.existing.port()), (4002, 4001));
     assert_eq!(story.shard.connections(), 1);
 
-    story.arrive(START + 30 * SECOND, 3, 7);
+    let said = logged(|| {
+        story.arrive(START + 30 * SECOND, 3, 7);
+    });
+    let sentence = "STREAM host-7 [receive from [127.0.0.1]:4003]: multiple connections for same host detected - \
+                    existing connection is dead (30 sec), accepting new connection. \
+                    existing=\"[127.0.0.1]:4001\"\n";
+    assert!(said.contains(sentence), "{said}");
     assert!(story.asked().contains(&"close 1".to_owned()));
     let node = story.node(START + 30 * SECOND);
     assert_eq!(node.duplicate.map(|last| (last.at, last.outcome.label())), Some((T + 30, "took_over")));
