@@ -13,7 +13,8 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use http::{Method, StatusCode, Uri};
 
-use crate::config::{Config, DEFAULT_STATE_DIR, identity};
+use crate::config::identity::{self, ManagementKey};
+use crate::config::{Config, DEFAULT_STATE_DIR};
 use crate::web::nodes::{Node, Nodes, State};
 use address::Address;
 
@@ -104,7 +105,7 @@ pub fn run(arguments: &Arguments, config: Option<&Config>) -> anyhow::Result<Exi
     }
 }
 
-fn management_key(lib: &Path) -> anyhow::Result<String> {
+fn management_key(lib: &Path) -> anyhow::Result<ManagementKey> {
     let key = identity::existing_management_key(lib)
         .context("the management key cannot be read; be the user that runs the parent")?;
     key.with_context(|| {

@@ -53,6 +53,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::catalog::{Chart, HostNews, HostSnapshot};
+use crate::config::identity::ManagementKey;
 use crate::config::{Config, Rights};
 use crate::dashboard;
 use crate::query::{Tier, Workspace};
@@ -77,7 +78,7 @@ const FORBIDDEN: &str = "You are not allowed to access this resource.";
 pub struct Api {
     config: Arc<Config>,
     /// Who knows it may manage, if the address may.
-    management_key: String,
+    management_key: ManagementKey,
     directory: Directory,
     shards: Vec<mpsc::Sender<Message>>,
     storage: RefCell<Storage>,
@@ -121,7 +122,7 @@ impl Api {
     pub fn new(
         config: Arc<Config>,
         machine_guid: Uuid,
-        management_key: String,
+        management_key: ManagementKey,
         shards: Vec<mpsc::Sender<Message>>,
         storage: Storage,
         telemetry: Arc<Telemetry>,
@@ -378,7 +379,7 @@ fn to_https(request: &Request<Incoming>) -> Answer {
     Answer::html_error(StatusCode::MOVED_PERMANENTLY, page).with_header(header::LOCATION, location)
 }
 
-fn header_of<'a, B>(request: &'a Request<B>, name: &str) -> Option<&'a str> {
+fn header_of<'a>(request: &'a Request<Incoming>, name: &str) -> Option<&'a str> {
     request.headers().get(name).and_then(|value| value.to_str().ok())
 }
 

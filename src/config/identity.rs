@@ -82,8 +82,8 @@ pub fn api_key_file(state_dir: &Path) -> PathBuf {
 }
 
 /// The token of those who manage a running parent; made when it is not there.
-pub fn management_key(lib: &Path) -> Result<String, IdentityError> {
-    key(management_key_file(lib))
+pub fn management_key(lib: &Path) -> Result<ManagementKey, IdentityError> {
+    key(management_key_file(lib)).map(ManagementKey)
 }
 
 /// Where [`management_key`] keeps it: in the file of a Netdata's.
@@ -92,10 +92,34 @@ pub fn management_key_file(lib: &Path) -> PathBuf {
 }
 
 /// The management key that a parent has made.
-pub fn existing_management_key(lib: &Path) -> Result<Option<String>, IdentityError> {
+pub fn existing_management_key(lib: &Path) -> Result<Option<ManagementKey>, IdentityError> {
     let file = management_key_file(lib);
     let Some(bytes) = read(&file)? else { return Ok(None) };
-    uuid_in(&bytes).map(Some).ok_or(IdentityError::NotAKey { path: file })
+    uuid_in(&bytes).map(|key| Some(ManagementKey(key))).ok_or(IdentityError::NotAKey { path: file })
+}
+
+/// The token of those who manage a parent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ManagementKey(String);
+
+impl ManagementKey {
+    /// For the header of a request.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it was given, found out in a time that does not tell how much of it was.
+    pub fn is(&self, token: &str) -> bool {
+        let differences = token.bytes().zip(self.0.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
+        token.len() == self.0.len() && differences == 0
+    }
+}
+
+/// No log line may show it.
+impl std::fmt::Debug for ManagementKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&super::redacted(&self.0))
+    }
 }
 
 fn key(file: PathBuf) -> Result<String, IdentityError> {
@@ -221,6 +245,14 @@ mod tests {
         let mode = fs::metadata(management_key_file(dir.path())).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(management_key(dir.path()).expect("read"), key);
+        let text = key.as_str().to_owned();
+        assert!(is_uuid(&text) && !format!("{key:?}").contains(&text));
+        let (less, more) = (&text[..35], format!("{text}0"));
+        for (token, is_it) in
+            [(&*text, true), (less, false), (&more, false), ("", false), (&text.replace('-', "_"), false)]
+        {
+            assert_eq!(key.is(token), is_it, "{token}");
+        }
         assert_eq!(existing_management_key(dir.path()).expect("read"), Some(key));
     }
 

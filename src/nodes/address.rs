@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::pinned;
+use crate::config::identity::ManagementKey;
 use crate::config::{BindAddress, BindHost, BindTo, Config, PortTls, Rights};
 
 /// Where the embedded default listens.
@@ -72,7 +73,7 @@ impl Address {
         &self,
         method: Method,
         path: &str,
-        key: Option<&str>,
+        key: Option<&ManagementKey>,
     ) -> anyhow::Result<(StatusCode, String)> {
         let mut request = Request::builder()
             .method(method)
@@ -80,7 +81,7 @@ impl Address {
             .header(header::HOST, &self.authority)
             .header(header::CONNECTION, "close");
         if let Some(key) = key {
-            request = request.header("x-auth-token", key);
+            request = request.header("x-auth-token", key.as_str());
         }
         let answer = tokio::time::timeout(ANSWERS_WITHIN, self.exchange(request.body(Empty::new())?)).await;
         answer.with_context(|| format!("{} does not answer within {ANSWERS_WITHIN:?}", self.url))?

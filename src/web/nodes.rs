@@ -2,10 +2,12 @@
 //! our own.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Instant;
 
 use dbengine::TimeRange;
 use http::{Method, Request, StatusCode, header};
+use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -19,6 +21,7 @@ use crate::config::{MemoryMode, Rights};
 use crate::runtime::breathe;
 use crate::shard::message::{ForgetOutcome, Message, Question};
 use crate::shard::nodes::{ConnectionState, Liveness, NodeState};
+use crate::shard::placement::ShardId;
 
 /// Where a host is forgotten.
 pub(super) const FORGET: &str = "/api/v2/nodes/forget";
@@ -193,7 +196,7 @@ pub(super) async fn answer(api: &Api, target: &Target) -> Answer {
     };
     let mut states: HashMap<Uuid, NodeState> = HashMap::new();
     for shard in 0..api.shards.len() {
-        let shard = crate::shard::placement::ShardId(shard as u16);
+        let shard = ShardId(shard as u16);
         match api.ask(shard, |answer| Question::Nodes { answer }).await {
             Some(all) => states.extend(all.into_iter().map(|state| (state.machine_guid, state))),
             None => return Answer::overloaded(),
@@ -327,13 +330,18 @@ fn connection(known: &ConnectionState) -> Connection {
 }
 
 /// `POST /api/v2/nodes/forget?node=<machine GUID or hostname>`, for those who may manage and know the key.
-pub(super) async fn forget<B>(api: &Api, request: &Request<B>, target: &Target, rights: Rights) -> Answer {
+pub(super) async fn forget(
+    api: &Api,
+    request: &Request<Incoming>,
+    target: &Target,
+    rights: Rights,
+) -> Answer {
     if *request.method() != Method::POST {
         return Answer::error(StatusCode::METHOD_NOT_ALLOWED, "Forgetting a host is a POST.\n")
             .with_header(header::ALLOW, "POST");
     }
     let token = header_of(request, "x-auth-token").unwrap_or_default();
-    if !rights.contains(Rights::MANAGEMENT) || !is_same(token, &api.management_key) {
+    if !rights.contains(Rights::MANAGEMENT) || !api.management_key.is(token) {
         return Answer::error(StatusCode::FORBIDDEN, AUTH_ERROR);
     }
     let Some(name) = target.parameter("node") else {
@@ -373,7 +381,7 @@ pub(super) async fn forget<B>(api: &Api, request: &Request<B>, target: &Target, 
 }
 
 /// The one host of this machine GUID or name that is not ourselves.
-fn find(api: &Api, name: &str) -> Result<std::sync::Arc<HostSnapshot>, Answer> {
+fn find(api: &Api, name: &str) -> Result<Arc<HostSnapshot>, Answer> {
     let conflict = |text: String| Err(Answer::error(StatusCode::CONFLICT, text));
     let guid = Uuid::try_parse(name).ok();
     let hosts = api.directory.hosts();
@@ -384,7 +392,7 @@ fn find(api: &Api, name: &str) -> Result<std::sync::Arc<HostSnapshot>, Answer> {
         [host] if host.state == HostState::Localhost => {
             conflict(format!("{name} is this parent itself, which cannot forget itself.\n"))
         }
-        [host] => Ok(std::sync::Arc::clone(host)),
+        [host] => Ok(Arc::clone(host)),
         _ => {
             let guids: Vec<_> = found.iter().map(|host| host.info.machine_guid.to_string()).collect();
             let guids = guids.join(", ");
@@ -397,23 +405,9 @@ fn unknown(name: &str) -> Answer {
     Answer::error(StatusCode::NOT_FOUND, format!("There is no host {name}.\n"))
 }
 
-/// Whether two secrets are the same, in a time that does not tell how much of them is.
-fn is_same(given: &str, secret: &str) -> bool {
-    let differences = given.bytes().zip(secret.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
-    !secret.is_empty() && given.len() == secret.len() && differences == 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_secret_is_all_of_it() {
-        for (given, same) in [("abc", true), ("abd", false), ("ab", false), ("abcd", false), ("", false)] {
-            assert_eq!(is_same(given, "abc"), same, "{given}");
-        }
-        assert!(!is_same("", ""), "no secret is no key");
-    }
 
     #[test]
     fn the_guides_example_has_all_members_and_no_others() {
