@@ -43,6 +43,10 @@ pub mod dashboard;
 
 pub mod db;
 
+// The same of a parent that runs: asked over HTTP.
+
+pub mod nodes;
+
 // What all of them need.
 
 pub mod config;

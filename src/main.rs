@@ -9,6 +9,7 @@ use mainstem::config::{
     Config, DEFAULT_STATE_DIR, Loaded, Severity, identity, init, report, system_hostname,
 };
 use mainstem::db;
+use mainstem::nodes;
 use mainstem::runtime::Parent;
 use mainstem::runtime::clock::Clock;
 use mainstem::telemetry::log;
@@ -35,6 +36,8 @@ enum Command {
     },
     /// Check the configuration: what is in force and where it comes from. Exits with 1 on errors.
     Check(Places),
+    /// Show how the hosts of a running parent are: live, stale or offline. Also drops hosts that do not come back.
+    Nodes(nodes::Arguments),
     /// Look at the database on disk, also while a parent runs on it. Changes nothing.
     Db {
         #[command(flatten)]
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         None => run(&arguments.run),
         Some(Command::Run(places)) => run(&places),
         Some(Command::Check(places)) => Ok(check(&places)),
+        Some(Command::Nodes(arguments)) => ask(&arguments),
         Some(Command::Db { places, command }) => database(&places, &command),
         Some(Command::Init { directory }) => write_configuration(&directory),
     };
@@ -198,6 +202,18 @@ fn check(places: &Places) -> ExitCode {
             }
         }
         Err(code) => code,
+    }
+}
+
+fn ask(arguments: &nodes::Arguments) -> anyhow::Result<ExitCode> {
+    // Without a configuration there is nothing to read: loading the embedded default would make its state directory.
+    if arguments.config.is_none() {
+        return nodes::run(arguments, None);
+    }
+    let places = Places { config: arguments.config.clone(), state: arguments.state.clone() };
+    match places.load() {
+        Ok(loaded) => nodes::run(arguments, Some(&loaded.config)),
+        Err(code) => Ok(code),
     }
 }
 

@@ -64,6 +64,7 @@ use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use crate::catalog::{CatalogChange, CatalogStore, ChartRecord, HostRecord, Missing, StoreError};
+use crate::config::identity::{self, IdentityError};
 use crate::config::{Config, Durability, MemoryMode, Severity};
 use crate::connection::tls::CertificateError;
 use crate::saved::{RestoredChart, SavedRows};
@@ -105,6 +106,8 @@ pub enum StartError {
     Preflight(#[from] preflight::PreflightError),
     #[error(transparent)]
     Tls(#[from] CertificateError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     #[error(
         "{address} is to be encrypted ('^SSL=force' in '[web] bind to'), and there is no certificate: set '[web] ssl \
          key' and 'ssl certificate' in netdata.conf"
@@ -156,6 +159,7 @@ impl Parent {
     /// Starts all threads; the ports are open when it returns. `machine_guid` is our own.
     pub fn start(config: Config, machine_guid: Uuid, clock: Clock) -> Result<Self, StartError> {
         preflight::check()?;
+        let management_key = identity::management_key(&config.directories.lib)?;
         let terms = Arc::new(Terms::new(config.clone())?);
         let mut doors = Vec::new();
         for item in &config.web.bind {
@@ -274,7 +278,7 @@ impl Parent {
             let (telemetry, clock) = (Arc::clone(&telemetry), clock.clone());
             query.start(move || {
                 let storage = Storage::new(files, directory, config.database.page_cache_bytes);
-                Api::new(config, machine_guid, inboxes, storage, telemetry, clock)
+                Api::new(config, machine_guid, management_key, inboxes, storage, telemetry, clock)
             })?
         };
 

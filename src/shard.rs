@@ -15,6 +15,8 @@ mod forgetting;
 
 pub mod message;
 
+pub mod nodes;
+
 pub mod placement;
 
 mod saving;
@@ -39,6 +41,7 @@ use crate::wire::stream_path::PathElement;
 use event::{Action, ConnectionId, Event};
 pub use forgetting::Cleanup;
 use message::{Admission, ApiKey, Arrival, ChartGroup, GroupState, LatestRow, Question};
+use nodes::{Attendance, Duplicate, DuplicateOutcome, Speed};
 use placement::ShardId;
 use saving::Saving;
 pub use saving::{Contents, RowsOp};
@@ -75,11 +78,14 @@ struct Child {
     host: HostIndex,
     key: ApiKey,
     peer: std::net::SocketAddr,
+    encrypted: bool,
+    capabilities: Capabilities,
     receiver: Receiver,
     inbound: Inbound,
     /// The start of a line or packet whose end has not come.
     partial: Vec<u8>,
     counters: ChildCounters,
+    speed: Speed,
     last_received_us: i64,
 }
 
@@ -95,6 +101,8 @@ pub struct Shard {
     /// The last news of the disk was an error.
     disk_fails: bool,
     hosts: Vec<Mirror>,
+    /// Of each of the hosts.
+    attendance: Vec<Attendance>,
     by_guid: HashMap<Uuid, HostIndex>,
     /// By the connection's place.
     children: Vec<Option<Child>>,
@@ -121,6 +129,8 @@ pub struct Shard {
     idle_checked_us: i64,
     seen_us: i64,
     cleaned_up_us: i64,
+    /// Connected hosts of which nothing new came when that was looked at last.
+    stale_hosts: u64,
     forgotten_hosts: u64,
     forgotten_charts: u64,
     /// Lines for the child whose bytes are being read.
@@ -151,6 +161,7 @@ impl Shard {
             committed_us: 0,
             disk_fails: false,
             hosts: Vec::new(),
+            attendance: Vec::new(),
             by_guid: HashMap::new(),
             children: Vec::new(),
             saving: Saving::default(),
@@ -168,6 +179,7 @@ impl Shard {
             idle_checked_us: 0,
             seen_us: 0,
             cleaned_up_us: 0,
+            stale_hosts: 0,
             forgotten_hosts: 0,
             forgotten_charts: 0,
             out: Vec::new(),
@@ -182,6 +194,10 @@ impl Shard {
             Event::Arrived { connection, arrival } => self.arrived(now_us, connection, *arrival, actions),
             Event::Ended { connection, reason } => self.ended(now_us, connection, reason),
             Event::Asked(question) => self.answer(now_us, question, actions),
+            Event::Forget { host, answer } => {
+                // Whoever asked may have left.
+                let _ = answer.send(self.forget_by_hand(&host, actions));
+            }
             Event::Restored { host, charts } => self.restored(now_us, *host, charts),
             Event::CatalogStored { until } => {
                 self.stored = until;
@@ -222,6 +238,7 @@ impl Shard {
                 let seconds = IDLE_AFTER_US.unsigned_abs() / 1_000_000;
                 self.disconnect(now_us, connection, DisconnectReason::Idle { seconds }, actions);
             }
+            self.look_at_children(now_us);
             self.ask_again(now_us, actions);
         }
         self.ask_for_past(now_us, actions);
@@ -414,6 +431,8 @@ impl Shard {
         metrics.replication_given_up.store(sum.replication_given_up, Relaxed);
         metrics.connections.store(connections, Relaxed);
         metrics.hosts.store(self.hosts.len() as u64, Relaxed);
+        metrics.stale_hosts.store(self.stale_hosts.min(connections), Relaxed);
+        metrics.missing_rows.store(self.hosts.iter().map(Mirror::missing_rows).sum(), Relaxed);
         metrics.charts.store(self.hosts.iter().map(|host| host.charts().len() as u64).sum(), Relaxed);
         metrics.dimensions.store(self.hosts.iter().map(|host| host.dimension_count() as u64).sum(), Relaxed);
         metrics.commands.store(sum.commands, Relaxed);
@@ -468,19 +487,24 @@ impl Shard {
         {
             let silent_us = now_us - other.last_received_us;
             let silent_s = silent_us / 1_000_000;
-            if silent_us < STALE_AFTER_US {
+            let (existing, stale) = (other.peer, other.connection);
+            let is_alive = silent_us < STALE_AFTER_US;
+            let outcome = if is_alive { DuplicateOutcome::Refused } else { DuplicateOutcome::TookOver };
+            let at = now_us.div_euclid(1_000_000);
+            let duplicate = Duplicate { at, peer, hostname: hostname.as_str().into(), existing, outcome };
+            self.remember_duplicate(host, duplicate);
+            if is_alive {
                 let refusal = Refusal::AlreadyStreaming { idle_s: silent_s.unsigned_abs() };
-                self.refuse(connection, refusal, &arrival, actions);
+                self.refuse(connection, refusal, &arrival, Some(existing), actions);
                 return;
             }
             tracing::info!(
                 target: "mainstem::stream",
+                existing = bracketed(existing),
                 "STREAM {hostname} [receive from {}]: multiple connections for same host detected - existing \
-                 connection (from {}) is dead ({silent_s} sec), accepting new connection.",
+                 connection is dead ({silent_s} sec), accepting new connection.",
                 bracketed(peer),
-                bracketed(other.peer),
             );
-            let stale = other.connection;
             self.disconnect(now_us, stale, DisconnectReason::Replaced, actions);
         }
         if known.is_none() && self.hosts.len() >= self.limits.hosts {
@@ -491,7 +515,7 @@ impl Shard {
                 bracketed(peer),
                 self.hosts.len(),
             );
-            self.refuse(connection, Refusal::Busy { wait_s: HOSTS_FULL_RETRY_S }, &arrival, actions);
+            self.refuse(connection, Refusal::Busy { wait_s: HOSTS_FULL_RETRY_S }, &arrival, None, actions);
             return;
         }
         let since = UnixSeconds(now_us.div_euclid(1_000_000));
@@ -518,6 +542,8 @@ impl Shard {
             host,
             key: arrival.key,
             peer,
+            encrypted: arrival.encrypted,
+            capabilities: arrival.capabilities,
             receiver: Receiver::new(
                 arrival.capabilities,
                 arrival.policy.replication,
@@ -527,6 +553,7 @@ impl Shard {
             inbound: Inbound::new(arrival.capabilities.compression()),
             partial: Vec::new(),
             counters: ChildCounters::default(),
+            speed: Speed::begin(now_us),
             last_received_us: now_us,
         });
         self.telemetry.shards[self.id.index()].accepted.fetch_add(1, Relaxed);
@@ -559,6 +586,7 @@ impl Shard {
         let host = self.hosts.len();
         self.by_guid.insert(mirror.info().machine_guid, host);
         self.hosts.push(mirror);
+        self.attendance.push(Attendance::default());
         host
     }
 
@@ -567,9 +595,10 @@ impl Shard {
         connection: ConnectionId,
         refusal: Refusal,
         arrival: &Arrival,
+        existing: Option<std::net::SocketAddr>,
         actions: &mut Vec<Action>,
     ) {
-        log_refusal(arrival.peer, &refusal, &arrival.request);
+        log_refusal(arrival.peer, &refusal, &arrival.request, existing);
         self.telemetry.refusals.add(refusal.label());
         actions.push(Action::Send { connection, bytes: refusal.reply_bytes() });
         actions.push(Action::Close { connection });
@@ -681,6 +710,7 @@ impl Shard {
         });
         add(&mut self.past, &child.counters);
         self.telemetry.disconnections.add(reason.label());
+        self.attendance[child.host].leave(now_us, &reason, &child.counters);
         let mirror = &mut self.hosts[child.host];
         let hostname = mirror.info().hostname.clone();
         tracing::info!(
@@ -709,6 +739,9 @@ impl Shard {
     /// Whoever asked may have left; then the answer is for nobody.
     fn answer(&mut self, now_us: i64, question: Question, actions: &mut Vec<Action>) {
         match question {
+            Question::Nodes { answer } => {
+                let _ = answer.send(self.nodes(now_us));
+            }
             Question::Spans { groups, answer } => {
                 let span = |group: ChartGroup| self.held(group).and_then(|group| self.engine.span(group));
                 let _ = answer.send(groups.into_iter().map(span).collect());
@@ -791,15 +824,25 @@ pub fn log_access(peer: std::net::SocketAddr, message: &str, request: &StreamReq
     );
 }
 
-/// The log's and the access log's line about a refused request.
-pub fn log_refusal(peer: std::net::SocketAddr, refusal: &Refusal, request: &StreamRequest) {
+/// The log's and the access log's line about a refused request; `existing` is who streams the host already.
+pub fn log_refusal(
+    peer: std::net::SocketAddr,
+    refusal: &Refusal,
+    request: &StreamRequest,
+    existing: Option<std::net::SocketAddr>,
+) {
     let facts = LogFacts {
         client: &bracketed(peer),
         hostname: &request.hostname,
         key: &crate::config::redacted(&request.key),
         machine_guid: &request.machine_guid,
     };
-    tracing::warn!(target: "mainstem::stream", "{}", refusal.log_sentence(facts));
+    tracing::warn!(
+        target: "mainstem::stream",
+        existing = existing.map(bracketed),
+        "{}",
+        refusal.log_sentence(facts)
+    );
     log_access(peer, refusal.access_message(), request);
 }
 

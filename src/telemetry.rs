@@ -60,6 +60,8 @@ pub struct ShardMetrics {
     pub connections: AtomicU64,
     pub tls_connections: AtomicU64,
     pub hosts: AtomicU64,
+    /// Connected ones of which nothing new comes.
+    pub stale_hosts: AtomicU64,
     pub charts: AtomicU64,
     pub dimensions: AtomicU64,
     pub accepted: AtomicU64,
@@ -76,6 +78,7 @@ pub struct ShardMetrics {
     pub replication_given_up: AtomicU64,
     pub charts_starting: AtomicU64,
     pub charts_filling: AtomicU64,
+    pub missing_rows: AtomicU64,
     pub unknown_keywords: AtomicU64,
     pub commands_without_effect: AtomicU64,
     pub sent_bytes: AtomicU64,
@@ -286,6 +289,24 @@ const SHARD_FIGURES: &[Figure] = &[
         value: |shard| shard.hosts.load(Relaxed),
     },
     Figure {
+        name: "mainstem_live_hosts",
+        kind: "gauge",
+        help: "Hosts connected whose samples are new.",
+        value: |shard| shard.connections.load(Relaxed).saturating_sub(shard.stale_hosts.load(Relaxed)),
+    },
+    Figure {
+        name: "mainstem_stale_hosts",
+        kind: "gauge",
+        help: "Hosts connected of which nothing new comes.",
+        value: |shard| shard.stale_hosts.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_offline_hosts",
+        kind: "gauge",
+        help: "Hosts mirrored that are not connected.",
+        value: |shard| shard.hosts.load(Relaxed).saturating_sub(shard.connections.load(Relaxed)),
+    },
+    Figure {
         name: "mainstem_charts",
         kind: "gauge",
         help: "Charts of all hosts.",
@@ -386,6 +407,12 @@ const SHARD_FIGURES: &[Figure] = &[
         kind: "gauge",
         help: "Charts of connected children that are live and lack some of their past.",
         value: |shard| shard.charts_filling.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_missing_rows",
+        kind: "gauge",
+        help: "Rows that children may have and we have not.",
+        value: |shard| shard.missing_rows.load(Relaxed),
     },
     Figure {
         name: "mainstem_unknown_keywords_total",
@@ -560,6 +587,8 @@ pub struct Telemetry {
     pub keeper: KeeperMetrics,
     /// Streaming requests refused.
     pub refusals: ReasonCounter,
+    /// Second connections with a connected host's machine GUID, by what became of them.
+    pub duplicates: ReasonCounter,
     /// Streaming connections that ended.
     pub disconnections: ReasonCounter,
     /// Connections that said nothing intelligible before they ended.
@@ -580,6 +609,7 @@ impl Telemetry {
             catalog: CatalogMetrics::default(),
             keeper: KeeperMetrics::default(),
             refusals: ReasonCounter::default(),
+            duplicates: ReasonCounter::default(),
             disconnections: ReasonCounter::default(),
             dropped: ReasonCounter::default(),
             transports: ReasonCounter::default(),
@@ -641,8 +671,14 @@ impl Telemetry {
             head(&mut out, name, "gauge", help);
             let _ = writeln!(out, "{name} {}", value.load(Relaxed));
         }
-        let reasons: [(&str, &str, &str, &ReasonCounter); 8] = [
+        let reasons: [(&str, &str, &str, &ReasonCounter); 9] = [
             ("mainstem_refusals_total", "reason", "Streaming requests refused.", &self.refusals),
+            (
+                "mainstem_duplicate_connections_total",
+                "outcome",
+                "Second connections with the machine GUID of a connected host.",
+                &self.duplicates,
+            ),
             (
                 "mainstem_disconnections_total",
                 "reason",

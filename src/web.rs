@@ -4,6 +4,7 @@
 //! | path | handler |
 //! |---|---|
 //! | `/api/v1/…` | [`v1`], [`data`], [`allmetrics`], [`functions`] |
+//! | `/api/v2/nodes`, `/api/v2/nodes/forget` | [`nodes`]: how the hosts are, for operators |
 //! | `/api/v3/stream_path` | who is between a host and us, as agents tell each other |
 //! | `/api/v3/stream_info` | [`stream_info`]: asked by children of 2.1 and later before they connect |
 //! | `/host/<name or GUID>/…` | the same for a mirrored host |
@@ -29,6 +30,8 @@ mod functions;
 
 mod localhost;
 
+pub mod nodes;
+
 mod request;
 
 mod storage;
@@ -53,6 +56,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::catalog::{Chart, HostNews, HostSnapshot};
+use crate::config::identity::ManagementKey;
 use crate::config::{Config, Rights};
 use crate::dashboard;
 use crate::query::{Tier, Workspace};
@@ -77,6 +81,8 @@ const FORBIDDEN: &str = "You are not allowed to access this resource.";
 #[derive(Debug)]
 pub struct Api {
     config: Arc<Config>,
+    /// Who knows it may manage, if the address may.
+    management_key: ManagementKey,
     directory: Directory,
     shards: Vec<mpsc::Sender<Message>>,
     storage: RefCell<Storage>,
@@ -120,6 +126,7 @@ impl Api {
     pub fn new(
         config: Arc<Config>,
         machine_guid: Uuid,
+        management_key: ManagementKey,
         shards: Vec<mpsc::Sender<Message>>,
         storage: Storage,
         telemetry: Arc<Telemetry>,
@@ -128,6 +135,7 @@ impl Api {
         let localhost = localhost::snapshot(&config, machine_guid);
         Self {
             config,
+            management_key,
             directory: Directory::new(localhost),
             shards,
             storage: RefCell::new(storage),
@@ -189,6 +197,7 @@ impl Api {
         }
         match *request.method() {
             Method::GET | Method::HEAD => {}
+            Method::POST if request.uri().path() == nodes::FORGET => {}
             Method::OPTIONS => return options(),
             _ => return Answer::error(StatusCode::BAD_REQUEST, "I don't understand you...\r\n"),
         }
@@ -200,6 +209,9 @@ impl Api {
         let segments: Vec<&str> = target.segments.iter().map(String::as_str).collect();
         if let ["api", "v3", "stream_info"] = segments[..] {
             return stream_info::answer(self, &target).await;
+        }
+        if request.uri().path() == nodes::FORGET {
+            return nodes::forget(self, request, &target, rights).await;
         }
         if !rights.contains(Rights::DASHBOARD) {
             return Answer::error(StatusCode::FORBIDDEN, FORBIDDEN);
@@ -251,6 +263,7 @@ impl Api {
                 self.v1(&host, &command, target, peer).await
             }
             ["api", "v3", "stream_path"] => Answer::json(&StreamPath::of(&host.stream_path)),
+            ["api", "v2", "nodes"] => nodes::answer(self, target).await,
             ["api", version, ..] => {
                 let version = escape_html(version);
                 Answer::html_error(StatusCode::NOT_FOUND, format!("Unsupported API version: {version}"))
@@ -405,6 +418,8 @@ fn code_label(status: StatusCode) -> &'static str {
         400 => "400",
         403 => "403",
         404 => "404",
+        405 => "405",
+        409 => "409",
         500 => "500",
         502 => "502",
         503 => "503",

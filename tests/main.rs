@@ -22,6 +22,8 @@ mod harness;
 
 mod memory_modes;
 
+mod nodes;
+
 mod peer;
 
 mod reload;

@@ -27,6 +27,11 @@ impl Missing {
         &self.spans
     }
 
+    /// How many seconds there are in all spans.
+    pub fn seconds(&self) -> u64 {
+        self.spans.iter().map(|span| span.last.since(span.first).unsigned_abs() + 1).sum()
+    }
+
     pub fn contains(&self, time: UnixSeconds) -> bool {
         self.spans.iter().any(|span| span.contains(time))
     }
@@ -108,6 +113,7 @@ mod tests {
             for second in -5..80 {
                 prop_assert_eq!(missing.contains(UnixSeconds(second)), seconds.contains(&second));
             }
+            prop_assert_eq!(missing.seconds(), seconds.len() as u64);
             let apart = missing.spans().windows(2).all(|two| two[0].last.plus(1) < two[1].first);
             prop_assert!(apart, "{:?}", missing);
         }

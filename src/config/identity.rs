@@ -1,10 +1,11 @@
-//! Who we are: the machine GUID, and the API key of the embedded default. Each is a file that is made once and then
-//! only read.
+//! Who we are: the machine GUID; the API key of the embedded default; the key of those who manage us. Each is a file that
+//! is made once and then only read.
 //!
 //! | file                                            | holds                                        | mode |
 //! |-------------------------------------------------|----------------------------------------------|------|
 //! | `<lib>/registry/netdata.public.unique.id`       | the machine GUID: a UUID of 36 bytes         | 0660 |
 //! | `<state>/api.key`                               | an API key, the same, and a line's end       | 0600 |
+//! | `<lib>/netdata.api.key`                         | the management key, the same                 | 0600 |
 //!
 //! The GUID names this parent to other agents, and its hosts in their databases: one that can be read is never changed.
 //! New files are written beside their place, synced and renamed, so that a crash leaves an old one, a new one, or none.
@@ -72,7 +73,56 @@ pub fn machine_guid(file: &Path) -> Result<(String, Option<Diagnostic>), Identit
 
 /// The embedded default's API key; made when it is not there.
 pub fn api_key(state_dir: &Path) -> Result<String, IdentityError> {
-    let file = api_key_file(state_dir);
+    key(api_key_file(state_dir))
+}
+
+/// Where [`api_key`] keeps it.
+pub fn api_key_file(state_dir: &Path) -> PathBuf {
+    state_dir.join("api.key")
+}
+
+/// The token of those who manage a running parent; made when it is not there.
+pub fn management_key(lib: &Path) -> Result<ManagementKey, IdentityError> {
+    key(management_key_file(lib)).map(ManagementKey)
+}
+
+/// Where [`management_key`] keeps it: in the file of a Netdata's.
+pub fn management_key_file(lib: &Path) -> PathBuf {
+    lib.join("netdata.api.key")
+}
+
+/// The management key that a parent has made.
+pub fn existing_management_key(lib: &Path) -> Result<Option<ManagementKey>, IdentityError> {
+    let file = management_key_file(lib);
+    let Some(bytes) = read(&file)? else { return Ok(None) };
+    uuid_in(&bytes).map(|key| Some(ManagementKey(key))).ok_or(IdentityError::NotAKey { path: file })
+}
+
+/// The token of those who manage a parent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ManagementKey(String);
+
+impl ManagementKey {
+    /// For the header of a request.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it was given, found out in a time that does not tell how much of it was.
+    pub fn is(&self, token: &str) -> bool {
+        let differences = token.bytes().zip(self.0.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
+        token.len() == self.0.len() && differences == 0
+    }
+}
+
+/// No log line may show it.
+impl std::fmt::Debug for ManagementKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&super::redacted(&self.0))
+    }
+}
+
+fn key(file: PathBuf) -> Result<String, IdentityError> {
     match read(&file)? {
         Some(bytes) => uuid_in(&bytes).ok_or(IdentityError::NotAKey { path: file }),
         None => {
@@ -81,11 +131,6 @@ pub fn api_key(state_dir: &Path) -> Result<String, IdentityError> {
             Ok(key)
         }
     }
-}
-
-/// Where [`api_key`] keeps it.
-pub fn api_key_file(state_dir: &Path) -> PathBuf {
-    state_dir.join("api.key")
 }
 
 /// By time, as Netdata makes them; in place of a network card's address there is chance, marked as such.
@@ -190,6 +235,25 @@ mod tests {
         assert_eq!(api_key(dir.path()).expect("read"), key);
         fs::write(api_key_file(dir.path()), "nonsense").expect("written");
         assert!(matches!(api_key(dir.path()), Err(IdentityError::NotAKey { .. })));
+    }
+
+    #[test]
+    fn a_management_key_is_made_once_and_found_by_those_who_may_read_it() {
+        let dir = TestDir::new("management-key");
+        assert_eq!(existing_management_key(dir.path()).expect("no file, no key"), None);
+        let key = management_key(dir.path()).expect("made");
+        let mode = fs::metadata(management_key_file(dir.path())).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(management_key(dir.path()).expect("read"), key);
+        let text = key.as_str().to_owned();
+        assert!(is_uuid(&text) && !format!("{key:?}").contains(&text));
+        let (less, more) = (&text[..35], format!("{text}0"));
+        for (token, is_it) in
+            [(&*text, true), (less, false), (&more, false), ("", false), (&text.replace('-', "_"), false)]
+        {
+            assert_eq!(key.is(token), is_it, "{token}");
+        }
+        assert_eq!(existing_management_key(dir.path()).expect("read"), Some(key));
     }
 
     #[test]

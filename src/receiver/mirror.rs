@@ -94,6 +94,12 @@ impl MirroredChart {
         self.ordinal
     }
 
+    /// How many rows are missing of it.
+    fn missing_rows(&self) -> u64 {
+        let step = u64::from(self.update_every);
+        self.missing.as_ref().map_or(0, |missing| missing.seconds().div_ceil(step))
+    }
+
     /// The dimension of this id, looked for.
     #[cold]
     pub(super) fn search_dimension(&mut self, id: &[u8]) -> Option<usize> {
@@ -152,6 +158,8 @@ pub struct Mirror {
     /// Names that are not their chart's id.
     given_names: HashMap<EcoString, u32, foldhash::quality::RandomState>,
     dimension_count: usize,
+    /// Of all charts.
+    missing_rows: u64,
     keep: Keep,
     /// Readers do not know the newest.
     changed: bool,
@@ -184,6 +192,7 @@ impl Mirror {
             by_id: ById::default(),
             given_names: HashMap::default(),
             dimension_count: 0,
+            missing_rows: 0,
             keep,
             changed: true,
             unsaved: true,
@@ -221,6 +230,7 @@ impl Mirror {
             let ordinal = chart.ordinal;
             let index = mirror.add_chart(chart.into_chart(group), ordinal);
             mirror.charts[index.index()].missing = (!missing.is_empty()).then(|| Box::new(missing));
+            mirror.missing_rows += mirror.charts[index.index()].missing_rows();
             let Chart { id, name, obsolete, .. } = &*mirror.charts[index.index()].chart;
             if name != id {
                 mirror.given_names.insert(name.clone(), index.0);
@@ -246,6 +256,11 @@ impl Mirror {
 
     pub fn dimension_count(&self) -> usize {
         self.dimension_count
+    }
+
+    /// How many rows its child may have and we have not.
+    pub fn missing_rows(&self) -> u64 {
+        self.missing_rows
     }
 
     /// Seconds of v1 silence after which a chart starts from scratch: all that is kept of it.
@@ -437,11 +452,13 @@ impl Mirror {
     /// Changes what is missing of a chart; `change` says whether it did.
     pub(super) fn change_missing(&mut self, chart: ChartIndex, change: impl FnOnce(&mut Missing) -> bool) {
         let mirrored = &mut self.charts[chart.index()];
+        self.missing_rows -= mirrored.missing_rows();
         let mut missing = mirrored.missing.take().unwrap_or_default();
         if change(&mut missing) && !std::mem::replace(&mut mirrored.unsaved_missing, true) {
             self.unsaved_missing.push_back(chart);
         }
         mirrored.missing = Some(missing).filter(|missing| !missing.is_empty());
+        self.missing_rows += mirrored.missing_rows();
     }
 
     /// Whether rows of the past are of use.
@@ -606,7 +623,9 @@ impl Mirror {
                 collector.redefine(update_every, chart.store_first);
             }
             if mirrored.update_every != update_every {
+                self.missing_rows -= mirrored.missing_rows();
                 mirrored.update_every = update_every;
+                self.missing_rows += mirrored.missing_rows();
                 engine.set_step(group, update_every);
             }
             if chart.name != mirrored.chart.name {
@@ -718,6 +737,7 @@ impl Mirror {
                 engine.remove_group(mirrored.group);
                 self.ids.remove(mirrored.record);
                 self.dimension_count -= mirrored.columns;
+                self.missing_rows -= mirrored.missing_rows();
                 if is_persistent {
                     self.forgotten.push_back(mirrored.chart.id.clone());
                 }
@@ -853,7 +873,9 @@ impl Mirror {
         if mirrored.update_every == update_every {
             return;
         }
+        self.missing_rows -= mirrored.missing_rows();
         mirrored.update_every = update_every;
+        self.missing_rows += mirrored.missing_rows();
         let description = Arc::make_mut(&mut mirrored.chart);
         description.update_every = update_every;
         engine.set_step(description.group, update_every);

@@ -366,12 +366,21 @@ impl Acceptor {
             Ok(Permit { machine_guid, key, capabilities, policy }) => {
                 let hostname = caller.terms.config.hostname.as_str().into();
                 let parent = Identity { machine_guid: self.machine_guid, hostname };
-                let arrival =
-                    Arrival { machine_guid, key, request, capabilities, policy, peer, parent, early };
+                let arrival = Arrival {
+                    machine_guid,
+                    key,
+                    request,
+                    capabilities,
+                    policy,
+                    peer,
+                    parent,
+                    encrypted: !is_plain,
+                    early,
+                };
                 self.hand_over(transport, Box::new(arrival)).await;
             }
             Err(refusal) => {
-                log_refusal(peer, &refusal, &request);
+                log_refusal(peer, &refusal, &request, None);
                 self.telemetry.refusals.add(refusal.label());
                 answer(transport, &refusal.reply_bytes()).await;
             }

@@ -305,6 +305,9 @@ impl Executor {
         match message {
             Message::Arrived { socket, session, arrival } => self.adopt(socket, session, arrival),
             Message::Asked(question) => self.shard.apply(now_us, Event::Asked(question), &mut self.actions),
+            Message::Forget { host, answer } => {
+                self.shard.apply(now_us, Event::Forget { host, answer }, &mut self.actions);
+            }
             Message::Restored { host, charts } => {
                 self.shard.apply(now_us, Event::Restored { host, charts }, &mut self.actions);
             }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use dbengine::{DiskDone, DiskOp, FileId};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::RowsOp;
-use super::message::{Arrival, LostChart, Question};
+use super::message::{Arrival, ForgetOutcome, LostChart, Question};
 use crate::catalog::{CatalogChange, HostRecord, HostSnapshot};
 use crate::config::Limits;
 use crate::receiver::DisconnectReason;
@@ -42,6 +43,8 @@ pub enum Event<'a> {
     Ended { connection: ConnectionId, reason: DisconnectReason },
     /// Somebody wants to know something.
     Asked(Question),
+    /// An operator wants this host to be forgotten.
+    Forget { host: Uuid, answer: oneshot::Sender<ForgetOutcome> },
     /// The store remembers this host; before its child arrives.
     Restored { host: Box<HostRecord>, charts: Vec<RestoredChart> },
     /// The store has all changes of the catalog up to this one on disk.

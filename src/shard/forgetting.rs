@@ -6,12 +6,14 @@
 //! | `none`, `ram`, `alloc` | obsolete for long enough | away for long enough |
 //! | `save`, `map` | the same, if its rows may be deleted | the same, if its rows may be deleted |
 //!
+//! An operator may forget a host that is not connected, in any of them.
+//!
 //! A forgotten host or chart is as one that never was: readers, the store and the engine lose it together. That of the
 //! dbengine is found elsewhere, by those who remove files ([`Event::Lost`]); nothing here looks at all charts.
 //!
 //! [`Event::Lost`]: super::event::Event::Lost
 
-use super::message::LostChart;
+use super::message::{ForgetOutcome, LostChart};
 use super::{Action, HostIndex, RowsOp, Shard};
 use crate::catalog::CatalogChange;
 use crate::config::{Database, MemoryMode};
@@ -89,6 +91,17 @@ impl Shard {
         self.cleaned_up_us = now_us;
     }
 
+    /// An operator's wish. What datafiles have of the host expires with them.
+    pub(super) fn forget_by_hand(&mut self, host: &Uuid, actions: &mut Vec<Action>) -> ForgetOutcome {
+        let Some(&host) = self.by_guid.get(host) else { return ForgetOutcome::Unknown };
+        if self.hosts[host].away_since_us().is_none() {
+            return ForgetOutcome::Connected;
+        }
+        let charts = self.hosts[host].charts().len();
+        self.forget_host(host, "an operator asked for it", actions);
+        ForgetOutcome::Forgotten { charts }
+    }
+
     fn forget_obsolete(&mut self, now_us: i64, host: HostIndex) {
         let Some(after_us) = self.cleanup.obsolete_after_us else { return };
         let before_us = now_us.saturating_sub(after_us);
@@ -143,6 +156,7 @@ impl Shard {
     /// Forgets a host that is not connected. The last host gets its index.
     fn forget_host(&mut self, host: HostIndex, why: &str, actions: &mut Vec<Action>) {
         let mut mirror = self.hosts.swap_remove(host);
+        self.attendance.swap_remove(host);
         let guid = mirror.info().machine_guid;
         tracing::info!(
             host = &*mirror.info().hostname,

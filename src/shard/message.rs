@@ -8,6 +8,7 @@ use ecow::EcoString;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::nodes::NodeState;
 use crate::catalog::{Chart, HostRecord};
 use crate::config::{ChildPolicy, Limits, redacted};
 use crate::connection::tls::Session;
@@ -28,6 +29,8 @@ pub struct Arrival {
     pub peer: SocketAddr,
     /// Who we are to it.
     pub parent: Identity,
+    /// With TLS.
+    pub encrypted: bool,
     /// Bytes that came behind the request; a real child sends none.
     pub early: Vec<u8>,
 }
@@ -83,6 +86,8 @@ pub enum Question {
     Rows { groups: Vec<ChartGroup>, window: TimeRange, answer: oneshot::Sender<Vec<GroupSnapshot>> },
     /// The newest row and the last collected values of every chart of a host.
     Latest { host: Uuid, answer: oneshot::Sender<Vec<LatestRow>> },
+    /// What the shard knows of each of its hosts.
+    Nodes { answer: oneshot::Sender<Vec<NodeState>> },
     /// Of each connected child.
     Admissions { answer: oneshot::Sender<Vec<Admission>> },
     /// What a function of a connected child answers.
@@ -109,6 +114,18 @@ pub struct LatestRow {
     pub collected: Vec<Option<(i64, i64)>>,
 }
 
+/// What came of the wish to forget a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForgetOutcome {
+    Forgotten {
+        charts: usize,
+    },
+    /// Its child is connected: it would be there again at once.
+    Connected,
+    /// The shard has no such host.
+    Unknown,
+}
+
 /// A chart of which no complete datafile has any row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostChart {
@@ -131,6 +148,11 @@ pub enum Message {
     Restored {
         host: Box<HostRecord>,
         charts: Vec<RestoredChart>,
+    },
+    /// An operator wants this host to be forgotten.
+    Forget {
+        host: Uuid,
+        answer: oneshot::Sender<ForgetOutcome>,
     },
     /// Readers know this datafile.
     Published(FileId),

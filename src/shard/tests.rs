@@ -2,6 +2,8 @@ mod forgetting;
 
 mod functions;
 
+mod nodes;
+
 mod replication;
 
 mod saving;
@@ -66,7 +68,7 @@ impl Story {
     fn arrive(&mut self, now_us: i64, generation: u32, host: u128) -> ConnectionId {
         let connection = ConnectionId { place: generation, generation };
         let machine_guid = Uuid::from_u128(host);
-        let peer: std::net::SocketAddr = ([127, 0, 0, 1], 4000).into();
+        let peer: std::net::SocketAddr = ([127, 0, 0, 1], 4000 + generation as u16).into();
         let policy = self
             .config
             .streaming_policy(&self.key, &machine_guid.to_string(), peer.ip())
@@ -80,8 +82,17 @@ impl Story {
         let capabilities = negotiate(self.capabilities, Capabilities::OURS, &[]);
         let key = ApiKey(Uuid::try_parse(&self.key).expect("a key"));
         let parent = Identity { machine_guid: PARENT, hostname: "parent".into() };
-        let arrival =
-            Arrival { machine_guid, key, request, capabilities, policy, peer, parent, early: Vec::new() };
+        let arrival = Arrival {
+            machine_guid,
+            key,
+            request,
+            capabilities,
+            policy,
+            peer,
+            parent,
+            encrypted: false,
+            early: Vec::new(),
+        };
         let event = Event::Arrived { connection, arrival: Box::new(arrival) };
         self.shard.apply(now_us, event, &mut self.actions);
         connection

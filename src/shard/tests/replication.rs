@@ -54,7 +54,13 @@ impl Story {
     }
 
     fn missing(&self, chart: usize) -> Vec<(i64, i64)> {
-        let missing = self.shard.hosts[0].missing(crate::receiver::ChartIndex::nth(chart));
+        let mirror = &self.shard.hosts[0];
+        let rows = mirror.charts().iter().enumerate().map(|(index, mirrored)| {
+            let missing = mirror.missing(crate::receiver::ChartIndex::nth(index));
+            missing.map_or(0, |missing| missing.seconds().div_ceil(mirrored.chart.update_every.into()))
+        });
+        assert_eq!(mirror.missing_rows(), rows.sum::<u64>(), "what is counted is what is there");
+        let missing = mirror.missing(crate::receiver::ChartIndex::nth(chart));
         missing
             .map_or_else(Vec::new, |all| all.spans().iter().map(|span| (span.first.0, span.last.0)).collect())
     }

@@ -57,6 +57,7 @@ impl Story<'_> {
             policy: policy.expect("the embedded key"),
             peer: ([127, 0, 0, 1], 1).into(),
             parent: Identity { machine_guid: uuid::Uuid::from_u128(3), hostname: "parent".into() },
+            encrypted: false,
             early: Vec::new(),
         };
         let arrived = Event::Arrived { connection: self.connection, arrival: Box::new(arrival) };
