@@ -36,7 +36,10 @@ fn short_lived(config: &mut Config) {
 fn mirrored(parent: &TestParent) -> Vec<String> {
     let info = parent.json("/api/v1/info");
     let names = info["mirrored_hosts"].as_array().expect("an array").iter();
-    names.filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    // Hosts that are published in one turn have no order.
+    let mut names: Vec<String> = names.filter_map(|name| name.as_str().map(str::to_owned)).collect();
+    names.sort_unstable();
+    names
 }
 
 fn charts(parent: &TestParent, host: &str) -> Vec<String> {
@@ -81,7 +84,7 @@ fn what_has_no_sample_left_is_forgotten_by_the_api_in_memory_and_on_disk() {
     // Until there are two files: the newest always stays.
     go_on(3600 / STEP + 2);
     parent.wait("a file", |parent| parent.telemetry().keeper.tiers[0].files.load(Relaxed) >= 1);
-    assert_eq!(mirrored(&parent), ["parent", "gone", "stays"]);
+    assert_eq!(mirrored(&parent), ["gone", "parent", "stays"]);
     go_on(3600 / STEP + 2);
     parent.wait("the end of the host", |parent| mirrored(parent) == ["parent", "stays"]);
     assert_eq!(parent.get("/host/gone/api/v1/charts").status, 404);
@@ -139,7 +142,7 @@ fn a_host_in_memory_is_forgotten_with_all_of_it_when_its_child_stays_away() {
     drop(child);
     parent.wait("its end", |parent| parent.telemetry().total(|shard| &shard.connections) == 0);
     time.store((START + 3590) * 1_000_000, Relaxed);
-    assert_eq!(mirrored(&parent), ["parent", "orphan"]);
+    assert_eq!(mirrored(&parent), ["orphan", "parent"]);
     time.store((START + 3610) * 1_000_000, Relaxed);
     parent.wait("its end", |parent| mirrored(parent) == ["parent"]);
     assert_eq!(parent.telemetry().total(|shard| &shard.forgotten_charts), 1);
