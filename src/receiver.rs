@@ -152,6 +152,8 @@ impl From<InboundError<DisconnectReason>> for DisconnectReason {
 #[derive(Clone, Debug, Default)]
 struct ConnectedChart {
     progress: Progress,
+    /// Some of its past is to be asked for, or was.
+    is_filling: bool,
     /// Dimension slot, minus one -> index; `u32::MAX` where no dimension has the slot.
     slots: Vec<u32>,
 }

@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 use dbengine::{Appended, TimeRange, UnixSeconds};
 
 use super::mirror::{ChartIndex, Moved, text};
-use super::{DisconnectReason, Receiver, Surroundings, now_seconds, unknown_dimension};
+use super::{DisconnectReason, FURTHEST_FUTURE_S, Receiver, Surroundings, now_seconds, unknown_dimension};
 use crate::catalog::Missing;
 use crate::wire::command::{Command, Instruction, PointFlags, Reference, ReplayedPoint};
 use crate::wire::instruction::encode_instruction;
@@ -201,15 +201,6 @@ impl Replication {
         pace.points -= asked.points;
         Some(asked)
     }
-
-    /// The chart's past is to be asked for, if it is not yet.
-    fn wait(&mut self, chart: ChartIndex, attempt: Attempt) {
-        let is_known = self.waiting.iter().any(|(waiting, _)| *waiting == chart)
-            || self.asked.iter().any(|asked| asked.chart == chart);
-        if !is_known {
-            self.waiting.push_back((chart, attempt));
-        }
-    }
 }
 
 /// The first two numbers of a version: 2 and 3 of `v2.3.1-12-nightly`.
@@ -236,6 +227,20 @@ pub(super) struct Replay {
 }
 
 impl Receiver {
+    /// The chart's past is to be asked for, if it is not yet.
+    fn wait(&mut self, chart: ChartIndex, attempt: Attempt) {
+        if !std::mem::replace(&mut self.charts[chart.index()].is_filling, true) {
+            self.replication.waiting.push_back((chart, attempt));
+        }
+    }
+
+    /// The answer about a window of a chart's past has come, or is not waited for any longer.
+    fn take_asked(&mut self, chart: ChartIndex, pace: &mut Pace) -> Option<Asked> {
+        let asked = self.replication.take_asked(chart, pace)?;
+        self.charts[chart.index()].is_filling = false;
+        Some(asked)
+    }
+
     /// A child has defined a chart, and says what it has of it.
     pub(super) fn begin_replication(
         &mut self,
@@ -253,6 +258,8 @@ impl Receiver {
         let period = around.mirror.rows_kept().map_or(seconds(policy.period), |rows| {
             seconds(policy.period).min(i64::from(rows).saturating_mul(step))
         });
+        // What is stamped later than this is not stored.
+        let last = last.min(now_seconds(around.now_us) + FURTHEST_FUTURE_S);
         let can_ask = policy.enabled && columns > 0 && around.mirror.keeps_rows();
         let beginning = if can_ask {
             let newest = around.engine.newest_time(group).0;
@@ -275,7 +282,7 @@ impl Receiver {
             around.mirror.change_missing(chart, |all| all.remove(gone));
             self.part_if_filled_later(chart, around);
             if around.mirror.missing(chart).is_some() {
-                self.replication.wait(chart, Attempt::default());
+                self.wait(chart, Attempt::default());
             }
         }
         self.ask_for_newest(chart, after, before, 0, around);
@@ -336,9 +343,9 @@ impl Receiver {
             && around.pace.has_room()
             && let Some((chart, attempt)) = self.replication.waiting.pop_front()
         {
-            let Some(span) =
-                around.mirror.missing(chart).and_then(|missing| missing.spans().first().copied())
-            else {
+            let missing = around.mirror.missing(chart);
+            let Some(span) = missing.and_then(|missing| missing.spans().first().copied()) else {
+                self.charts[chart.index()].is_filling = false;
                 continue;
             };
             let mirrored = around.mirror.chart(chart);
@@ -383,7 +390,7 @@ impl Receiver {
             self.replication.asked.iter().find(|asked| now_us - asked.at_us >= ANSWER_WITHIN_US)
         {
             let chart = late.chart;
-            if let Some(asked) = self.replication.take_asked(chart, around.pace) {
+            if let Some(asked) = self.take_asked(chart, around.pace) {
                 self.without_progress(asked, around);
             }
         }
@@ -393,13 +400,13 @@ impl Receiver {
     fn without_progress(&mut self, asked: Asked, around: &mut Surroundings<'_>) {
         let Asked { chart, window, attempt, .. } = asked;
         if attempt.empty + 1 < TRIES {
-            self.replication.wait(chart, Attempt { empty: attempt.empty + 1, ..attempt });
+            self.wait(chart, Attempt { empty: attempt.empty + 1, ..attempt });
             return;
         }
         around.counters.replication_given_up += 1;
         around.mirror.change_missing(chart, |missing| missing.remove(window));
         if around.mirror.missing(chart).is_some() {
-            self.replication.wait(chart, Attempt::default());
+            self.wait(chart, Attempt::default());
         }
     }
 
@@ -563,7 +570,7 @@ impl Receiver {
             }
             return;
         }
-        let Some(asked) = self.replication.take_asked(chart, around.pace) else { return };
+        let Some(asked) = self.take_asked(chart, around.pace) else { return };
         let got = replay.filled.into_iter().chain(replay.appended).map(|span| span.last.0).max();
         if self.replication.stops_at_gaps {
             self.pass_over_gap(&asked, got, around);
@@ -575,7 +582,7 @@ impl Receiver {
             let done = TimeRange { first: asked.window.first, last: UnixSeconds(reached) };
             around.mirror.change_missing(chart, |missing| missing.remove(done));
             if around.mirror.missing(chart).is_some() {
-                self.replication.wait(chart, Attempt::default());
+                self.wait(chart, Attempt::default());
             }
         } else if around.mirror.missing(chart).is_some() {
             self.without_progress(asked, around);
@@ -592,7 +599,7 @@ impl Receiver {
         if known.0 > 0 && !rest.is_empty() {
             self.add_missing(chart, rest, around);
             self.part_if_filled_later(chart, around);
-            self.replication.wait(chart, Attempt::default());
+            self.wait(chart, Attempt::default());
         }
     }
 
@@ -629,7 +636,7 @@ impl Receiver {
         let done = TimeRange { first: window.first, last: UnixSeconds(last.min(window.last.0)) };
         around.mirror.change_missing(chart, |missing| missing.remove(done));
         if around.mirror.missing(chart).is_some() {
-            self.replication.wait(chart, next);
+            self.wait(chart, next);
         }
     }
 
