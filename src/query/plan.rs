@@ -208,7 +208,7 @@ impl Plan {
         self.parameters.timeout_ms
     }
 
-    /// Prepares the work: `snapshots` are of [`groups`](Plan::groups), in that order, over [`window`](Plan::window).
+    /// Prepares the work: `snapshots` are of the groups of [`charts`](Plan::charts), in that order, over [`window`](Plan::window).
     pub fn execution(self, snapshots: Vec<GroupSnapshot>) -> Execution {
         Execution::new(self, snapshots)
     }
