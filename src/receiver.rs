@@ -17,6 +17,8 @@
 //!
 //! Source: streaming protocol sections 4 to 6.
 
+mod chart;
+
 mod document;
 
 mod functions;
@@ -44,12 +46,13 @@ use crate::wire::InboundError;
 use crate::wire::capability::Capabilities;
 use crate::wire::command::{Collected, Command, PointFlags, Reference, Slot, VariableScope};
 use crate::wire::stream_path::{KEYWORD, MAX_DOCUMENT, PathElement};
+use chart::text;
+pub use chart::{ChartIndex, MirroredChart, Moved};
 use document::Document;
 use functions::Calls;
 pub use functions::{CallError, FunctionCall, FunctionResult};
 use ids::Expected;
-use mirror::text;
-pub use mirror::{ChartIndex, Mirror, MirroredChart, Moved};
+pub use mirror::Mirror;
 pub use replication::{Pace, ReplicationProgress};
 use replication::{Progress, Replay, Replication};
 use stream_path::Place;

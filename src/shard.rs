@@ -55,6 +55,8 @@ const IDLE_AFTER_US: i64 = 600_000_000;
 /// When a child is told to come back that there was no room for.
 const HOSTS_FULL_RETRY_S: u64 = 60;
 const IDLE_CHECK_EVERY_US: i64 = 1_000_000;
+/// How often children are looked at that had no room for a question. Those that answer are asked further at once.
+const FILL_EVERY_US: i64 = 100_000;
 /// Changes of the catalog that one turn hands out: some milliseconds of copying, however many children define their charts.
 const CHANGES_A_TURN: usize = 4096;
 /// Changes that may be on their way to the store, about 1 KB each. The rest waits as a mark at its chart.
@@ -110,6 +112,7 @@ pub struct Shard {
     pace: Pace,
     /// The child that was asked for its past last.
     last_filled: usize,
+    filled_us: i64,
     /// Places of children whose functions were called.
     called: Vec<usize>,
     /// What children did whose connections have ended.
@@ -167,6 +170,7 @@ impl Shard {
             saving: Saving::default(),
             pace: Pace::default(),
             last_filled: 0,
+            filled_us: 0,
             called: Vec::new(),
             past: ChildCounters::default(),
             received_bytes: 0,
@@ -241,7 +245,10 @@ impl Shard {
             self.look_at_children(now_us);
             self.ask_again(now_us, actions);
         }
-        self.ask_for_past(now_us, actions);
+        if now_us - self.filled_us >= FILL_EVERY_US {
+            self.filled_us = now_us;
+            self.ask_for_past(now_us, actions);
+        }
         self.settle_calls(now_us, actions);
         if now_us - self.seen_us >= SEEN_EVERY_US {
             self.seen_us = now_us;
@@ -694,20 +701,14 @@ impl Shard {
     }
 
     fn ended(&mut self, now_us: i64, connection: ConnectionId, reason: DisconnectReason) {
-        let slot = self.children.get_mut(connection.place as usize);
-        let Some(mut child) = slot.and_then(|slot| slot.take_if(|child| child.connection == connection))
-        else {
+        let place = connection.place as usize;
+        let is_it = |child: &Child| child.connection == connection;
+        if !self.children.get(place).and_then(Option::as_ref).is_some_and(is_it) {
             return;
-        };
-        child.receiver.end_connection(&mut Surroundings {
-            mirror: &mut self.hosts[child.host],
-            engine: &mut self.engine,
-            limits: &self.limits,
-            counters: &mut child.counters,
-            pace: &mut self.pace,
-            now_us,
-            out: &mut Vec::new(),
-        });
+        }
+        // Nothing is said any more.
+        self.with_child(now_us, place, &mut Vec::new(), Receiver::end_connection);
+        let Some(child) = self.children[place].take() else { return };
         add(&mut self.past, &child.counters);
         self.telemetry.disconnections.add(reason.label());
         self.attendance[child.host].leave(now_us, &reason, &child.counters);

@@ -188,36 +188,30 @@ impl Engine {
     pub fn fill(&mut self, id: GroupId, step: u32, time: UnixSeconds, row: Row<'_>) -> Appended {
         assert!(step >= 1, "rows are at least a second apart");
         let (columns, page_rows) = (column_count(row.values.len()), self.sealer.page_rows);
+        let Engine { groups, sealer, store, fills, .. } = self;
+        let group = groups[id.index()].as_mut().expect("a group is there until it is removed");
         let new = || HotRows::new(step, columns, page_rows, NEVER_JOURNALLED);
-        let rows = self.fills.entry(id).or_insert_with(new);
-        let group = self.groups[id.index()].as_ref().expect("a group is there until it is removed");
+        let rows = fills.entry(id).or_insert_with(new);
         if time <= rows.newest_time() || time.0 > i64::from(u32::MAX) || group.covers(time) {
             return Appended::Stale;
         }
         let continues = (rows.step(), rows.columns()) == (step, columns)
             && rows.first().is_none_or(|first| time.since(first) < i64::from(page_rows) * i64::from(step));
         if rows.is_full() || !continues {
-            self.insert_fill(id);
-            let rows = self.fills.get_mut(&id).expect("it was just looked at");
+            group.insert(id, rows, sealer, store.as_deref_mut());
             rows.restart(step, columns, page_rows);
         }
-        self.fills.get_mut(&id).expect("it was just looked at").push(time, row);
+        rows.push(time, row);
         Appended::Stored
     }
 
     /// All rows of this fill have come.
     pub fn end_fill(&mut self, id: GroupId) {
-        self.insert_fill(id);
-        self.fills.remove(&id);
-    }
-
-    /// Makes a page of a fill's rows, which are as they were afterwards.
-    fn insert_fill(&mut self, id: GroupId) {
         let Engine { groups, sealer, store, fills, .. } = self;
-        let Some(rows) = fills.get(&id).filter(|rows| !rows.is_empty()) else { return };
-        let page = sealer.encoder.encode(&rows.block());
         let group = groups[id.index()].as_mut().expect("a group is there until it is removed");
-        group.insert(id, page, &mut sealer.totals, store.as_deref_mut());
+        if let Some(rows) = fills.remove(&id) {
+            group.insert(id, &rows, sealer, store.as_deref_mut());
+        }
     }
 
     /// Puts something into the journal that the owner wants to find after a crash, before all rows that come later.

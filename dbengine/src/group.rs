@@ -197,24 +197,25 @@ impl Group {
         past.add(id, page, &mut sealer.totals, store);
     }
 
-    /// Stores a page of rows that belong before or between those that are there.
+    /// Makes a page of rows that belong before or between those that are there.
     pub(crate) fn insert(
         &mut self,
         id: GroupId,
-        page: Page,
-        totals: &mut SealedTotals,
+        rows: &HotRows,
+        sealer: &mut Sealer,
         mut store: Option<&mut Store>,
     ) {
         let past = &mut *self.past;
-        if past.keep == Keep::Nothing {
+        if past.keep == Keep::Nothing || rows.is_empty() {
             return;
         }
+        let page = sealer.encoder.encode(&rows.block());
         if self.hot.is_journalled()
             && let Some(store) = &mut store
         {
             store.journal.page(past.key, &page);
         }
-        past.add(id, page, totals, store);
+        past.add(id, page, &mut sealer.totals, store);
     }
 
     /// Makes a page of the hot rows of a group that goes to the disk, and gives their memory back.

@@ -17,8 +17,8 @@ use ecow::EcoString;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::chart::text;
 use super::document::{Document, TooLong};
-use super::mirror::text;
 use super::{DisconnectReason, Payload, PayloadOf, Receiver, Surroundings};
 use crate::catalog::function::{Access, Function};
 use crate::wire::capability::Capabilities;

@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 
 use dbengine::{Appended, TimeRange, UnixSeconds};
 
-use super::mirror::{ChartIndex, Moved, text};
+use super::chart::{ChartIndex, Moved, text};
 use super::{DisconnectReason, FURTHEST_FUTURE_S, Receiver, Surroundings, now_seconds, unknown_dimension};
 use crate::catalog::Missing;
 use crate::wire::command::{Command, Instruction, PointFlags, Reference, ReplayedPoint};
