@@ -22,7 +22,7 @@ pub mod missing;
 pub mod store;
 
 pub use chart::Chart;
-pub use dimension::Dimension;
+pub use dimension::{Dimension, DimensionFields};
 pub use host::{HostInfo, HostNews, HostSnapshot, HostState};
 pub use label::{Label, Labels};
 pub use missing::Missing;

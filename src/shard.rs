@@ -36,6 +36,7 @@ use crate::saved::RestoredChart;
 use crate::telemetry::{ChildCounters, ShardMetrics, Telemetry};
 use crate::wire::Inbound;
 use crate::wire::capability::Capabilities;
+use crate::wire::compression::Workspace;
 use crate::wire::handshake::{LogFacts, Refusal, Reply, StreamRequest};
 use crate::wire::stream_path::PathElement;
 use event::{Action, ConnectionId, Event};
@@ -110,6 +111,8 @@ pub struct Shard {
     children: Vec<Option<Child>>,
     saving: Saving,
     pace: Pace,
+    /// What the children's packets are decoded in.
+    workspace: Workspace,
     /// The child that was asked for its past last.
     last_filled: usize,
     filled_us: i64,
@@ -169,6 +172,7 @@ impl Shard {
             children: Vec::new(),
             saving: Saving::default(),
             pace: Pace::default(),
+            workspace: Workspace::default(),
             last_filled: 0,
             filled_us: 0,
             called: Vec::new(),
@@ -642,7 +646,7 @@ impl Shard {
             out: &mut self.out,
         };
         let filled = around.counters.filled_rows;
-        let outcome = inbound.feed(input, &mut |command| {
+        let outcome = inbound.feed(input, &mut self.workspace, &mut |command| {
             around.counters.commands += 1;
             receiver.apply(command, &mut around)
         });

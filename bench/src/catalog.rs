@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 use mainstem::catalog::label::LabelSource;
 use mainstem::catalog::{
-    CatalogChange, CatalogStore, ChartRecord, Dimension, HostInfo, HostRecord, Label, Labels,
+    CatalogChange, CatalogStore, ChartRecord, Dimension, DimensionFields, HostInfo, HostRecord, Label, Labels,
 };
 use mainstem::config::MemoryMode;
 use mainstem::wire::command::{Algorithm, ChartType};
@@ -109,15 +109,17 @@ pub(crate) fn chart(host: u32, chart: u32, dimensions: u32) -> CatalogChange {
         labels.insert(Label { name: name.into(), value: value.into(), source: LabelSource::from_wire(1) });
     }
     let host = guid(host);
-    let dimension = |number| Dimension {
-        id: format!("dimension_{number}").into(),
-        name: format!("dimension_{number}").into(),
-        algorithm: Algorithm::Incremental,
-        multiplier: 1,
-        divisor: 1000,
-        hidden: false,
-        obsolete: false,
-        no_reset: false,
+    let dimension = |number| {
+        Dimension::from(DimensionFields {
+            id: format!("dimension_{number}").into(),
+            name: format!("dimension_{number}").into(),
+            algorithm: Algorithm::Incremental,
+            multiplier: 1,
+            divisor: 1000,
+            hidden: false,
+            obsolete: false,
+            no_reset: false,
+        })
     };
     let chart = ChartRecord {
         ordinal: chart,

@@ -12,6 +12,7 @@ use mainstem::receiver::{Mirror, Pace, Receiver, Surroundings};
 use mainstem::telemetry::ChildCounters;
 use mainstem::wire::Inbound;
 use mainstem::wire::capability::Capabilities;
+use mainstem::wire::compression::Workspace;
 use mainstem::wire::stream_path::PathElement;
 use uuid::Uuid;
 
@@ -140,6 +141,7 @@ pub(crate) fn replay(directory: &Path, connections: &[&str]) -> Result<Vec<Chart
             .with_context(|| format!("recording {connection}"))?;
         let mut receiver = Receiver::new(recording.agreed, replication, "", own.clone());
         let mut inbound = Inbound::new(recording.agreed.compression());
+        let mut workspace = Workspace::default();
         let mut partial: Vec<u8> = Vec::new();
         for (now_us, bytes) in recording.pieces {
             partial.extend_from_slice(&bytes);
@@ -153,7 +155,7 @@ pub(crate) fn replay(directory: &Path, connections: &[&str]) -> Result<Vec<Chart
                 out: &mut out,
             };
             let consumed = inbound
-                .feed(&partial, &mut |command| receiver.apply(command, &mut around))
+                .feed(&partial, &mut workspace, &mut |command| receiver.apply(command, &mut around))
                 .with_context(|| format!("recording {connection}"))?;
             partial.drain(..consumed);
         }

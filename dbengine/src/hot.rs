@@ -1,9 +1,9 @@
 //! The rows of a group that no page holds yet: the newest as they came, row after row, the others in blocks.
 //!
 //! A row that continues the run touches [`HotRows`] and the newest rows, nothing else; what other rows need is behind a
-//! box, so that a group's part of this is within a cache line. The newest rows stay in one place: when it is full, all
-//! but the last are squeezed into a block, and it is used again. So a group's rows are in caches where they are written,
-//! and take a third of the memory before they are a page.
+//! box, so that a group's part of this is within a cache line. The newest rows are in one place: when it is full, all
+//! but the last are squeezed into a block, and a place for few rows begins anew. So rows take a third of the memory
+//! before they are a page.
 //!
 //! The newest row stays here until the next one comes, also when the rows are full: sealing is work of the next row.
 
@@ -20,11 +20,13 @@ use crate::{
 
 /// The newest rows have room for a block, and for the row that stays when that is made.
 const NEWEST_ROWS: usize = BLOCK_ROWS + 1;
+/// Until they are more than this, they have less.
+const FEW_ROWS: usize = 8;
 
 /// Hot rows, of one step and one number of columns.
 #[derive(Debug)]
 pub(crate) struct HotRows {
-    /// The newest rows, in order. Its capacity is given at once.
+    /// The newest rows, in order. Its capacity is for [`FEW_ROWS`], then for [`NEWEST_ROWS`].
     chunk: Vec<f32>,
     newest: UnixSeconds,
     step: u32,
@@ -69,10 +71,7 @@ impl HotRows {
 
     /// Forgets all rows, and begins anew.
     pub(crate) fn restart(&mut self, step: u32, columns: u32, limit: u16) {
-        if columns != self.columns {
-            self.chunk = Vec::new();
-        }
-        self.chunk.clear();
+        self.chunk = Vec::new();
         self.rest.blocks.clear();
         self.rest.runs.clear();
         self.rest.flags = RowFlags::default();
@@ -219,26 +218,34 @@ impl HotRows {
         self.rows += 1;
     }
 
-    /// Makes a block of all rows but the last, or for the first row a chunk. The first chunk is as short as makes all
-    /// blocks after it full.
+    /// How many rows the chunk is to hold before it becomes a block. The first chunk is as short as makes all blocks after
+    /// it full.
+    fn chunk_rows(&self, in_chunk: usize) -> usize {
+        let limit = usize::from(self.limit);
+        match usize::from(self.rows) - in_chunk {
+            0 if limit > NEWEST_ROWS => 1 + (limit - 1) % BLOCK_ROWS + 1,
+            before => (limit - before).min(NEWEST_ROWS),
+        }
+    }
+
+    /// Gives a chunk that has room for few rows its full room, or makes a block of all its rows but the last.
     fn make_room(&mut self) {
         let columns = self.columns as usize;
-        let missing = usize::from(self.limit - self.rows);
-        if self.chunk.is_empty() {
-            let rows = if missing <= NEWEST_ROWS { missing } else { 1 + (missing - 1) % BLOCK_ROWS + 1 };
-            self.chunk = Vec::with_capacity(rows * columns);
+        let in_chunk = self.chunk.len() / columns;
+        if in_chunk < self.chunk_rows(in_chunk) {
+            let few = if in_chunk < FEW_ROWS { FEW_ROWS } else { NEWEST_ROWS };
+            let rows = self.chunk_rows(in_chunk).min(few);
+            self.chunk.reserve_exact(rows * columns - self.chunk.len());
             return;
         }
         let last = self.chunk.len() - columns;
         if last > 0 {
             self.rest.blocks.push(&self.chunk[..last], columns);
         }
-        self.chunk.copy_within(last.., 0);
-        self.chunk.truncate(columns);
-        let wanted = (1 + missing).min(NEWEST_ROWS) * columns;
-        if self.chunk.capacity() < wanted {
-            self.chunk.reserve_exact(wanted - columns);
-        }
+        let rows = self.chunk_rows(1).min(FEW_ROWS);
+        let mut chunk = Vec::with_capacity(rows * columns);
+        chunk.extend_from_slice(&self.chunk[last..]);
+        self.chunk = chunk;
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -433,6 +440,41 @@ impl CopiedRows {
         out.values.extend(rows.clone().map(|row| self.values[of_column(row)]));
         if !self.flags.is_empty() {
             out.push_flags(rows.map(|row| self.flags[of_column(row)]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_all_there_whatever_room_they_had() {
+        for (limit, columns) in (1..=100).flat_map(|limit| [(limit, 1), (limit, 3)]) {
+            let mut hot = HotRows::new(1, columns, limit, NEVER_JOURNALLED);
+            let row_of =
+                |time: i64| -> Vec<f32> { (0..columns).map(|at| time as f32 + at as f32 / 8.0).collect() };
+            for time in 1..=i64::from(limit) {
+                let row = row_of(time);
+                let row = Row { values: &row, flags: None };
+                if !hot.push_next(UnixSeconds(time), row) {
+                    hot.push(UnixSeconds(time), row);
+                }
+                let in_chunk = hot.chunk.len() / columns as usize;
+                let room = hot.chunk.capacity() / columns as usize;
+                assert!(
+                    room <= if in_chunk <= FEW_ROWS { FEW_ROWS } else { NEWEST_ROWS },
+                    "{room} for {in_chunk}"
+                );
+            }
+            assert!(hot.is_full());
+            let mut rows = Vec::new();
+            hot.each_row(0, |time, row| rows.push((time.0, row.values.to_vec())));
+            let expected = (1..=i64::from(limit)).map(|time| (time, row_of(time)));
+            assert!(rows.into_iter().eq(expected), "{limit} rows of {columns}");
+            // No block is shorter than it must be.
+            let blocks: Vec<usize> = hot.rest.blocks.blocks().map(|block| block.rows()).collect();
+            assert!(blocks.iter().skip(1).all(|rows| *rows == BLOCK_ROWS), "{limit}: {blocks:?}");
         }
     }
 }

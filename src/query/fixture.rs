@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Answer, Parameters, Plan, QueriedChart, QueryError, Workspace};
 use crate::{
-    catalog::{Chart, Dimension, HostInfo, Label, Labels, label::LabelSource},
+    catalog::{Chart, Dimension, DimensionFields, HostInfo, Label, Labels, label::LabelSource},
     config::MemoryMode,
     wire::command::{Algorithm, ChartType},
 };
@@ -48,7 +48,7 @@ impl Fixture {
         fixture.add("ten", 10, &[("x", |t| (t / 10 % 10) as f32)]);
         fixture.add("hid", 1, &[("v", |_| 30.0), ("w", |_| 70.0)]);
         let hid = Arc::make_mut(&mut fixture.charts[4].chart);
-        hid.dimensions[0].name = "visible name".into();
+        hid.dimensions[0].rename("visible name");
         hid.dimensions[1].hidden = true;
         fixture
     }
@@ -86,15 +86,17 @@ impl Fixture {
         let id = format!("synth.{family}");
         let mut labels = Labels::default();
         labels.insert(Label { name: "kind".into(), value: family.into(), source: LabelSource::default() });
-        let dimension = |name: &&str| Dimension {
-            id: (*name).into(),
-            name: (*name).into(),
-            algorithm: Algorithm::Absolute,
-            multiplier: 1,
-            divisor: 1,
-            hidden: false,
-            obsolete: false,
-            no_reset: false,
+        let dimension = |name: &&str| {
+            Dimension::from(DimensionFields {
+                id: (*name).into(),
+                name: (*name).into(),
+                algorithm: Algorithm::Absolute,
+                multiplier: 1,
+                divisor: 1,
+                hidden: false,
+                obsolete: false,
+                no_reset: false,
+            })
         };
         let chart = Chart {
             id: id.as_str().into(),

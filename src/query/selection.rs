@@ -133,7 +133,7 @@ impl DimensionFilter {
     pub(super) fn shows(&self, dimension: &Dimension) -> bool {
         let Some(pattern) = &self.pattern else { return !dimension.hidden };
         let by_id = self.ids.then(|| pattern.decide(&[dimension.id.as_bytes()])).flatten();
-        let by_name = self.names.then(|| pattern.decide(&[dimension.name.as_bytes()])).flatten();
+        let by_name = self.names.then(|| pattern.decide(&[dimension.name().as_bytes()])).flatten();
         // Excluded by one of them is excluded.
         let decisions = [by_id, by_name];
         decisions.contains(&Some(true)) && !decisions.contains(&Some(false))
@@ -143,11 +143,12 @@ impl DimensionFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::DimensionFields;
     use crate::wire::command::Algorithm;
 
     #[test]
     fn dimensions_match_by_id_or_by_name_unless_one_is_meant() {
-        let dimension = Dimension {
+        let dimension = Dimension::from(DimensionFields {
             id: "a".into(),
             name: "alpha".into(),
             algorithm: Algorithm::Absolute,
@@ -156,7 +157,7 @@ mod tests {
             hidden: true,
             obsolete: false,
             no_reset: false,
-        };
+        });
         let check = |dimensions: &str, options: &str, expected: bool| {
             let pairs = [("dimensions", dimensions), ("options", options)];
             let parameters = Parameters::from_pairs(pairs.into_iter());

@@ -128,8 +128,8 @@ impl MirroredChart {
 pub(super) fn reading(dimension: &Dimension) -> Reading {
     Reading {
         algorithm: dimension.algorithm,
-        multiplier: dimension.multiplier,
-        divisor: dimension.divisor,
+        multiplier: dimension.multiplier(),
+        divisor: dimension.divisor(),
         no_reset_flag: dimension.no_reset,
     }
 }

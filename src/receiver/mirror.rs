@@ -17,8 +17,8 @@ use super::ids::{Expected, Ids};
 use crate::catalog::chart::group_key;
 use crate::catalog::function::{Function, Functions};
 use crate::catalog::{
-    CatalogChange, Chart, ChartRecord, Dimension, HostInfo, HostRecord, HostSnapshot, HostState, Labels,
-    Missing,
+    CatalogChange, Chart, ChartRecord, Dimension, DimensionFields, HostInfo, HostRecord, HostSnapshot,
+    HostState, Labels, Missing,
 };
 use crate::config::Limits;
 use crate::saved::{RestoredChart, SavedRows};
@@ -702,7 +702,7 @@ impl Mirror {
     ) -> Result<usize, DisconnectReason> {
         let mirrored = &mut self.charts[chart.index()];
         let id = text(definition.dimension.id);
-        let dimension = Dimension {
+        let dimension = Dimension::from(DimensionFields {
             name: if definition.name.is_empty() { id.clone() } else { text(definition.name) },
             id,
             algorithm: definition.algorithm,
@@ -711,7 +711,7 @@ impl Mirror {
             hidden: definition.options.hidden,
             obsolete: definition.options.obsolete,
             no_reset: definition.options.no_reset,
-        };
+        });
         if let Some(index) = mirrored.search_dimension(definition.dimension.id) {
             if mirrored.chart.dimensions[index] != dimension {
                 if let Some(collector) = &mut mirrored.collector {

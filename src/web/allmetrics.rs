@@ -104,7 +104,8 @@ fn shell(host: &HostSnapshot, rows: &[LatestRow], filter: &SimplePattern) -> Str
         for (index, dimension) in chart.dimensions.iter().enumerate().filter(|(_, d)| !d.obsolete) {
             let value = stored(row, index).map(f64::round_ties_even);
             let text = value.map_or_else(String::new, |value| format!("{value}"));
-            let _ = writeln!(out, "NETDATA_{chart_name}_{}=\"{text}\"      # {units}", name(&dimension.name));
+            let _ =
+                writeln!(out, "NETDATA_{chart_name}_{}=\"{text}\"      # {units}", name(dimension.name()));
             if !dimension.hidden {
                 total += value.unwrap_or(0.0);
             }
@@ -136,7 +137,7 @@ fn json(host: &HostSnapshot, rows: &[LatestRow], filter: &SimplePattern) -> Stri
         for (index, dimension) in chart.dimensions.iter().enumerate().filter(|(_, d)| !d.obsolete) {
             let value = stored(row, index).map_or("null".into(), |value| format!("{value:.7}"));
             let comma = if index > 0 { "," } else { "" };
-            let (id, name) = (text(&dimension.id), text(&dimension.name));
+            let (id, name) = (text(&dimension.id), text(dimension.name()));
             let _ = write!(
                 out,
                 "{comma}\n\t\t\t{id}: {{\n\t\t\t\t\"name\": {name},\n\t\t\t\t\"value\": {value}\n\t\t\t}}"
@@ -323,7 +324,7 @@ impl<'a> Scrape<'a> {
 
     /// Series of a chart's collected values.
     fn collected(&self, host: &HostSnapshot, chart: &Chart, row: &LatestRow, page: &mut Page) {
-        let kind = |dimension: &Dimension| (dimension.algorithm, dimension.multiplier, dimension.divisor);
+        let kind = |dimension: &Dimension| (dimension.algorithm, dimension.multiplier(), dimension.divisor());
         let homogeneous = chart.dimensions.windows(2).all(|pair| kind(&pair[0]) == kind(&pair[1]));
         for (index, dimension) in chart.dimensions.iter().enumerate().filter(|(_, d)| !d.obsolete) {
             let Some((value, at_us)) = row.collected.get(index).copied().flatten() else { continue };
@@ -334,7 +335,7 @@ impl<'a> Scrape<'a> {
             let metric = if homogeneous {
                 format!("{}_{context}{total}", self.prefix)
             } else {
-                let name = if self.names { &dimension.name } else { &dimension.id };
+                let name = if self.names { dimension.name() } else { &dimension.id };
                 format!("{}_{context}_{}{total}", self.prefix, metric_name(name))
             };
             let head =
@@ -369,7 +370,7 @@ impl<'a> Scrape<'a> {
         let name = if self.names { &chart.name } else { &chart.id };
         let _ = write!(lines, "{metric}{{chart=\"{}\",family=\"{}\"", escape(name), escape(&chart.family));
         if let Some(dimension) = dimension {
-            let name = if self.names { &dimension.name } else { &dimension.id };
+            let name = if self.names { dimension.name() } else { &dimension.id };
             let _ = write!(lines, ",dimension=\"{}\"", escape(name));
         }
         if self.all_hosts {

@@ -268,7 +268,7 @@ fn chart_object(chart: &Chart, span: Option<TimeRange>) -> impl Serialize + '_ {
         last_entry: span.map_or(0, |span| span.last.0),
         update_every: chart.update_every,
         dimensions: Members(
-            visible.map(|dimension| (&dimension.id, DimensionName { name: &dimension.name })),
+            visible.map(|dimension| (&dimension.id, DimensionName { name: dimension.name() })),
         ),
         chart_variables: &chart.variables,
         green: None,

@@ -13,7 +13,7 @@
 //!
 //! | agreed | a payload is                           | held for a connection                                   |
 //! |--------|----------------------------------------|---------------------------------------------------------|
-//! | LZ4    | a block that refers to the last 64 KiB | 96 KiB: history and text in one                         |
+//! | LZ4    | a block that refers to the last 64 KiB | 68 KiB: history, and a little room; the rest is shared   |
 //! | ZSTD   | a flush of one frame                   | 2.6 MB at level 3, 8.9 MB with a [window](MAX_WINDOW_LOG) of 8 MiB |
 //! | GZIP   | a flush of one deflate stream          | 43 KB                                                   |
 //! | BROTLI | a flush of one stream                  | 4.5 MB at the default window of 4 MiB; twice that at most |
@@ -33,7 +33,8 @@ use memchr::memrchr;
 
 use self::brotli::{BrotliDecoder, BrotliEncoder};
 use self::gzip::{GzipDecoder, GzipEncoder};
-use self::lz4::{Lz4Encoder, Lz4Window};
+pub use self::lz4::Workspace;
+use self::lz4::{Lz4Encoder, Lz4Window, OpenLz4};
 use self::text::TextBuffer;
 use self::zstd::{ZstdDecoder, ZstdEncoder};
 use super::capability::{Capabilities, Compression};
@@ -101,30 +102,47 @@ impl Decompressor {
         Decompressor::Stream(StreamDecompressor { decoder, text: TextBuffer::default() })
     }
 
+    /// Begins to decode packets that have come.
+    pub fn open<'a>(&'a mut self, workspace: &'a mut Workspace) -> OpenDecompressor<'a> {
+        match self {
+            Decompressor::Lz4(window) => OpenDecompressor::Lz4(window.open(workspace)),
+            Decompressor::Stream(stream) => OpenDecompressor::Stream(stream),
+        }
+    }
+}
+
+/// A decoder while the packets that have come are decoded.
+#[derive(Debug)]
+pub enum OpenDecompressor<'a> {
+    Lz4(OpenLz4<'a>),
+    Stream(&'a mut StreamDecompressor),
+}
+
+impl OpenDecompressor<'_> {
     /// Decodes the next payload; its text is behind what [`text`](Self::text) still held. After an error the decoder is of
     /// no use.
     ///
-    /// Not more than 64 KiB of text may be left unconsumed.
+    /// Not more than 64 KiB of text may be left unconsumed, here and in the end.
     pub fn decode(&mut self, payload: &[u8]) -> Result<(), CorruptPacket> {
         match self {
-            Decompressor::Lz4(window) => window.decode(payload),
-            Decompressor::Stream(stream) => stream.decode(payload),
+            OpenDecompressor::Lz4(window) => window.decode(payload),
+            OpenDecompressor::Stream(stream) => stream.decode(payload),
         }
     }
 
     /// The text that was not consumed yet.
     pub fn text(&self) -> &[u8] {
         match self {
-            Decompressor::Lz4(window) => window.text(),
-            Decompressor::Stream(stream) => stream.text.text(),
+            OpenDecompressor::Lz4(window) => window.text(),
+            OpenDecompressor::Stream(stream) => stream.text.text(),
         }
     }
 
     /// Consumes the first `len` bytes of the text.
     pub fn consume(&mut self, len: usize) {
         match self {
-            Decompressor::Lz4(window) => window.consume(len),
-            Decompressor::Stream(stream) => stream.text.consume(len),
+            OpenDecompressor::Lz4(window) => window.consume(len),
+            OpenDecompressor::Stream(stream) => stream.text.consume(len),
         }
     }
 }

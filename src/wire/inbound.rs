@@ -15,7 +15,9 @@ use memchr::memchr;
 
 use super::capability::Compression;
 use super::command::Command;
-use super::compression::{CorruptPacket, Decompressor, HEADER_LEN, SIGNATURE, decode_header};
+use super::compression::{
+    CorruptPacket, Decompressor, HEADER_LEN, OpenDecompressor, SIGNATURE, Workspace, decode_header,
+};
 use super::parser::{MAX_LINE, ParseError, Parser};
 
 /// Why a connection cannot go on. There is nothing to resynchronise on: it is to be closed.
@@ -56,26 +58,29 @@ impl Inbound {
     }
 
     /// Calls `apply` with every command that `input` completes, in order. Returns how many bytes of `input` were
-    /// consumed; the caller presents the rest again, in front of the bytes that come next.
+    /// consumed; the caller presents the rest again, in front of the bytes that come next. The workspace may be any.
     ///
     /// The same commands come out, and the same error after them, however the bytes are cut. After an error the reader
     /// is of no use.
     pub fn feed<E>(
         &mut self,
         input: &[u8],
+        workspace: &mut Workspace,
         apply: &mut impl FnMut(Command<'_>) -> Result<(), E>,
     ) -> Result<usize, InboundError<E>> {
         let mut rest = input;
         match &mut self.framing {
             Framing::Plain => apply_all(&mut self.parser, &mut rest, apply)?,
-            Framing::Packets(packets) => feed_packets(packets, &mut self.parser, &mut rest, apply)?,
+            Framing::Packets(packets) => {
+                feed_packets(&mut packets.open(workspace), &mut self.parser, &mut rest, apply)?;
+            }
         }
         Ok(input.len() - rest.len())
     }
 }
 
 fn feed_packets<E>(
-    packets: &mut Decompressor,
+    packets: &mut OpenDecompressor<'_>,
     parser: &mut Parser,
     rest: &mut &[u8],
     apply: &mut impl FnMut(Command<'_>) -> Result<(), E>,

@@ -14,7 +14,7 @@ use ecow::EcoString;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::super::{Chart, Dimension, HostInfo, Labels};
+use super::super::{Chart, Dimension, DimensionFields, HostInfo, Labels};
 use crate::config::MemoryMode;
 use crate::wire::command::{Algorithm, ChartType};
 
@@ -125,7 +125,8 @@ pub(crate) struct DimensionRecord {
 
 impl From<Dimension> for DimensionRecord {
     fn from(dimension: Dimension) -> Self {
-        let Dimension { id, name, algorithm, multiplier, divisor, hidden, obsolete, no_reset } = dimension;
+        let DimensionFields { id, name, algorithm, multiplier, divisor, hidden, obsolete, no_reset } =
+            dimension.into();
         let name = (name != id).then_some(name);
         Self { id, name, algorithm, multiplier, divisor, hidden, obsolete, no_reset }
     }
@@ -135,7 +136,7 @@ impl From<DimensionRecord> for Dimension {
     fn from(record: DimensionRecord) -> Self {
         let DimensionRecord { id, name, algorithm, multiplier, divisor, hidden, obsolete, no_reset } = record;
         let name = name.unwrap_or_else(|| id.clone());
-        Self { id, name, algorithm, multiplier, divisor, hidden, obsolete, no_reset }
+        DimensionFields { id, name, algorithm, multiplier, divisor, hidden, obsolete, no_reset }.into()
     }
 }
 

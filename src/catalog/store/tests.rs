@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::catalog::{Dimension, HostInfo, Labels};
+use crate::catalog::{Dimension, DimensionFields, HostInfo, Labels};
 use crate::config::MemoryMode;
 use crate::wire::command::{Algorithm, ChartType};
 
@@ -32,15 +32,17 @@ fn host(guid: u128, hostname: &str) -> HostRecord {
 }
 
 pub(crate) fn chart(ordinal: u32, id: &str, dimensions: &[&str]) -> ChartRecord {
-    let dimension = |id: &&str| Dimension {
-        id: (*id).into(),
-        name: (*id).into(),
-        algorithm: Algorithm::Incremental,
-        multiplier: 1,
-        divisor: 8,
-        hidden: false,
-        obsolete: false,
-        no_reset: false,
+    let dimension = |id: &&str| {
+        Dimension::from(DimensionFields {
+            id: (*id).into(),
+            name: (*id).into(),
+            algorithm: Algorithm::Incremental,
+            multiplier: 1,
+            divisor: 8,
+            hidden: false,
+            obsolete: false,
+            no_reset: false,
+        })
     };
     ChartRecord {
         ordinal,

@@ -18,7 +18,7 @@ pub(super) fn write(answer: &Answer, stamps: &Stamps<'_>, out: &mut Vec<u8>) {
     }
     for column in &answer.columns {
         out.extend_from_slice(b",{\"id\":\"\",\"label\":");
-        write_json_string(&answer.dimension(column).name, out);
+        write_json_string(answer.dimension(column).name(), out);
         out.extend_from_slice(b",\"pattern\":\"\",\"type\":\"number\"}");
     }
     out.extend_from_slice(b"],\"rows\":[");
@@ -50,7 +50,7 @@ fn write_annotation(answer: &Answer, row: usize, out: &mut Vec<u8>) {
         out.extend_from_slice(NO_ANNOTATION);
         return;
     }
-    let names: Vec<&str> = resets.map(|column| &*answer.dimension(column).name).collect();
+    let names: Vec<&str> = resets.map(|column| &**answer.dimension(column).name()).collect();
     out.extend_from_slice(b"},{\"v\":\"RESET OR OVERFLOW\"},{\"v\":");
     write_json_string(&names.join(", "), out);
     out.push(b'}');

@@ -112,7 +112,7 @@ fn write_labels(answer: &Answer, out: &mut Vec<u8>) {
     }
     for column in &answer.columns {
         out.push(b',');
-        write_json_string(&answer.dimension(column).name, out);
+        write_json_string(answer.dimension(column).name(), out);
     }
     out.push(b']');
 }
@@ -121,7 +121,7 @@ fn write_labels(answer: &Answer, out: &mut Vec<u8>) {
 fn object_keys(answer: &Answer) -> Vec<Vec<u8>> {
     let key = |column| {
         let mut key = vec![b','];
-        write_json_string(&answer.dimension(column).name, &mut key);
+        write_json_string(answer.dimension(column).name(), &mut key);
         key.push(b':');
         key
     };

@@ -20,8 +20,8 @@ fn fixture() -> Fixture {
     fixture.charts[0].span = fixture.engine.span(group);
     fixture.charts[0].newest = vec![f32::NAN, 2.0];
     let chart = fixture.chart_mut(0);
-    chart.dimensions[0].name = "a,|\"<\t".into();
-    chart.dimensions[1].name = "b".into();
+    chart.dimensions[0].rename("a,|\"<\t");
+    chart.dimensions[1].rename("b");
     fixture
 }
 

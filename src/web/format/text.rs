@@ -104,7 +104,7 @@ fn write_header(
 
 fn names(answer: &Answer) -> impl Iterator<Item = &str> {
     let none = answer.columns.is_empty().then_some(NO_DATA);
-    none.into_iter().chain(answer.columns.iter().map(|column| &*answer.dimension(column).name))
+    none.into_iter().chain(answer.columns.iter().map(|column| &**answer.dimension(column).name()))
 }
 
 fn write_lines(answer: &Answer, separator: &[u8], layout: Layout, stamps: &Stamps<'_>, out: &mut Vec<u8>) {

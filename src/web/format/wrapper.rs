@@ -35,7 +35,7 @@ pub(super) fn write(answer: &Answer, format: Format, stamps: &Stamps<'_>, out: &
     write_json_string(&answer.options.to_string(), out);
 
     write_columns(answer, "dimension_names", out, |column, out| {
-        write_json_string(&answer.dimension(column).name, out);
+        write_json_string(answer.dimension(column).name(), out);
     });
     write_columns(answer, "dimension_ids", out, |column, out| {
         write_json_string(&answer.dimension(column).id, out);
@@ -129,7 +129,11 @@ fn description(answer: &Answer) -> String {
 fn write_full_lists(answer: &Answer, out: &mut Vec<u8>) {
     let charts = || answer.charts.iter().map(|queried| &*queried.chart);
     let dimensions = charts().flat_map(|chart| &chart.dimensions);
-    write_pairs("full_dimension_list", dimensions.map(|dimension| (&*dimension.id, &*dimension.name)), out);
+    write_pairs(
+        "full_dimension_list",
+        dimensions.map(|dimension| (&*dimension.id, &**dimension.name())),
+        out,
+    );
     write_pairs("full_chart_list", charts().map(|chart| (&*chart.id, &*chart.name)), out);
     write_pairs("full_chart_labels", charts().flat_map(chart_labels), out);
 }

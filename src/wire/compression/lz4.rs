@@ -1,17 +1,19 @@
 //! LZ4 packets: raw blocks, each with the text of the packets before it as its dictionary.
 //!
-//! A match may start in any of the last 65 535 bytes of text and run into the current block. So text is decoded into
-//! one buffer, behind the text it refers to, and read where it lies:
+//! A match may start in any of the last 65 535 bytes of text and run into the current block. So text is decoded behind
+//! the text it refers to, and read where it lies:
 //!
 //! ```text
-//!  0              taken     end                 BUFFER
+//!  0              taken     end
 //!  |  history     |  text   |  next blocks ...  |
 //!  |  lines acted on        |  not decoded yet
 //!                 |  a line that has no end yet
 //! ```
 //!
-//! When a block does not fit behind `end`, the last 64 KiB move to the front, and the unfinished line with them: at
-//! most once for every 16 KiB of text. Nothing is copied otherwise.
+//! A connection keeps no more than that history and a little room behind it, in which small blocks are decoded until it
+//! is used up. What does not fit goes on in a [`Workspace`] that all connections of a thread share: the history is
+//! copied there, which brings it into the cache, and the end of the text is copied back when the bytes that have come
+//! are used up. Thousands of children have a second of text each, one after the other; none holds memory for it.
 
 use super::{CorruptPacket, MAX_PLAINTEXT, MAX_SENT_PAYLOAD, MAX_SENT_PLAINTEXT, cut, encode_header};
 use crate::wire::capability::{Capabilities, Compression};
@@ -24,42 +26,72 @@ use lz4_flex::block::{
 const HISTORY: usize = 64 * 1024;
 /// Blocks of this size on touch most of the history.
 const WARM_FROM: usize = 1024;
-/// History and two of the largest blocks: all that a compressed connection holds on to. With four the history would move
-/// half as often, and no difference was measured.
-const BUFFER: usize = HISTORY + 2 * MAX_PLAINTEXT;
+/// What a connection holds on to behind its history: room for small blocks.
+const ROOM: usize = 4 * 1024;
+const KEPT: usize = HISTORY + ROOM;
+/// In the workspace the history moves to the front once for so much text, in a cache.
+const WORKSPACE: usize = HISTORY + 8 * MAX_PLAINTEXT;
 
 /// All that can be wrong with a block, which the library does not tell apart.
 const CORRUPT: &str = "it is no LZ4, refers to text before the beginning, or holds too much text";
+
+/// What connections of a thread decode in, one after the other.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    /// Empty until the first block.
+    bytes: Vec<u8>,
+}
 
 /// The decoder of one connection.
 #[derive(Debug, Default)]
 pub struct Lz4Window {
     /// Empty until the first block.
-    buffer: Vec<u8>,
+    kept: Vec<u8>,
+    place: Place,
+}
+
+/// Where in a buffer the text is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
     /// Before it, text that was consumed.
     taken: usize,
     /// Behind it, nothing.
     end: usize,
 }
 
+impl Place {
+    /// After the first bytes of the buffer went away, so that of the text before `end` [`HISTORY`] is left at most.
+    fn at_front(self) -> (std::ops::Range<usize>, Place) {
+        let moved = self.end.saturating_sub(HISTORY);
+        (moved..self.end, Place { taken: self.taken - moved, end: self.end - moved })
+    }
+}
+
+/// A window while a connection's bytes are decoded. At its end the window has its history back.
+#[derive(Debug)]
+pub struct OpenLz4<'a> {
+    window: &'a mut Lz4Window,
+    workspace: &'a mut Workspace,
+    /// The history is in the workspace.
+    is_moved: bool,
+    place: Place,
+}
+
 impl Lz4Window {
+    pub fn open<'a>(&'a mut self, workspace: &'a mut Workspace) -> OpenLz4<'a> {
+        let place = self.place;
+        OpenLz4 { window: self, workspace, is_moved: false, place }
+    }
+}
+
+impl OpenLz4<'_> {
     /// Decodes the next block; its text is behind what [`text`](Self::text) still held. After an error the window is
     /// of no use.
     ///
-    /// Not more than 64 KiB of text may be left unconsumed.
+    /// Not more than 64 KiB of text may be left unconsumed, here and in the end.
     pub fn decode(&mut self, block: &[u8]) -> Result<(), CorruptPacket> {
-        assert!(self.end - self.taken <= HISTORY, "text must be consumed before more is decoded");
-        if self.buffer.is_empty() {
-            self.buffer = vec![0; BUFFER];
-        }
-        let room = BUFFER - self.end;
-        let mut decoded = decode_block(block, &mut self.buffer, self.end, room.min(MAX_PLAINTEXT));
-        if decoded.is_none() && room < MAX_PLAINTEXT {
-            // Most blocks are far smaller than the largest, so it was worth a try.
-            self.move_to_front();
-            decoded = decode_block(block, &mut self.buffer, self.end, MAX_PLAINTEXT);
-        }
-        self.end = decoded.ok_or(CorruptPacket {
+        assert!(self.place.end - self.place.taken <= HISTORY, "text must be consumed before more is decoded");
+        self.place.end = self.decode_somewhere(block).ok_or(CorruptPacket {
             compression: Compression::Lz4,
             len: block.len(),
             reason: CORRUPT,
@@ -67,22 +99,62 @@ impl Lz4Window {
         Ok(())
     }
 
-    fn move_to_front(&mut self) {
-        let moved = self.end.saturating_sub(HISTORY);
-        self.buffer.copy_within(moved..self.end, 0);
-        self.taken -= moved;
-        self.end -= moved;
+    /// The end of the text with the block.
+    fn decode_somewhere(&mut self, block: &[u8]) -> Option<usize> {
+        if !self.is_moved {
+            if self.window.kept.is_empty() {
+                self.window.kept = vec![0; KEPT];
+            }
+            let room = KEPT - self.place.end;
+            // Most text is longer than its block; a short one is worth a try.
+            let decoded = (block.len() < room)
+                .then(|| decode_block(block, &mut self.window.kept, self.place.end, room.min(MAX_PLAINTEXT)))
+                .flatten();
+            if decoded.is_some() {
+                return decoded;
+            }
+            self.move_to_workspace();
+        }
+        if WORKSPACE - self.place.end < MAX_PLAINTEXT {
+            let (rest, place) = self.place.at_front();
+            self.workspace.bytes.copy_within(rest, 0);
+            self.place = place;
+        }
+        decode_block(block, &mut self.workspace.bytes, self.place.end, MAX_PLAINTEXT)
+    }
+
+    fn move_to_workspace(&mut self) {
+        self.workspace.bytes.resize(WORKSPACE, 0);
+        let (rest, place) = self.place.at_front();
+        self.workspace.bytes[..rest.len()].copy_from_slice(&self.window.kept[rest]);
+        self.place = place;
+        self.is_moved = true;
     }
 
     /// The text that was not consumed yet.
     pub fn text(&self) -> &[u8] {
-        &self.buffer[self.taken..self.end]
+        let bytes = if self.is_moved { &self.workspace.bytes } else { &self.window.kept };
+        &bytes[self.place.taken..self.place.end]
     }
 
     /// Consumes the first `len` bytes of the text.
     pub fn consume(&mut self, len: usize) {
-        assert!(len <= self.end - self.taken, "more consumed than there is");
-        self.taken += len;
+        assert!(len <= self.place.end - self.place.taken, "more consumed than there is");
+        self.place.taken += len;
+    }
+}
+
+impl Drop for OpenLz4<'_> {
+    fn drop(&mut self) {
+        let mut place = self.place;
+        if self.is_moved {
+            // Text that nobody consumed is longer than the history only after an error.
+            let rest;
+            (rest, place) =
+                Place { taken: place.taken.max(place.end.saturating_sub(HISTORY)), ..place }.at_front();
+            self.window.kept[..rest.len()].copy_from_slice(&self.workspace.bytes[rest]);
+        }
+        self.window.place = place;
     }
 }
 
@@ -190,7 +262,8 @@ mod tests {
 
     /// What one window makes of packets, all text taken at once.
     fn decoded(packets: &[u8]) -> Vec<Vec<u8>> {
-        let mut window = Lz4Window::default();
+        let (mut window, mut workspace) = <(Lz4Window, Workspace)>::default();
+        let mut window = window.open(&mut workspace);
         let texts = payloads(packets).into_iter().map(|payload| {
             window.decode(payload).unwrap();
             let text = window.text().to_vec();
@@ -245,13 +318,20 @@ mod tests {
         assert_eq!(texts[1], b"CLAIMED_ID 'aaaaaaaa-2900-4000-8000-000000000001' 'NULL'\n");
     }
 
+    /// One block, the first of its connection.
+    fn first(block: &[u8]) -> Result<Vec<u8>, CorruptPacket> {
+        let (mut window, mut workspace) = <(Lz4Window, Workspace)>::default();
+        let mut window = window.open(&mut workspace);
+        window.decode(block)?;
+        Ok(window.text().to_vec())
+    }
+
     #[test]
     fn a_match_before_the_beginning_is_corrupt() {
-        let mut window = Lz4Window::default();
-        let corrupt = window.decode(&hex("0f1e000560320a454e440a")).unwrap_err();
+        let corrupt = first(&hex("0f1e000560320a454e440a")).unwrap_err();
         assert_eq!((corrupt.compression, corrupt.len), (Compression::Lz4, 11));
         for block in [&b""[..], b"\x10", b"\x10a\x00\x00", b"\xf0\xff"] {
-            assert!(Lz4Window::default().decode(block).is_err(), "{block:?}");
+            assert!(first(block).is_err(), "{block:?}");
         }
     }
 
@@ -259,13 +339,13 @@ mod tests {
     fn a_block_of_more_than_the_largest_text_is_corrupt() {
         for (len, fits) in [(MAX_PLAINTEXT, true), (MAX_PLAINTEXT + 1, false)] {
             let block = lz4_flex::block::compress(&vec![b'x'; len]);
-            assert_eq!(Lz4Window::default().decode(&block).is_ok(), fits, "{len} bytes");
+            assert_eq!(first(&block).is_ok(), fits, "{len} bytes");
         }
     }
 
     #[test]
     fn an_unfinished_line_survives_every_move() {
-        let mut window = Lz4Window::default();
+        let (mut window, mut workspace) = <(Lz4Window, Workspace)>::default();
         let mut encoder = Lz4Encoder::new(Capabilities::BINARY);
         let line: Vec<u8> = (0..HISTORY as u32 - 20_000).map(|at| b'a' + (at * at % 23) as u8).collect();
         let noise: Vec<u8> =
@@ -274,21 +354,29 @@ mod tests {
         encoder.encode(&noise, &mut packets);
         encoder.encode(&line, &mut packets);
         for payload in payloads(&packets) {
+            let mut window = window.open(&mut workspace);
             window.decode(payload).unwrap();
             let consumed = window.text().len().saturating_sub(line.len());
             window.consume(consumed);
         }
-        assert_eq!(window.text(), line);
+        assert_eq!(window.open(&mut workspace).text(), line);
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, cases: 32, ..ProptestConfig::default() })]
 
         #[test]
-        fn the_window_decodes_what_a_full_history_decodes(messages in messages(), all_linked in any::<bool>()) {
-            let mut window = Lz4Window::default();
-            let mut text = Vec::new();
-            for message in &messages {
+        fn windows_decode_what_a_full_history_decodes(
+            messages in messages(),
+            all_linked in any::<bool>(),
+            at_once in 1_usize..4,
+        ) {
+            let (mut windows, mut workspace) = <([Lz4Window; 2], Workspace)>::default();
+            let mut texts = [Vec::new(), Vec::new()];
+            for (turn, messages) in messages.chunks(at_once).enumerate() {
+                let (window, text) = (&mut windows[turn % 2], &mut texts[turn % 2]);
+                let mut window = window.open(&mut workspace);
+                for message in messages {
                 let history = &text[text.len().saturating_sub(HISTORY)..];
                 let block = if all_linked {
                     lz4_flex::block::compress_with_dict(message, history)
@@ -300,6 +388,7 @@ mod tests {
                 prop_assert_eq!(window.text(), &plain[..]);
                 window.consume(plain.len());
                 text.extend_from_slice(&plain);
+                }
             }
         }
 
@@ -327,8 +416,7 @@ mod tests {
                 let place = place.index(block.len());
                 block[place] = byte;
             }
-            let mut window = Lz4Window::default();
-            let ours = window.decode(&block).map(|()| window.text().to_vec());
+            let ours = first(&block);
             if let Ok(library) = lz4_flex::block::decompress(&block, MAX_PLAINTEXT) {
                 prop_assert_eq!(ours, Ok(library));
             }
@@ -336,7 +424,8 @@ mod tests {
 
         #[test]
         fn no_bytes_panic(blocks in proptest::collection::vec(any::<Vec<u8>>(), 1..4)) {
-            let mut window = Lz4Window::default();
+            let (mut window, mut workspace) = <(Lz4Window, Workspace)>::default();
+            let mut window = window.open(&mut workspace);
             for block in blocks {
                 let _ = window.decode(&block);
             }

@@ -37,12 +37,36 @@ pub(crate) fn compressor(compression: Compression) -> Compressor {
     Compressor::new(compression.capability() | Capabilities::BINARY).unwrap()
 }
 
+/// A decompressor whose packets come one by one.
+struct Decoder {
+    decompressor: Decompressor,
+    workspace: Workspace,
+}
+
+impl Decoder {
+    fn new(compression: Compression) -> Decoder {
+        Decoder { decompressor: Decompressor::new(compression), workspace: Workspace::default() }
+    }
+
+    fn decode(&mut self, payload: &[u8]) -> Result<(), CorruptPacket> {
+        self.decompressor.open(&mut self.workspace).decode(payload)
+    }
+
+    fn text(&mut self) -> Vec<u8> {
+        self.decompressor.open(&mut self.workspace).text().to_vec()
+    }
+
+    fn consume(&mut self, len: usize) {
+        self.decompressor.open(&mut self.workspace).consume(len);
+    }
+}
+
 /// What one decompressor makes of packets, all text taken at once.
 fn decoded(compression: Compression, packets: &[u8]) -> Vec<Vec<u8>> {
-    let mut decompressor = Decompressor::new(compression);
+    let mut decompressor = Decoder::new(compression);
     let texts = payloads(packets).into_iter().map(|payload| {
         decompressor.decode(payload).unwrap();
-        let text = decompressor.text().to_vec();
+        let text = decompressor.text();
         decompressor.consume(text.len());
         text
     });
@@ -115,7 +139,7 @@ fn a_packet_of_more_than_the_largest_text_is_refused() {
         for (len, fits) in [(MAX_PLAINTEXT, true), (MAX_PLAINTEXT + 1, false), (10 * MAX_PLAINTEXT, false)] {
             for text in [vec![b'x'; len], b"SET \"alpha\" = 1\n".repeat(len)[..len].to_vec()] {
                 let payload = payload_of(compression, &text);
-                let mut decompressor = Decompressor::new(compression);
+                let mut decompressor = Decoder::new(compression);
                 let decoded = decompressor.decode(&payload);
                 assert_eq!(decoded.is_ok(), fits, "{len} bytes by {compression}: {decoded:?}");
                 if let Err(corrupt) = decoded {
@@ -133,11 +157,11 @@ fn bombs_are_refused_before_they_grow() {
         // As much as one header can tell the length of.
         let payload = payload_of(compression, &vec![b'x'; 8 << 20]);
         let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
-        let mut decompressor = Decompressor::new(compression);
+        let mut decompressor = Decoder::new(compression);
         let corrupt = decompressor.decode(payload).unwrap_err();
         assert_eq!(corrupt, CorruptPacket { compression, len: payload.len(), reason: TOO_MUCH_TEXT });
         // And not in the second packet either.
-        let mut decompressor = Decompressor::new(compression);
+        let mut decompressor = Decoder::new(compression);
         let mut packets = Vec::new();
         let mut compressor = compressor(compression);
         compressor.encode(b"END\n", &mut packets);
@@ -159,13 +183,13 @@ fn a_window_that_is_too_large_is_refused() {
     // Frame headers of RFC 8878: magic, no flags, then the window's exponent over 1 KiB.
     for (log, fits) in [(MAX_WINDOW_LOG, true), (MAX_WINDOW_LOG + 1, false), (31, false)] {
         let frame = [0x28, 0xb5, 0x2f, 0xfd, 0, ((log - 10) << 3) as u8];
-        let decoded = Decompressor::new(Compression::Zstd).decode(&frame);
+        let decoded = Decoder::new(Compression::Zstd).decode(&frame);
         assert_eq!(decoded.is_ok(), fits, "2^{log}: {decoded:?}");
     }
     let brotli = payload_of(Compression::Brotli, b"END\n");
     for (first, fits) in [(0b1011, true), (0b1101, true), (0b1111, false), (0b001_0001, false)] {
         let payload = [&[brotli[0] & !0xf | first][..], &brotli[1..]].concat();
-        let window = Decompressor::new(Compression::Brotli).decode(&payload);
+        let window = Decoder::new(Compression::Brotli).decode(&payload);
         let too_large = window.is_err_and(|corrupt| corrupt.reason == "its window is too large");
         assert_eq!(too_large, !fits, "{first:#b}");
     }
@@ -175,12 +199,12 @@ fn a_window_that_is_too_large_is_refused() {
 fn what_does_not_begin_like_its_algorithm_is_refused() {
     for compression in STREAMS {
         for payload in [&b"END\n"[..], b"x", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"] {
-            let mut decompressor = Decompressor::new(compression);
+            let mut decompressor = Decoder::new(compression);
             let refused = decompressor.decode(payload).is_err() || decompressor.text().is_empty();
             assert!(refused, "{compression}: {payload:?}");
         }
     }
-    assert!(Decompressor::new(Compression::Gzip).decode(b"\x1f\x8b\x08\x08\0\0\0\0\0\x03name\0").is_err());
+    assert!(Decoder::new(Compression::Gzip).decode(b"\x1f\x8b\x08\x08\0\0\0\0\0\x03name\0").is_err());
 }
 
 #[test]
@@ -191,14 +215,14 @@ fn a_stream_that_ends_is_refused() {
     let cases =
         [(Compression::Gzip, gzip), (Compression::Brotli, vec![0x3b]), (Compression::Brotli, vec![0x06])];
     for (compression, payload) in cases {
-        let corrupt = Decompressor::new(compression).decode(&payload).unwrap_err();
+        let corrupt = Decoder::new(compression).decode(&payload).unwrap_err();
         assert_eq!(corrupt.reason, "the stream ends, and a child's never does", "{compression}");
     }
 }
 
 #[test]
 fn a_sender_may_begin_another_frame_of_zstd() {
-    let mut decompressor = Decompressor::new(Compression::Zstd);
+    let mut decompressor = Decoder::new(Compression::Zstd);
     for text in [&b"BEGIN \"a.b\" 5\n"[..], b"SET \"alpha\" = 1"] {
         let ended = ::zstd::bulk::compress(text, 3).unwrap();
         decompressor.decode(&ended).unwrap();
@@ -209,7 +233,7 @@ fn a_sender_may_begin_another_frame_of_zstd() {
 #[test]
 fn unfinished_lines_stay_in_front_of_what_follows() {
     for compression in ALL {
-        let (mut compressor, mut decompressor) = (compressor(compression), Decompressor::new(compression));
+        let (mut compressor, mut decompressor) = (compressor(compression), Decoder::new(compression));
         let message = b"SET \"alpha\" = 1\nSET \"be";
         let mut expected = Vec::new();
         for _ in 0..5000 {
@@ -299,13 +323,14 @@ proptest! {
                 let place = place.index(payloads[payload].len());
                 payloads[payload][place] = *byte;
             }
-            let mut decompressor = Decompressor::new(compression);
+            let mut decompressor = Decoder::new(compression);
             for payload in payloads {
                 if decompressor.decode(&payload).is_err() {
                     break;
                 }
-                prop_assert!(decompressor.text().len() <= MAX_PLAINTEXT);
-                decompressor.consume(decompressor.text().len());
+                let len = decompressor.text().len();
+                prop_assert!(len <= MAX_PLAINTEXT);
+                decompressor.consume(len);
             }
         }
     }
@@ -313,7 +338,7 @@ proptest! {
     #[test]
     fn no_bytes_panic(payloads in proptest::collection::vec(any::<Vec<u8>>(), 1..4)) {
         for compression in STREAMS {
-            let mut decompressor = Decompressor::new(compression);
+            let mut decompressor = Decoder::new(compression);
             for payload in payloads.iter().filter(|payload| !payload.is_empty()) {
                 if decompressor.decode(payload).is_err() {
                     break;

@@ -21,8 +21,8 @@ fn agreed(capture: &Capture) -> Capabilities {
 
 /// Calls `apply` for each command of a recorded connection; the number of bytes that end in mid-line.
 fn replay(capture: &Capture, mut apply: impl FnMut(Command<'_>)) -> usize {
-    let mut inbound = Inbound::new(agreed(capture).compression());
-    let consumed = inbound.feed::<Infallible>(&capture.from_child, &mut |command| {
+    let (mut inbound, mut workspace) = (Inbound::new(agreed(capture).compression()), Workspace::default());
+    let consumed = inbound.feed::<Infallible>(&capture.from_child, &mut workspace, &mut |command| {
         apply(command);
         Ok(())
     });
@@ -193,14 +193,17 @@ fn plain_text(capture: &Capture) -> Vec<u8> {
     if agreed(capture).compression().is_none() {
         return capture.from_child.clone();
     }
-    let mut window = Decompressor::new(agreed(capture).compression().unwrap());
+    let (mut decompressor, mut workspace) =
+        (Decompressor::new(agreed(capture).compression().unwrap()), Workspace::default());
+    let mut window = decompressor.open(&mut workspace);
     let mut text = Vec::new();
     let mut rest = &capture.from_child[..];
     while let Some((header, behind)) = rest.split_first_chunk::<HEADER_LEN>() {
         let Some((block, behind)) = behind.split_at_checked(decode_header(*header).unwrap()) else { break };
         window.decode(block).unwrap();
         text.extend_from_slice(window.text());
-        window.consume(window.text().len());
+        let len = window.text().len();
+        window.consume(len);
         rest = behind;
     }
     text
@@ -252,7 +255,7 @@ struct Transcript {
 
 /// Feeds `bytes` in pieces of the given sizes, round and round, keeping what was not consumed.
 fn transcript(compression: Option<Compression>, bytes: &[u8], pieces: &[usize]) -> Transcript {
-    let mut inbound = Inbound::new(compression);
+    let (mut inbound, mut workspace) = (Inbound::new(compression), Workspace::default());
     let mut commands = Vec::new();
     let mut kept = Vec::new();
     let mut rest = bytes;
@@ -263,7 +266,7 @@ fn transcript(compression: Option<Compression>, bytes: &[u8], pieces: &[usize]) 
         let (now, later) = rest.split_at((*piece).min(rest.len()));
         rest = later;
         kept.extend_from_slice(now);
-        let fed = inbound.feed::<Infallible>(&kept, &mut |command| {
+        let fed = inbound.feed::<Infallible>(&kept, &mut workspace, &mut |command| {
             commands.push(format!("{command:?}"));
             Ok(())
         });
@@ -332,7 +335,7 @@ fn what_breaks_the_framing_ends_the_connection() {
 
 /// What a payload of one byte comes to.
 fn undecodable(compression: Compression) -> InboundError<Infallible> {
-    Decompressor::new(compression).decode(b"\xff").unwrap_err().into()
+    Decompressor::new(compression).open(&mut Workspace::default()).decode(b"\xff").unwrap_err().into()
 }
 
 #[test]
@@ -392,7 +395,7 @@ fn a_line_over_many_packets_is_bounded_too() {
 fn the_error_of_apply_ends_the_reading() {
     let mut inbound = Inbound::new(None);
     let mut seen = 0;
-    let result = inbound.feed(b"END\nEND2\nEND\n", &mut |command| {
+    let result = inbound.feed(b"END\nEND2\nEND\n", &mut Workspace::default(), &mut |command| {
         seen += 1;
         if command == Command::End2 { Err("no") } else { Ok(()) }
     });

@@ -68,15 +68,17 @@ fn dimension() -> impl Strategy<Value = Dimension> {
         PercentageOfIncrementalRow,
     ]);
     (text(), text(), algorithms, any::<[i64; 2]>(), any::<[bool; 3]>()).prop_map(
-        |(id, name, algorithm, [multiplier, divisor], [hidden, obsolete, no_reset])| Dimension {
-            id,
-            name,
-            algorithm,
-            multiplier,
-            divisor,
-            hidden,
-            obsolete,
-            no_reset,
+        |(id, name, algorithm, [multiplier, divisor], [hidden, obsolete, no_reset])| {
+            Dimension::from(DimensionFields {
+                id,
+                name,
+                algorithm,
+                multiplier,
+                divisor,
+                hidden,
+                obsolete,
+                no_reset,
+            })
         },
     )
 }
@@ -176,15 +178,17 @@ fn version_1_is_what_it_always_was() {
         store_first: true,
         labels: labels.clone(),
         dimensions: ["e", "d"]
-            .map(|name| Dimension {
-                id: "d".into(),
-                name: name.into(),
-                algorithm: Algorithm::PercentageOfIncrementalRow,
-                multiplier: 1,
-                divisor: -64,
-                hidden: false,
-                obsolete: true,
-                no_reset: false,
+            .map(|name| {
+                Dimension::from(DimensionFields {
+                    id: "d".into(),
+                    name: name.into(),
+                    algorithm: Algorithm::PercentageOfIncrementalRow,
+                    multiplier: 1,
+                    divisor: -64,
+                    hidden: false,
+                    obsolete: true,
+                    no_reset: false,
+                })
             })
             .into(),
     };

@@ -5,6 +5,7 @@ use crate::value::ChildSeries;
 use mainstem::wire::Inbound;
 use mainstem::wire::capability::{Compression, negotiate};
 use mainstem::wire::command::{Command, Instruction};
+use mainstem::wire::compression::Workspace;
 use mainstem::wire::handshake::{Reply, StreamRequest};
 use mainstem::wire::inbound::InboundError;
 use mainstem::wire::instruction::encode_instruction;
@@ -151,7 +152,8 @@ impl Parent {
                 parent.apply(command);
                 Ok::<(), InboundError<()>>(())
             };
-            let taken = inbound.feed(&unread, &mut apply).expect("text of the protocol");
+            let taken =
+                inbound.feed(&unread, &mut Workspace::default(), &mut apply).expect("text of the protocol");
             unread.drain(..taken);
             stream.write_all(&std::mem::take(&mut parent.answer)).await?;
         }

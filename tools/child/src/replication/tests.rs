@@ -3,6 +3,7 @@ use crate::load::{Load, Protocol, small};
 use mainstem::collect::{Collection, Collector, Reading};
 use mainstem::wire::capability::Capabilities;
 use mainstem::wire::command::{Command, PointFlags, ReplayedPoint};
+use mainstem::wire::compression::Workspace;
 use mainstem::wire::inbound::InboundError;
 use mainstem::wire::{Encoder, Inbound};
 use proptest::prelude::*;
@@ -161,7 +162,9 @@ impl Reply {
             }
             Ok::<(), InboundError<()>>(())
         };
-        let taken = Inbound::new(None).feed(text, &mut apply).expect("a parent understands it");
+        let taken = Inbound::new(None)
+            .feed(text, &mut Workspace::default(), &mut apply)
+            .expect("a parent understands it");
         assert_eq!(taken, text.len());
         assert!(is_over);
         reply
@@ -180,7 +183,7 @@ fn written_again(agreed: Capabilities, text: &[u8]) -> String {
         encoder.encode(&command, &mut again);
         Ok::<(), InboundError<()>>(())
     };
-    Inbound::new(None).feed(text, &mut apply).expect("a parent understands it");
+    Inbound::new(None).feed(text, &mut Workspace::default(), &mut apply).expect("a parent understands it");
     String::from_utf8_lossy(&again).into_owned()
 }
 
@@ -398,7 +401,7 @@ fn collect(collector: &mut Collector, row: &[u8]) -> Vec<(i64, Vec<f32>)> {
         }
         Ok::<(), InboundError<()>>(())
     };
-    Inbound::new(None).feed(row, &mut apply).expect("a parent understands it");
+    Inbound::new(None).feed(row, &mut Workspace::default(), &mut apply).expect("a parent understands it");
     stored
 }
 
@@ -419,7 +422,9 @@ fn finished_samples_are_replayed_as_they_are_sent_live() {
             }
             Ok::<(), InboundError<()>>(())
         };
-        Inbound::new(None).feed(&text, &mut apply).expect("a parent understands it");
+        Inbound::new(None)
+            .feed(&text, &mut Workspace::default(), &mut apply)
+            .expect("a parent understands it");
         assert_eq!(live, row.values);
     }
     assert_eq!(reply.rows.len(), 5);

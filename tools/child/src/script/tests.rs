@@ -1,7 +1,7 @@
 use super::*;
 use crate::load::{Protocol, small};
 use mainstem::wire::Inbound;
-use mainstem::wire::compression::Compressor;
+use mainstem::wire::compression::{Compressor, Workspace};
 use mainstem::wire::inbound::InboundError;
 
 const SECOND: i64 = 1_795_342_200;
@@ -29,7 +29,7 @@ fn read_back(agreed: Capabilities, text: &[u8]) -> Vec<u8> {
     let mut packets = Vec::new();
     Compressor::new(agreed).expect("LZ4").encode(text, &mut packets);
     let taken = Inbound::new(agreed.compression())
-        .feed(&packets, &mut |command| {
+        .feed(&packets, &mut Workspace::default(), &mut |command| {
             assert!(!matches!(command, Command::Unknown { .. } | Command::Ignored { .. }), "{command:?}");
             encoder.encode(&command, &mut again);
             Ok::<(), InboundError<()>>(())
@@ -95,7 +95,7 @@ fn definitions_say_what_the_values_need() {
         }
         Ok::<(), InboundError<()>>(())
     };
-    Inbound::new(None).feed(&text, &mut apply).expect("a parent understands it");
+    Inbound::new(None).feed(&text, &mut Workspace::default(), &mut apply).expect("a parent understands it");
     assert_eq!((dimensions, ends), (40, 4));
 }
 
@@ -118,7 +118,7 @@ fn collected_values_are_those_of_the_boundary_however_late_they_are_collected() 
         }
         Ok::<(), InboundError<()>>(())
     };
-    Inbound::new(None).feed(&text, &mut apply).expect("a parent understands it");
+    Inbound::new(None).feed(&text, &mut Workspace::default(), &mut apply).expect("a parent understands it");
     assert_eq!(dimension, load.dimensions);
 }
 
