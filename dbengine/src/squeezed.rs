@@ -1,5 +1,6 @@
 //! Rows that wait for their page, in a third of their size: blocks of them, column by column, each value in as many bits
-//! as it differs from the first. Half of all columns do not change for minutes, and most others change in a few bits.
+//! as it differs from the first, or, of whole numbers, from the least. Half of all columns do not change for minutes, and
+//! most others change in a few bits.
 //!
 //! A page's encodings save more. They are tried one against the other, which is worth its time once.
 //!
@@ -8,14 +9,16 @@
 //! | 1    | rows    | r                                                                                   |
 //! |      | columns | each a shape, and what it asks for                                                  |
 //!
-//! | shape (1 byte)      | first value (4) | differences                                                         |
-//! |---------------------|-----------------|---------------------------------------------------------------------|
-//! | 0                   |                 | all values are 0.0                                                  |
-//! | 32                  | yes             | all values are the first                                            |
-//! | 64                  | yes             | of `w` = 32 bits                                                    |
-//! | 32 (s / 4) + w      | yes             | the bits in which each later value is another than the first,       |
-//! |                     |                 | shifted right by `s`: `w` bits each, ⌈w (r-1) / 8⌉ bytes, lowest    |
-//! |                     |                 | bits first; `w` from 1 to 31                                        |
+//! | shape (1 byte)      | a number (4)      | differences                                                       |
+//! |---------------------|-------------------|-------------------------------------------------------------------|
+//! | 0                   |                   | all values are 0.0                                                |
+//! | 32                  | the first value   | all values are the first                                          |
+//! | 64                  | the first value   | of `w` = 32 bits                                                  |
+//! | 32 (s / 4) + w      | the first value   | the bits in which each later value is another than the first,     |
+//! |                     |                   | shifted right by `s`: `w` bits each, ⌈w (r-1) / 8⌉ bytes, lowest  |
+//! |                     |                   | bits first; `w` from 1 to 31                                      |
+//! | 96, `w`             | the least value,  | how much each value is more: `w` bits each, ⌈w r / 8⌉ bytes;      |
+//! |                     | an `i32`          | `w` from 1 to 31                                                  |
 //!
 //! Numbers are little endian. This is a form for memory: nobody else ever sees it.
 
@@ -25,11 +28,12 @@ use crate::tight;
 pub(crate) const BLOCK_ROWS: usize = 16;
 
 const HEADER_LEN: usize = 1;
-const FIRST_LEN: usize = 4;
+const NUMBER_LEN: usize = 4;
 
 const ZEROS: u8 = 0;
 const CONSTANT: u8 = 1 << SHIFT_AT;
 const WIDEST: u8 = 2 << SHIFT_AT;
+const WHOLE: u8 = 3 << SHIFT_AT;
 const SHIFT_AT: u32 = 5;
 const SHIFT_UNIT: u32 = 4;
 
@@ -39,6 +43,7 @@ enum Shape {
     Zeros,
     Constant,
     Differences { width: u32, shift: u32 },
+    Whole { least: i32, width: u32 },
 }
 
 impl Shape {
@@ -54,32 +59,50 @@ impl Shape {
         }
     }
 
-    fn code(self) -> u8 {
-        match self {
-            Shape::Zeros => ZEROS,
-            Shape::Constant => CONSTANT,
-            Shape::Differences { width: u32::BITS, .. } => WIDEST,
-            Shape::Differences { width, shift } => ((shift / SHIFT_UNIT) << SHIFT_AT | width) as u8,
-        }
-    }
-
-    fn from_code(code: u8) -> Shape {
-        match code {
-            ZEROS => Shape::Zeros,
-            CONSTANT => Shape::Constant,
-            WIDEST => Shape::Differences { width: u32::BITS, shift: 0 },
-            _ => {
-                let width = u32::from(code) & ((1 << SHIFT_AT) - 1);
-                Shape::Differences { width, shift: u32::from(code >> SHIFT_AT) * SHIFT_UNIT }
+    /// Of a column that changes, if all of its values are whole numbers.
+    fn of_whole(values: impl Iterator<Item = f32>) -> Option<Shape> {
+        let (mut least, mut most) = (i32::MAX, i32::MIN);
+        for value in values {
+            let whole = value as i32;
+            if (whole as f32).to_bits() != value.to_bits() {
+                return None;
             }
+            (least, most) = (least.min(whole), most.max(whole));
+        }
+        let width = u32::BITS - (most.wrapping_sub(least) as u32).leading_zeros();
+        (width < u32::BITS).then_some(Shape::Whole { least, width })
+    }
+
+    /// Bytes of a column of so many rows.
+    fn len(self, rows: usize) -> usize {
+        match self {
+            Shape::Zeros => 1,
+            Shape::Constant => 1 + NUMBER_LEN,
+            Shape::Differences { width, .. } => 1 + NUMBER_LEN + packed_len(width, rows - 1),
+            Shape::Whole { width, .. } => 2 + NUMBER_LEN + packed_len(width, rows),
         }
     }
 
-    /// Bytes of the differences of so many values.
-    fn len(self, values: usize) -> usize {
+    /// Adds a column of this shape.
+    fn write(self, first: f32, values: impl Iterator<Item = f32>, block: &mut Vec<u8>) {
         match self {
-            Shape::Zeros | Shape::Constant => 0,
-            Shape::Differences { width, .. } => (width as usize * values).div_ceil(8),
+            Shape::Zeros => block.push(ZEROS),
+            Shape::Constant => {
+                block.push(CONSTANT);
+                block.extend_from_slice(&first.to_le_bytes());
+            }
+            Shape::Differences { width, shift } => {
+                let narrow = ((shift / SHIFT_UNIT) << SHIFT_AT | width) as u8;
+                block.push(if width == u32::BITS { WIDEST } else { narrow });
+                block.extend_from_slice(&first.to_le_bytes());
+                let first = first.to_bits();
+                pack(values.skip(1).map(|value| (first ^ value.to_bits()) >> shift), width, block);
+            }
+            Shape::Whole { least, width } => {
+                block.extend_from_slice(&[WHOLE, width as u8]);
+                block.extend_from_slice(&least.to_le_bytes());
+                pack(values.map(|value| (value as i32).wrapping_sub(least) as u32), width, block);
+            }
         }
     }
 }
@@ -106,24 +129,19 @@ impl SqueezedRows {
                 *bits |= first.to_bits() ^ value.to_bits();
             }
         }
-        let shapes =
-            || first.iter().zip(&differences).map(|(first, bits)| (*first, Shape::of(*first, *bits)));
-        let column_len = |(_, shape): (f32, Shape)| match shape {
-            Shape::Zeros => 1,
-            _ => 1 + FIRST_LEN + shape.len(rows - 1),
+        let column = |at| values.iter().copied().skip(at).step_by(columns);
+        let shape = |(at, (first, bits)): (usize, (&f32, &u32))| {
+            let shape = Shape::of(*first, *bits);
+            let whole =
+                matches!(shape, Shape::Differences { .. }).then(|| Shape::of_whole(column(at))).flatten();
+            whole.filter(|whole| whole.len(rows) < shape.len(rows)).unwrap_or(shape)
         };
-        let length: usize = shapes().map(column_len).sum();
+        let shapes: Vec<Shape> = first.iter().zip(&differences).enumerate().map(shape).collect();
+        let length: usize = shapes.iter().map(|shape| shape.len(rows)).sum();
         let mut block = Vec::with_capacity(HEADER_LEN + length);
         block.push(rows as u8);
-        for (column, (first, shape)) in shapes().enumerate() {
-            block.push(shape.code());
-            if shape != Shape::Zeros {
-                block.extend_from_slice(&first.to_le_bytes());
-            }
-            if let Shape::Differences { width, shift } = shape {
-                let later = later.iter().skip(column).step_by(columns);
-                pack(later.map(|value| (first.to_bits() ^ value.to_bits()) >> shift), width, &mut block);
-            }
+        for (at, (shape, first)) in shapes.iter().zip(first).enumerate() {
+            shape.write(*first, column(at), &mut block);
         }
         tight::push(&mut self.blocks, block.into());
     }
@@ -160,20 +178,39 @@ impl SqueezedBlock<'_> {
 
     /// The values of the next column, as many as there are rows.
     pub(crate) fn take_column(&mut self, values: &mut [f32]) {
-        let (code, rest) = self.rest.split_first().expect("a column is left");
-        self.rest = rest;
-        let shape = Shape::from_code(*code);
-        if shape == Shape::Zeros {
+        let code = self.take::<1>()[0];
+        if code == ZEROS {
             return values.fill(0.0);
         }
-        let (first, rest) = rest.split_first_chunk::<FIRST_LEN>().expect("a column has a first value");
-        let (packed, rest) = rest.split_at(shape.len(self.rows - 1));
-        self.rest = rest;
-        let first = u32::from_le_bytes(*first);
-        values.fill(f32::from_bits(first));
-        if let Shape::Differences { width, shift } = shape {
-            unpack(packed, width, &mut values[1..], |difference| f32::from_bits(first ^ difference << shift));
+        if code == WHOLE {
+            let width = u32::from(self.take::<1>()[0]);
+            let least = i32::from_le_bytes(self.take());
+            let packed = self.take_packed(width, self.rows);
+            return unpack(packed, width, values, |more| least.wrapping_add(more as i32) as f32);
         }
+        let first = u32::from_le_bytes(self.take());
+        values.fill(f32::from_bits(first));
+        if code == CONSTANT {
+            return;
+        }
+        let (width, shift) = match code {
+            WIDEST => (u32::BITS, 0),
+            _ => (u32::from(code) & ((1 << SHIFT_AT) - 1), u32::from(code >> SHIFT_AT) * SHIFT_UNIT),
+        };
+        let packed = self.take_packed(width, self.rows - 1);
+        unpack(packed, width, &mut values[1..], |difference| f32::from_bits(first ^ difference << shift));
+    }
+
+    fn take<const LEN: usize>(&mut self) -> [u8; LEN] {
+        let (taken, rest) = self.rest.split_first_chunk().expect("a column is left, and it is whole");
+        self.rest = rest;
+        *taken
+    }
+
+    fn take_packed(&mut self, width: u32, numbers: usize) -> &[u8] {
+        let (packed, rest) = self.rest.split_at(packed_len(width, numbers));
+        self.rest = rest;
+        packed
     }
 
     /// Adds the rows to `out`, one after the other. No column was read yet.
@@ -189,6 +226,11 @@ impl SqueezedBlock<'_> {
             }
         }
     }
+}
+
+/// Bytes of so many numbers of `width` bits.
+fn packed_len(width: u32, numbers: usize) -> usize {
+    (width as usize * numbers).div_ceil(8)
 }
 
 fn pack(numbers: impl Iterator<Item = u32>, width: u32, out: &mut Vec<u8>) {
@@ -256,14 +298,25 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_take_the_bits_of_their_range() {
+        let walk: Vec<f32> = (0..16).map(|row| 500.0 + (row * 7 % 16) as f32).collect();
+        assert_eq!(len_of(&walk), 6 + 16 * 4 / 8);
+        assert_eq!(len_of(&[-1.0, 2.0, -1.0, 2.0]), 6 + 1);
+        // Not whole, and beyond what an `i32` holds.
+        assert!(len_of(&[0.5, 1.0, 2.0, 3.0]) > 6 + 1);
+        for odd in [-0.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 3e9, -3e9, f32::MIN_POSITIVE] {
+            len_of(&[odd, 1.0, 2.0, 3.0]);
+            len_of(&[1.0, odd, 1e9, -1e9, 2_147_483_648.0, -2_147_483_648.0]);
+        }
+        len_of(&[2_147_483_648.0, 0.0, -2_147_483_648.0]);
+        len_of(&[2_147_483_648.0, 2_147_483_520.0]);
+    }
+
+    #[test]
     fn shapes_are_told_apart() {
         for differences in (0..32).flat_map(|low| (low..32).map(move |high| 1 << low | 1_u32 << high)) {
-            let shape = Shape::of(1.0, differences);
-            assert_eq!(Shape::from_code(shape.code()), shape);
-            assert!(matches!(shape, Shape::Differences { .. }));
-        }
-        for shape in [Shape::of(0.0, 0), Shape::of(-0.0, 0), Shape::of(1.0, 0)] {
-            assert_eq!(Shape::from_code(shape.code()), shape);
+            assert!(matches!(Shape::of(1.0, differences), Shape::Differences { .. }));
+            len_of(&[1.0, f32::from_bits(1.0_f32.to_bits() ^ differences)]);
         }
     }
 
@@ -273,12 +326,17 @@ mod tests {
             columns in 1_usize..20,
             blocks in prop::collection::vec((1..=BLOCK_ROWS, any::<u32>()), 1..5),
             kept in prop::sample::select(vec![0, 0xff, 0xffff, 0x00ff_ff00, 0x7f80_0000, u32::MAX]),
+            whole in any::<u32>(),
         ) {
             let mut squeezed = SqueezedRows::default();
             let mut expected = Vec::new();
             for (rows, seed) in blocks {
                 let bits = |index: usize| 0x4480_0000 ^ seed.wrapping_mul(index as u32 * 2 + 1).rotate_left(7) & kept;
-                let values: Vec<f32> = (0..columns * rows).map(|index| f32::from_bits(bits(index))).collect();
+                let value = |index: usize| match whole >> (index % columns) & 1 {
+                    0 => f32::from_bits(bits(index)),
+                    _ => (bits(index) as i32 >> (whole % 31)) as f32,
+                };
+                let values: Vec<f32> = (0..columns * rows).map(value).collect();
                 squeezed.push(&values, columns);
                 expected.extend(values.iter().map(|value| value.to_bits()));
             }
