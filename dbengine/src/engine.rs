@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 
 use crate::{
+    cells::Cells,
     disk::{DiskDone, DiskError, DiskOp, FileId},
     group::{Group, GroupId, Keep, Sealer},
     hot::{HotRows, NEVER_JOURNALLED},
@@ -58,6 +59,8 @@ pub struct Engine {
     store: Option<Box<Store>>,
     /// Rows of the past, until they are pages.
     fills: HashMap<GroupId, HotRows, foldhash::fast::FixedState>,
+    /// What is squeezed of all rows.
+    cells: Cells,
 }
 
 impl Engine {
@@ -65,7 +68,14 @@ impl Engine {
         let EngineOptions { page_rows } = options;
         assert!(page_rows >= 1, "a page has rows");
         let sealer = Sealer { page_rows, encoder: PageEncoder::default(), totals: SealedTotals::default() };
-        Engine { groups: Vec::new(), free: Vec::new(), sealer, store: None, fills: HashMap::default() }
+        Engine {
+            groups: Vec::new(),
+            free: Vec::new(),
+            sealer,
+            store: None,
+            fills: HashMap::default(),
+            cells: Cells::default(),
+        }
     }
 
     /// An engine that writes to a disk.
@@ -87,7 +97,8 @@ impl Engine {
             tight::push(&mut self.groups, None);
             GroupId(u32::try_from(self.groups.len() - 1).expect("memory ends before ids do"))
         });
-        self.groups[id.index()] = Some(Group::new(id, key, step, columns, keep, self.sealer.page_rows));
+        self.groups[id.index()] =
+            Some(Group::new(id, key, step, columns, keep, self.sealer.page_rows, &self.cells));
         id
     }
 
@@ -188,9 +199,9 @@ impl Engine {
     pub fn fill(&mut self, id: GroupId, step: u32, time: UnixSeconds, row: Row<'_>) -> Appended {
         assert!(step >= 1, "rows are at least a second apart");
         let (columns, page_rows) = (column_count(row.values.len()), self.sealer.page_rows);
-        let Engine { groups, sealer, store, fills, .. } = self;
+        let Engine { groups, sealer, store, fills, cells, .. } = self;
         let group = groups[id.index()].as_mut().expect("a group is there until it is removed");
-        let new = || HotRows::new(step, columns, page_rows, NEVER_JOURNALLED);
+        let new = || HotRows::new(step, columns, page_rows, NEVER_JOURNALLED, cells);
         let rows = fills.entry(id).or_insert_with(new);
         if time <= rows.newest_time() || time.0 > i64::from(u32::MAX) || group.covers(time) {
             return Appended::Stale;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::{
+    cells::Cells,
     engine::Appended,
     hot::{HotRows, NEVER_JOURNALLED, NOT_YET_JOURNALLED},
     key::GroupKey,
@@ -90,10 +91,11 @@ impl Group {
         columns: u32,
         keep: Keep,
         page_rows: u16,
+        cells: &Cells,
     ) -> Group {
         let past = Past { key, step, columns, keep, pages: VecDeque::new(), rows: 0 };
         let segment = if keep == Keep::OnDisk { NOT_YET_JOURNALLED } else { NEVER_JOURNALLED };
-        let hot = HotRows::new(step, columns, past.first_limit(id, page_rows), segment);
+        let hot = HotRows::new(step, columns, past.first_limit(id, page_rows), segment, cells);
         Group { hot, past: Box::new(past) }
     }
 

@@ -10,6 +10,7 @@
 use std::ops::Range;
 
 use crate::{
+    cells::Cells,
     page::RowBlock,
     prefetch::prefetch,
     run::{Run, RunStart},
@@ -44,7 +45,7 @@ pub(crate) const NEVER_JOURNALLED: u16 = 0;
 /// For a group that no segment has seen.
 pub(crate) const NOT_YET_JOURNALLED: u16 = u16::MAX;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Rest {
     /// The journal's segment that has the first of the rows.
     since: u16,
@@ -56,7 +57,7 @@ struct Rest {
 }
 
 impl HotRows {
-    pub(crate) fn new(step: u32, columns: u32, limit: u16, segment: u16) -> HotRows {
+    pub(crate) fn new(step: u32, columns: u32, limit: u16, segment: u16, cells: &Cells) -> HotRows {
         HotRows {
             chunk: Vec::new(),
             newest: UnixSeconds::default(),
@@ -65,7 +66,12 @@ impl HotRows {
             rows: 0,
             limit,
             segment,
-            rest: Box::default(),
+            rest: Box::new(Rest {
+                since: 0,
+                blocks: SqueezedRows::new(cells),
+                runs: Vec::new(),
+                flags: RowFlags::default(),
+            }),
         }
     }
 
@@ -81,8 +87,9 @@ impl HotRows {
     /// Forgets all rows and gives their memory back; the time of the newest stays.
     pub(crate) fn empty(&mut self) {
         self.chunk = Vec::new();
-        let since = self.rest.since;
-        *self.rest = Rest { since, ..Rest::default() };
+        self.rest.blocks.clear();
+        self.rest.runs = Vec::new();
+        self.rest.flags = RowFlags::default();
         self.rows = 0;
     }
 
@@ -153,7 +160,7 @@ impl HotRows {
     pub(crate) fn each_row(&self, first: u16, mut visit: impl FnMut(UnixSeconds, Row<'_>)) {
         let columns = self.columns as usize;
         let mut older = Vec::new();
-        self.rest.blocks.blocks().for_each(|block| block.expand(columns, &mut older));
+        self.rest.blocks.copy().blocks().for_each(|block| block.expand(columns, &mut older));
         let every_row = older.chunks_exact(columns.max(1)).chain(self.chunk.chunks_exact(columns.max(1)));
         let mut runs = Run::all(self.rest.runs.iter().copied(), self.rows).peekable();
         for (row, values) in (0..self.rows).zip(every_row) {
@@ -296,7 +303,7 @@ impl HotRows {
         RowBlock {
             step: self.step,
             columns: self.columns as usize,
-            blocks: &self.rest.blocks,
+            blocks: self.rest.blocks.copy(),
             newest: &self.chunk,
             flags: &self.rest.flags,
             rows: self.rows,
@@ -320,7 +327,7 @@ impl HotRows {
         let mut add = |at: usize, part: &[f32]| {
             values.extend_from_slice(&part[first.max(at) - at..end.min(at + part.len()) - at]);
         };
-        for block in self.rest.blocks.blocks() {
+        for block in self.rest.blocks.copy().blocks() {
             let block_end = at + block.rows() * columns;
             if first < block_end && at < end {
                 expanded.clear();
@@ -451,7 +458,7 @@ mod tests {
     #[test]
     fn rows_are_all_there_whatever_room_they_had() {
         for (limit, columns) in (1..=100).flat_map(|limit| [(limit, 1), (limit, 3)]) {
-            let mut hot = HotRows::new(1, columns, limit, NEVER_JOURNALLED);
+            let mut hot = HotRows::new(1, columns, limit, NEVER_JOURNALLED, &Cells::default());
             let row_of =
                 |time: i64| -> Vec<f32> { (0..columns).map(|at| time as f32 + at as f32 / 8.0).collect() };
             for time in 1..=i64::from(limit) {
@@ -473,7 +480,7 @@ mod tests {
             let expected = (1..=i64::from(limit)).map(|time| (time, row_of(time)));
             assert!(rows.into_iter().eq(expected), "{limit} rows of {columns}");
             // No block is shorter than it must be.
-            let blocks: Vec<usize> = hot.rest.blocks.blocks().map(|block| block.rows()).collect();
+            let blocks: Vec<usize> = hot.rest.blocks.copy().blocks().map(|block| block.rows()).collect();
             assert!(blocks.iter().skip(1).all(|rows| *rows == BLOCK_ROWS), "{limit}: {blocks:?}");
         }
     }

@@ -34,6 +34,8 @@ mod hot;
 
 mod squeezed;
 
+mod cells;
+
 pub mod tight;
 
 mod run;

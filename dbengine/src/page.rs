@@ -48,7 +48,7 @@ use crate::{
     hot::RowFlags,
     run::{Run, RunStart},
     sample::{SampleFlags, Samples},
-    squeezed::SqueezedRows,
+    squeezed::SqueezedCopy,
     time::{TimeRange, UnixSeconds},
     varint,
 };
@@ -131,7 +131,7 @@ impl Page {
         PageEncoder::default().encode(&RowBlock {
             step,
             columns: values.len() / times.len(),
-            blocks: &SqueezedRows::default(),
+            blocks: SqueezedCopy::default(),
             newest: values,
             flags: &RowFlags::of_all(rows, flags),
             rows,

@@ -6,6 +6,7 @@
 //!
 //! | size | field   | of each block                                                                       |
 //! |------|---------|-------------------------------------------------------------------------------------|
+//! | 4    | length  | of the columns                                                                      |
 //! | 1    | rows    | r                                                                                   |
 //! |      | columns | each a shape, and what it asks for                                                  |
 //!
@@ -22,12 +23,12 @@
 //!
 //! Numbers are little endian. This is a form for memory: nobody else ever sees it.
 
-use crate::tight;
+use crate::cells::{CellString, Cells};
 
 /// The most rows of a block.
 pub(crate) const BLOCK_ROWS: usize = 16;
 
-const HEADER_LEN: usize = 1;
+const HEADER_LEN: usize = 4 + 1;
 const NUMBER_LEN: usize = 4;
 
 const ZEROS: u8 = 0;
@@ -108,16 +109,20 @@ impl Shape {
 }
 
 /// Blocks of rows, in their order.
-///
-/// Each is an allocation of its own, of a size that is much the same the next time. One for all, growing, would leave a
-/// trail: groups that begin together need all sizes one after the other, and memory once given to a size stays with it.
-/// With 500 000 metrics that took 57 bytes a metric more.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SqueezedRows {
-    blocks: Vec<Box<[u8]>>,
+    blocks: CellString,
 }
 
+/// A copy of the blocks in one piece, to be read.
+#[derive(Debug, Default)]
+pub(crate) struct SqueezedCopy(Vec<u8>);
+
 impl SqueezedRows {
+    pub(crate) fn new(cells: &Cells) -> SqueezedRows {
+        SqueezedRows { blocks: CellString::new(cells) }
+    }
+
     /// Adds a block. `values` are whole rows of `columns` values, one after the other, [`BLOCK_ROWS`] at most.
     pub(crate) fn push(&mut self, values: &[f32], columns: usize) {
         let (first, later) = values.split_at(columns);
@@ -139,11 +144,12 @@ impl SqueezedRows {
         let shapes: Vec<Shape> = first.iter().zip(&differences).enumerate().map(shape).collect();
         let length: usize = shapes.iter().map(|shape| shape.len(rows)).sum();
         let mut block = Vec::with_capacity(HEADER_LEN + length);
+        block.extend_from_slice(&u32::try_from(length).expect("a block has a few rows").to_le_bytes());
         block.push(rows as u8);
         for (at, (shape, first)) in shapes.iter().zip(first).enumerate() {
             shape.write(*first, column(at), &mut block);
         }
-        tight::push(&mut self.blocks, block.into());
+        self.blocks.push(&block);
     }
 
     pub(crate) fn clear(&mut self) {
@@ -152,14 +158,23 @@ impl SqueezedRows {
 
     /// What is allocated, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        let blocks: usize = self.blocks.iter().map(|block| block.len()).sum();
-        blocks + self.blocks.capacity() * size_of::<Box<[u8]>>()
+        self.blocks.allocated()
     }
 
+    pub(crate) fn copy(&self) -> SqueezedCopy {
+        SqueezedCopy(self.blocks.to_vec())
+    }
+}
+
+impl SqueezedCopy {
     pub(crate) fn blocks(&self) -> impl Iterator<Item = SqueezedBlock<'_>> {
-        self.blocks.iter().map(|block| {
-            let (rows, rest) = block.split_first().expect("a block has a header");
-            SqueezedBlock { rows: usize::from(*rows), rest }
+        let mut rest = &self.0[..];
+        std::iter::from_fn(move || {
+            let (length, behind) = rest.split_first_chunk()?;
+            let (rows, behind) = behind.split_first().expect("a block has a header");
+            let columns;
+            (columns, rest) = behind.split_at(u32::from_le_bytes(*length) as usize);
+            Some(SqueezedBlock { rows: usize::from(*rows), rest: columns })
         })
     }
 }
@@ -278,12 +293,13 @@ mod tests {
 
     /// Bytes that a column takes, which comes back as it was.
     fn len_of(values: &[f32]) -> usize {
-        let mut rows = SqueezedRows::default();
+        let mut rows = SqueezedRows::new(&Cells::default());
         rows.push(values, 1);
         let mut back = Vec::new();
-        rows.blocks().for_each(|block| block.expand(1, &mut back));
+        let copy = rows.copy();
+        copy.blocks().for_each(|block| block.expand(1, &mut back));
         assert!(back.iter().map(|value| value.to_bits()).eq(values.iter().map(|value| value.to_bits())));
-        rows.blocks[0].len() - HEADER_LEN
+        copy.0.len() - HEADER_LEN
     }
 
     #[test]
@@ -328,7 +344,7 @@ mod tests {
             kept in prop::sample::select(vec![0, 0xff, 0xffff, 0x00ff_ff00, 0x7f80_0000, u32::MAX]),
             whole in any::<u32>(),
         ) {
-            let mut squeezed = SqueezedRows::default();
+            let mut squeezed = SqueezedRows::new(&Cells::default());
             let mut expected = Vec::new();
             for (rows, seed) in blocks {
                 let bits = |index: usize| 0x4480_0000 ^ seed.wrapping_mul(index as u32 * 2 + 1).rotate_left(7) & kept;
@@ -341,7 +357,7 @@ mod tests {
                 expected.extend(values.iter().map(|value| value.to_bits()));
             }
             let mut back = Vec::new();
-            squeezed.blocks().for_each(|block| block.expand(columns, &mut back));
+            squeezed.copy().blocks().for_each(|block| block.expand(columns, &mut back));
             let back: Vec<u32> = back.iter().map(|value| value.to_bits()).collect();
             prop_assert_eq!(back, expected);
         }

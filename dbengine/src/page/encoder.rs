@@ -7,19 +7,19 @@ use crate::{
     hot::RowFlags,
     run::RunStart,
     sample::SampleFlags,
-    squeezed::{SqueezedBlock, SqueezedRows},
+    squeezed::{SqueezedBlock, SqueezedCopy},
     varint,
 };
 
 const TURNED_AT_ONCE: usize = 16;
 
 /// Rows to be sealed, as they lie in memory.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct RowBlock<'a> {
     pub(crate) step: u32,
     pub(crate) columns: usize,
     /// The rows, in order: those in blocks, and the newest, value after value.
-    pub(crate) blocks: &'a SqueezedRows,
+    pub(crate) blocks: SqueezedCopy,
     pub(crate) newest: &'a [f32],
     pub(crate) flags: &'a RowFlags,
     pub(crate) rows: u16,

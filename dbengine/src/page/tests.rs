@@ -128,7 +128,7 @@ fn seal(input: &Input) -> Page {
     PageEncoder::default().encode(&RowBlock {
         step: input.step,
         columns: input.columns.len(),
-        blocks: &SqueezedRows::default(),
+        blocks: SqueezedCopy::default(),
         newest: &newest,
         flags: &RowFlags::of_all(rows as u16, &flags),
         rows: rows as u16,
