@@ -265,6 +265,12 @@ impl Collector {
         dimension.carry = last_calculated;
     }
 
+    /// The child has collected this dimension before, as its state tells: its next value is not its first.
+    pub fn was_collected(&mut self, index: usize) {
+        let collections = &mut self.dimensions[index].collections;
+        *collections = (*collections).max(1);
+    }
+
     /// `RSSTATE` and `REND … true`: the times of the child's arithmetic. From now on its intervals are trusted.
     /// Times that are not later than ours change nothing, nor does 0, which stands for never.
     pub fn restore(&mut self, last_collected_us: i64, last_updated_us: i64) {
