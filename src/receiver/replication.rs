@@ -363,6 +363,13 @@ impl Receiver {
         }
     }
 
+    /// Whether live data of a chart flows.
+    #[cfg(test)]
+    pub(crate) fn is_chart_live(&self, chart: &str, mirror: &super::Mirror) -> bool {
+        let found = mirror.charts().iter().position(|mirrored| mirrored.chart.id == chart);
+        found.and_then(|index| self.charts.get(index)).is_some_and(|chart| chart.progress == Progress::Live)
+    }
+
     /// How far its replication is.
     pub fn replication_progress(&self) -> ReplicationProgress {
         self.replication.progress()

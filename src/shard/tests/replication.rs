@@ -8,7 +8,7 @@ use super::*;
 const LAST: i64 = START / SECOND;
 
 /// What a question asks for: chart, whether live data is to follow, after and before.
-fn question(line: &str) -> (String, bool, i64, i64) {
+pub(super) fn question(line: &str) -> (String, bool, i64, i64) {
     let words: Vec<&str> = line.trim_end().split(' ').collect();
     assert_eq!((words[0], words.len()), ("REPLAY_CHART", 5), "{line:?}");
     let number = |word: &str| word.parse().expect("a number");
