@@ -94,6 +94,7 @@ impl Story {
             peer,
             parent,
             encrypted: false,
+            seat: None,
             early: Vec::new(),
         };
         let event = Event::Arrived { connection, arrival: Box::new(arrival) };
