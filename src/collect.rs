@@ -118,6 +118,17 @@ impl Collection {
     }
 }
 
+/// What `RSSTATE` and `RDSTATE` say of a chart.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct State {
+    /// Unix microseconds, 0 for never.
+    pub(crate) last_collected_us: i64,
+    pub(crate) last_updated_us: i64,
+    /// Whether each was collected, its last value, and what was calculated of it.
+    pub(crate) dimensions: Vec<(bool, i64, f64)>,
+}
+
 impl Collector {
     /// A chart that was never collected. `update_every` in seconds, at least 1; `store_first` is the chart's option of
     /// that name: its first collection is stored.
@@ -265,6 +276,12 @@ impl Collector {
         dimension.carry = last_calculated;
     }
 
+    /// The child has collected this dimension before, as its state tells: its next value is not its first.
+    pub fn was_collected(&mut self, index: usize) {
+        let collections = &mut self.dimensions[index].collections;
+        *collections = (*collections).max(1);
+    }
+
     /// `RSSTATE` and `REND … true`: the times of the child's arithmetic. From now on its intervals are trusted.
     /// Times that are not later than ours change nothing, nor does 0, which stands for never.
     pub fn restore(&mut self, last_collected_us: i64, last_updated_us: i64) {
@@ -287,6 +304,19 @@ impl Collector {
     pub fn last_collected(&self, index: usize) -> Option<(i64, i64)> {
         let dimension = self.dimensions.get(index)?;
         (dimension.collections > 0).then_some((dimension.last, self.last_collected_us?))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn state(&self) -> State {
+        State {
+            last_collected_us: self.last_collected_us.unwrap_or_default(),
+            last_updated_us: self.last_updated_us.unwrap_or_default(),
+            dimensions: self
+                .dimensions
+                .iter()
+                .map(|dimension| (dimension.collections > 0, dimension.last, dimension.carry))
+                .collect(),
+        }
     }
 
     /// Forgets all but the definitions.

@@ -673,9 +673,9 @@ impl Receiver {
         let keyword = text(keyword);
         if self.unknown_keywords.len() < LOGGED_KEYWORDS && !self.unknown_keywords.contains(&keyword) {
             tracing::warn!(
-                host = &*around.mirror.info().hostname,
-                keyword = &*keyword,
-                "the child sent a command that is not known; its lines are counted and skipped"
+                target: "mainstem::stream",
+                "sent command '{keyword}' which is not known by netdata, for host '{}': its lines are counted and skipped",
+                around.mirror.info().hostname,
             );
             self.unknown_keywords.insert(keyword);
         }

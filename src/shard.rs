@@ -13,6 +13,8 @@ pub mod event;
 
 mod forgetting;
 
+mod log;
+
 pub mod message;
 
 pub mod nodes;
@@ -20,6 +22,8 @@ pub mod nodes;
 pub mod placement;
 
 mod saving;
+
+pub mod seats;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -37,15 +41,17 @@ use crate::telemetry::{ChildCounters, ShardMetrics, Telemetry};
 use crate::wire::Inbound;
 use crate::wire::capability::Capabilities;
 use crate::wire::compression::Workspace;
-use crate::wire::handshake::{LogFacts, Refusal, Reply, StreamRequest};
+use crate::wire::handshake::{Refusal, Reply};
 use crate::wire::stream_path::PathElement;
 use event::{Action, ConnectionId, Event};
 pub use forgetting::Cleanup;
+pub use log::{bracketed, log_access, log_refusal};
 use message::{Admission, ApiKey, Arrival, ChartGroup, GroupState, LatestRow, Question};
 use nodes::{Attendance, Duplicate, DuplicateOutcome, Speed};
 use placement::ShardId;
 use saving::Saving;
 pub use saving::{Contents, RowsOp};
+use seats::Seat;
 
 /// Readers see changed definitions at most so often, so that a child that defines a thousand charts is published once.
 const PUBLISH_EVERY_US: i64 = 250_000;
@@ -90,6 +96,8 @@ struct Child {
     counters: ChildCounters,
     speed: Speed,
     last_received_us: i64,
+    /// Free again when the connection ends.
+    _seat: Option<Seat>,
 }
 
 /// All state of one core.
@@ -487,7 +495,7 @@ impl Shard {
         &mut self,
         now_us: i64,
         connection: ConnectionId,
-        arrival: Arrival,
+        mut arrival: Arrival,
         actions: &mut Vec<Action>,
     ) {
         let hostname = arrival.request.hostname.clone();
@@ -566,16 +574,11 @@ impl Shard {
             counters: ChildCounters::default(),
             speed: Speed::begin(now_us),
             last_received_us: now_us,
+            _seat: arrival.seat.take(),
         });
         self.telemetry.shards[self.id.index()].accepted.fetch_add(1, Relaxed);
         self.mark_changed(host);
-        tracing::info!(
-            target: "mainstem::stream",
-            "STREAM {hostname} [receive from {}]: established link with negotiated capabilities: {}",
-            bracketed(peer),
-            arrival.capabilities,
-        );
-        log_access(peer, "CONNECTED", &arrival.request);
+        log::taken_in(connection, &arrival, known.is_none());
         actions.push(Action::Send { connection, bytes: Reply::Accepted(arrival.capabilities).encode() });
         if !arrival.early.is_empty() {
             self.received(now_us, connection, &arrival.early, actions);
@@ -717,19 +720,7 @@ impl Shard {
         self.telemetry.disconnections.add(reason.label());
         self.attendance[child.host].leave(now_us, &reason, &child.counters);
         let mirror = &mut self.hosts[child.host];
-        let hostname = mirror.info().hostname.clone();
-        tracing::info!(
-            target: "mainstem::stream",
-            "STREAM {hostname} [receive from {}]: disconnected (completed {} updates): {reason}",
-            bracketed(child.peer),
-            child.counters.rows,
-        );
-        tracing::info!(
-            target: "mainstem::access",
-            "STREAM: '{}' 'DISCONNECTED' host '{hostname}' machine guid '{}'",
-            bracketed(child.peer),
-            mirror.info().machine_guid,
-        );
+        log::ended(connection, child.peer, mirror.info(), child.counters.rows, &reason);
         mirror.leave(now_us, reason.to_string().into());
         self.mark_changed(child.host);
     }
@@ -809,46 +800,6 @@ fn add(sum: &mut ChildCounters, more: &ChildCounters) {
     sum.unknown_keywords += more.unknown_keywords;
     sum.commands_without_effect += more.commands_without_effect;
     sum.newest_sample = sum.newest_sample.max(more.newest_sample);
-}
-
-/// `[IP]:PORT`, as operators search for it.
-pub fn bracketed(peer: std::net::SocketAddr) -> String {
-    format!("[{}]:{}", peer.ip(), peer.port())
-}
-
-/// The access log's line about a streaming request. Of the API key, which is a secret, only the beginning is shown.
-pub fn log_access(peer: std::net::SocketAddr, message: &str, request: &StreamRequest) {
-    let or_dash = |value: &str| if value.is_empty() { "-".to_owned() } else { value.to_owned() };
-    tracing::info!(
-        target: "mainstem::access",
-        "STREAM: '{}' '{message}' host '{}' api key '{}' machine guid '{}'",
-        bracketed(peer),
-        or_dash(&request.hostname),
-        or_dash(&crate::config::redacted(&request.key)),
-        or_dash(&request.machine_guid),
-    );
-}
-
-/// The log's and the access log's line about a refused request; `existing` is who streams the host already.
-pub fn log_refusal(
-    peer: std::net::SocketAddr,
-    refusal: &Refusal,
-    request: &StreamRequest,
-    existing: Option<std::net::SocketAddr>,
-) {
-    let facts = LogFacts {
-        client: &bracketed(peer),
-        hostname: &request.hostname,
-        key: &crate::config::redacted(&request.key),
-        machine_guid: &request.machine_guid,
-    };
-    tracing::warn!(
-        target: "mainstem::stream",
-        existing = existing.map(bracketed),
-        "{}",
-        refusal.log_sentence(facts)
-    );
-    log_access(peer, refusal.access_message(), request);
 }
 
 /// What the engine holds of a host's rows.

@@ -587,6 +587,8 @@ pub struct Telemetry {
     pub keeper: KeeperMetrics,
     /// Streaming requests refused.
     pub refusals: ReasonCounter,
+    /// Calls of children's functions, by what came of them.
+    pub function_calls: ReasonCounter,
     /// Second connections with a connected host's machine GUID, by what became of them.
     pub duplicates: ReasonCounter,
     /// Streaming connections that ended.
@@ -609,6 +611,7 @@ impl Telemetry {
             catalog: CatalogMetrics::default(),
             keeper: KeeperMetrics::default(),
             refusals: ReasonCounter::default(),
+            function_calls: ReasonCounter::default(),
             duplicates: ReasonCounter::default(),
             disconnections: ReasonCounter::default(),
             dropped: ReasonCounter::default(),
@@ -671,7 +674,13 @@ impl Telemetry {
             head(&mut out, name, "gauge", help);
             let _ = writeln!(out, "{name} {}", value.load(Relaxed));
         }
-        let reasons: [(&str, &str, &str, &ReasonCounter); 9] = [
+        let reasons: [(&str, &str, &str, &ReasonCounter); 10] = [
+            (
+                "mainstem_function_calls_total",
+                "outcome",
+                "Calls of children's functions.",
+                &self.function_calls,
+            ),
             ("mainstem_refusals_total", "reason", "Streaming requests refused.", &self.refusals),
             (
                 "mainstem_duplicate_connections_total",

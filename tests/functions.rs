@@ -116,6 +116,7 @@ fn an_answer_is_given_on_as_it_is() {
     assert_eq!(response.header("content-type"), "application/json");
     assert_eq!(response.header("expires"), "Sun, 22 Nov 2026 10:19:24 GMT");
     assert_eq!(response.header("content-security-policy"), "sandbox");
+    assert_eq!(parent.telemetry().function_calls.get("answered"), 1);
     assert_eq!(parent.telemetry().total(|shard| &shard.charts), 1);
 }
 
@@ -139,6 +140,7 @@ fn a_call_that_cannot_be_made_says_why() {
         let message = object["error_message"].as_str().expect("words");
         assert!(message.contains(words), "{message}");
     }
+    assert_eq!(parent.telemetry().function_calls.get("refused"), 4);
 }
 
 #[test]
@@ -188,6 +190,7 @@ fn a_call_that_is_never_answered_ends_when_its_time_is_over_and_progress_gives_i
     let response = asked.join().expect("no panic");
     let expected = r#"{"status":504,"error_message":"the function has not answered within 30 s"}"#;
     assert_eq!((response.status, response.text().as_str()), (504, expected));
+    assert_eq!(parent.telemetry().function_calls.get("timed_out"), 1);
 }
 
 #[test]
@@ -199,6 +202,7 @@ fn a_client_that_leaves_cancels_its_call() {
     let call = line(&mut child, "FUNCTION ");
     drop(client);
     assert_eq!(line(&mut child, "FUNCTION_"), format!("FUNCTION_CANCEL {}", transaction(&call)));
+    parent.wait("it to be counted", |parent| parent.telemetry().function_calls.get("client_left") == 1);
 }
 
 #[test]
@@ -214,6 +218,7 @@ fn a_child_that_leaves_in_the_middle_of_an_answer_leaves_nothing_of_it() {
     drop(child);
     let response = asked.join().expect("no panic");
     assert_eq!((response.status, response.text().contains("not connected")), (503, true));
+    assert_eq!(parent.telemetry().function_calls.get("not_available"), 1);
 }
 
 #[test]

@@ -128,6 +128,26 @@ fn requests_that_come_too_fast_are_told_to_come_back() {
 }
 
 #[test]
+fn a_key_lets_in_as_many_hosts_as_it_may() {
+    let parent = TestParent::with(Clock::System, |config| {
+        config.streaming.sections.iter_mut().for_each(|section| section.maximum_hosts = Some(2));
+    });
+    let first = Child::connect(&parent, "one", V1);
+    let _second = Child::connect(&parent, "two", V1);
+    let (_, answer) = greet(parent.address, &request(&parent, "three", guid_of("three"), V1));
+    assert_eq!(answer, "The server is too busy now to accept this request. Try later.");
+    assert_eq!(parent.telemetry().refusals.get("too_many_hosts"), 1);
+    // One that streams already is told so, not that there are too many.
+    let (_, answer) = greet(parent.address, &request(&parent, "two", guid_of("two"), V1));
+    assert_eq!(answer, "This GUID is already streaming to this server");
+    drop(first);
+    parent.wait("its place to be free", |parent| {
+        let (_, answer) = greet(parent.address, &request(parent, "three", guid_of("three"), V1));
+        answer.starts_with("Hit me baby")
+    });
+}
+
+#[test]
 fn an_address_that_may_not_stream_gets_a_page() {
     let parent = TestParent::with(Clock::System, |config| {
         config.web.allow.streaming = SimplePattern::new("10.*", WHITE_SPACE);

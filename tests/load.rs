@@ -10,6 +10,11 @@ mod child;
 #[expect(dead_code, reason = "the other test binary uses more of it")]
 mod harness;
 
+#[expect(dead_code, reason = "the other test binary uses more of it")]
+mod place;
+
+mod storm;
+
 use std::collections::VecDeque;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -26,6 +26,8 @@ mod nodes;
 
 mod peer;
 
+mod refusals;
+
 mod reload;
 
 mod replication;

@@ -78,6 +78,17 @@ impl Authority {
         Signed { certificate, key, certificate_file: path("cert"), key_file: path("key") }
     }
 
+    /// A certificate that signed itself, for the parent of a test.
+    fn self_signed(&self, file: &str) -> Signed {
+        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("names");
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("signed");
+        let path = |kind: &str| self.directory.path().join(format!("{file}-{kind}.pem"));
+        std::fs::write(path("cert"), certificate.pem()).expect("written");
+        std::fs::write(path("key"), key.serialize_pem()).expect("written");
+        Signed { certificate, key, certificate_file: path("cert"), key_file: path("key") }
+    }
+
     /// For the parent of a test.
     pub(crate) fn sign_for_parent(&self, file: &str) -> Signed {
         self.sign(file, &["127.0.0.1", "localhost"], 2049)
@@ -431,6 +442,65 @@ fn a_simulated_fleet_streams_over_tls_and_every_point_is_right() {
     assert!(rows(&parent) >= 20 * 20 * 18, "{}", rows(&parent));
 }
 
+/// The table of "Expected behaviors" with a simulated child: who comes in, and whether encrypted.
+#[test]
+fn a_simulated_child_behaves_as_documented() {
+    let authority = Authority::new();
+    let good = authority.sign_for_parent("parent");
+    let expired = authority.sign("expired", &["127.0.0.1"], 2016);
+    let elsewhere = authority.sign("elsewhere", &["elsewhere.example"], 2049);
+    let own = authority.self_signed("own");
+    let stranger = Authority::new();
+    let (ca, strangers_ca) = (authority.file(), stranger.file());
+    let path = |file: &Path| file.to_str().expect("a path of the test's own").to_owned();
+    let verified = ["--tls", "--tls-ca", &path(&ca)].map(str::to_owned).to_vec();
+    let by_stranger = ["--tls", "--tls-ca", &path(&strangers_ca)].map(str::to_owned).to_vec();
+    let skipped = ["--tls", "--tls-insecure"].map(str::to_owned).to_vec();
+    let plain: Vec<String> = Vec::new();
+    let on = |signed: &Signed, port| parent_with(signed, port, |_| {});
+    use PortTls::{Force, Optional, Unsaid};
+    let mut rows_of_table = vec![
+        ("no TLS at all", TestParent::start(), &plain, Some(false)),
+        ("a plain child, forced", on(&good, Force), &plain, None),
+        ("TLS to a parent without", TestParent::start(), &verified, None),
+        ("an expired certificate", on(&expired, Unsaid), &verified, None),
+        ("another host's", on(&elsewhere, Unsaid), &verified, None),
+        ("a self-signed certificate", on(&own, Unsaid), &verified, None),
+        ("an unknown authority", on(&good, Unsaid), &by_stranger, None),
+        ("not verified, expired", on(&expired, Force), &skipped, Some(true)),
+        ("not verified, self-signed", on(&own, Force), &skipped, Some(true)),
+    ];
+    for port in [Unsaid, Optional] {
+        rows_of_table.push(("a plain child", on(&good, port), &plain, Some(false)));
+    }
+    for port in [Unsaid, Optional, Force] {
+        rows_of_table.push(("verified", on(&good, port), &verified, Some(true)));
+        rows_of_table.push(("not verified", on(&good, port), &skipped, Some(true)));
+    }
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_mainstem")).with_file_name("mainstem-child");
+    assert!(program.exists(), "{} is missing: cargo build --workspace --bins", program.display());
+    let start =
+        |(what, parent, arguments, expected): (&'static str, TestParent, &Vec<String>, Option<bool>)| {
+            let process = std::process::Command::new(&program)
+                .args(["--parent", &parent.address.to_string(), "--key", &parent.key, "--progress", "0"])
+                .args(["--charts", "2", "--dimensions", "2", "--duration", "5"])
+                .args(arguments)
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .expect("the simulator starts");
+            (what, parent, process, expected)
+        };
+    for (what, parent, mut process, expected) in rows_of_table.into_iter().map(start).collect::<Vec<_>>() {
+        let status = process.wait().expect("it ends");
+        assert_eq!(status.success(), expected.is_some(), "{what}");
+        assert_eq!(rows(&parent) > 0, expected.is_some(), "{what}");
+        if let Some(encrypted) = expected {
+            assert_eq!(parent.telemetry().tls.handshakes.get("1.3") > 0, encrypted, "{what}");
+        }
+    }
+}
+
 /// A real child and its parent.
 struct Pair {
     parent: TestParent,
@@ -473,6 +543,7 @@ fn a_real_child_behaves_as_documented() {
     let authority = Authority::new();
     let good = authority.sign_for_parent("parent");
     let expired = authority.sign("expired", &["127.0.0.1", "localhost"], 2016);
+    let own = authority.self_signed("own");
     let ca = option("CA", &authority.file());
     let stranger = Authority::new();
     let strangers_ca = option("CA", &stranger.file());
@@ -487,6 +558,8 @@ fn a_real_child_behaves_as_documented() {
         ("verified, nothing said", true, pair(on(&good, PortTls::Unsaid), &[&ca], true)),
         ("verified, optional", true, pair(on(&good, PortTls::Optional), &[&ca], true)),
         ("verified, forced", true, pair(on(&good, PortTls::Force), &[&ca], true)),
+        ("not verified, nothing said", true, pair(on(&good, PortTls::Unsaid), &["SKIP=yes"], true)),
+        ("not verified, optional", true, pair(on(&good, PortTls::Optional), &["SKIP=yes"], true)),
         ("not verified, forced", true, pair(on(&good, PortTls::Force), &["SKIP=yes"], true)),
         // 1.37.1 looks at who signed it, not whose it is.
         ("another host's", true, pair(on(&elsewhere, PortTls::Force), &[&ca], true)),
@@ -512,6 +585,7 @@ fn a_real_child_behaves_as_documented() {
         ("a plain child, forced", pair(on(&good, PortTls::Force), &[], false), refused),
         ("a parent without a certificate", pair(TestParent::start(), &[&ca], true), no_tls),
         ("an expired certificate", pair(on(&expired, PortTls::Unsaid), &[&ca], true), left),
+        ("a self-signed certificate", pair(on(&own, PortTls::Unsaid), &[&ca], true), left),
         ("an unknown authority", pair(on(&good, PortTls::Unsaid), &[&strangers_ca], true), left),
         ("no authority", pair(on(&good, PortTls::Unsaid), &[], true), left),
     ];

@@ -23,7 +23,7 @@ use crate::{
 pub const PARTS: usize = 5;
 /// Bytes of pages, as the disk has them, that are held at once: twice as much would halve the times that a large source is
 /// read, and a frame is unpacked in 20 µs.
-const MOST_HELD: u64 = 32 << 20;
+const MOST_HELD: u64 = 8 << 20;
 /// Rows of a tier's page at most.
 const MOST_ROWS: usize = 1024;
 

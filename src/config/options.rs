@@ -254,9 +254,13 @@ pub fn is_uuid(text: &str) -> bool {
         })
 }
 
-/// An API key as it may be shown: its first 8 characters.
+/// An API key as it may be shown: its first 8 characters, of a short one that is none fewer. No key is nothing.
 pub fn redacted(key: &str) -> String {
-    format!("{}...", key.chars().take(8).collect::<String>())
+    if key.is_empty() {
+        return String::new();
+    }
+    let shown = (key.chars().count() / 4).min(8);
+    format!("{}...", key.chars().take(shown).collect::<String>())
 }
 
 #[cfg(test)]
@@ -282,5 +286,7 @@ mod tests {
             assert!(!is_uuid(text), "{text}");
         }
         assert_eq!(redacted("11111111-2222-3333-4444-555555555555"), "11111111...");
+        assert_eq!(redacted("secret"), "s...");
+        assert_eq!(redacted(""), "");
     }
 }

@@ -34,6 +34,8 @@ pub struct ChildPolicy {
     /// All of them, the preferred first.
     pub compression_order: Vec<CompressionAlgorithm>,
     pub replication: Replication,
+    /// Hosts that may stream with its key at once; none: any number.
+    pub maximum_hosts: Option<u32>,
 }
 
 /// Why a child may not stream. It is told none of these.
@@ -76,6 +78,7 @@ impl Config {
         if !is_allowed_from(key, client) {
             return Err(Denial::KeyNotAllowedFrom);
         }
+        let maximum_hosts = key.maximum_hosts.filter(|most| *most > 0);
         let mut options = key.options.over(&self.streaming.all);
         if let Some(machine) = machine {
             match &machine.kind {
@@ -90,7 +93,7 @@ impl Config {
             }
             options = machine.options.over(&options);
         }
-        Ok(self.child_policy(options))
+        Ok(ChildPolicy { maximum_hosts, ..self.child_policy(options) })
     }
 
     /// What no section says is what netdata.conf says, or built in.
@@ -112,6 +115,7 @@ impl Config {
                 period: options.replication_period.unwrap_or(database.replication.period),
                 step: options.replication_step.unwrap_or(database.replication.step),
             },
+            maximum_hosts: None,
         }
     }
 }
@@ -178,6 +182,20 @@ mod tests {
         let twice =
             format!("[{}]\nenabled = no\nupdate every = 7\n[{KEY}]\nenabled = yes\n", KEY.to_uppercase());
         assert_eq!(ask("", &twice).map(|policy| policy.update_every_s), Ok(Some(7)));
+    }
+
+    #[test]
+    fn a_keys_section_says_how_many_hosts_may_stream_with_it() {
+        for (key, machine, expected) in [
+            ("", "", None),
+            ("maximum hosts = 3", "", Some(3)),
+            ("maximum hosts = 0", "", None),
+            ("maximum hosts = many", "", None),
+            ("maximum hosts = 3", "maximum hosts = 9", Some(3)),
+        ] {
+            let stream = format!("[{KEY}]\nenabled = yes\n{key}\n[{GUID}]\n{machine}\n");
+            assert_eq!(ask("", &stream).map(|policy| policy.maximum_hosts), Ok(expected), "{stream}");
+        }
     }
 
     #[test]
@@ -251,6 +269,7 @@ mod tests {
                 period: Duration::from_secs(60),
                 step: Duration::from_secs(6),
             },
+            maximum_hosts: None,
         };
         assert_eq!(ask("", &old), Ok(expected.clone()));
         assert_eq!(ask("", &new), Ok(expected));

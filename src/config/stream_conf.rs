@@ -35,6 +35,8 @@ static TABLE: &[Known] = &[
     known(CHILD, &["type"], ""),
     known(CHILD, &["enabled"], ""),
     known(CHILD, &["allow from"], "*"),
+    // Of our own, for the section of an API key.
+    known(CHILD, &["maximum hosts"], "0"),
     known(CHILD, &["db", "db mode", "memory mode", "default memory mode"], ""),
     known(CHILD, &["retention", "history", "default history"], ""),
     known(CHILD, &["update every"], ""),
@@ -88,6 +90,8 @@ pub struct StreamSection {
     pub enabled: Option<bool>,
     /// Unsaid: from everywhere.
     pub allow_from: Option<SimplePattern>,
+    /// Of an API key: hosts that may stream with it at once. Unsaid or 0: any number.
+    pub maximum_hosts: Option<u32>,
     pub options: ChildOptions,
 }
 
@@ -248,7 +252,7 @@ fn check_stream_names(options: &mut Options<'_>, section: &Section) {
 }
 
 fn is_inherited(known: &Known) -> bool {
-    known.section == CHILD && !["type", "enabled", "allow from"].contains(&known.names[0])
+    known.section == CHILD && !["type", "enabled", "allow from", "maximum hosts"].contains(&known.names[0])
 }
 
 fn stream_section<'a>(options: &mut Options<'a>, section: &'a Section) -> StreamSection {
@@ -274,6 +278,7 @@ fn stream_section<'a>(options: &mut Options<'a>, section: &'a Section) -> Stream
             }
             Reading::clean(list)
         }),
+        maximum_hosts: options.read_in(CHILD, section, "maximum hosts", maximum_hosts),
         options: child_options(options, section),
     }
 }
@@ -291,6 +296,11 @@ fn child_options<'a>(options: &mut Options<'a>, section: &'a Section) -> ChildOp
         replication_period: options.read_in(CHILD, section, "replication period", seconds_or_zero),
         replication_step: options.read_in(CHILD, section, "replication step", replication_step),
     }
+}
+
+/// 0 is any number.
+fn maximum_hosts(text: &str) -> Reading<u32> {
+    value::integer(text, 0, u32::MAX.into()).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
 }
 
 /// The algorithms of the list, then the others, in the built-in order.
@@ -331,6 +341,7 @@ impl Streaming {
         before.kind = section.kind.or(before.kind.take());
         before.enabled = section.enabled.or(before.enabled);
         before.allow_from = section.allow_from.or(before.allow_from.take());
+        before.maximum_hosts = section.maximum_hosts.or(before.maximum_hosts);
         before.options = section.options.over(&before.options);
     }
 

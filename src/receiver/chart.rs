@@ -114,6 +114,12 @@ impl MirroredChart {
         })
     }
 
+    /// Where the arithmetic of v1 data stands.
+    #[cfg(test)]
+    pub(crate) fn collector_state(&self) -> Option<crate::collect::State> {
+        Some(self.collector.as_ref()?.state())
+    }
+
     /// The last collected value of a dimension, before multiplier and divisor, and when it was collected (unix
     /// microseconds).
     pub fn last_collected(&self, dimension: usize) -> Option<(i64, i64)> {

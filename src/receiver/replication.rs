@@ -220,6 +220,8 @@ pub(super) struct Replay {
     was_live: bool,
     /// The child told where its arithmetic stands.
     restored: bool,
+    /// Whether it told of each dimension that it has collected it.
+    collected: Vec<bool>,
     /// From the first to the last row that was filled in.
     filled: Option<TimeRange>,
     /// From the first to the last row that was newer than ours.
@@ -361,6 +363,13 @@ impl Receiver {
         }
     }
 
+    /// Whether live data of a chart flows.
+    #[cfg(test)]
+    pub(crate) fn is_chart_live(&self, chart: &str, mirror: &super::Mirror) -> bool {
+        let found = mirror.charts().iter().position(|mirrored| mirrored.chart.id == chart);
+        found.and_then(|index| self.charts.get(index)).is_some_and(|chart| chart.progress == Progress::Live)
+    }
+
     /// How far its replication is.
     pub fn replication_progress(&self) -> ReplicationProgress {
         self.replication.progress()
@@ -448,9 +457,15 @@ impl Receiver {
             Command::ReplaySet { dimension, value, flags } => {
                 self.replay_set(dimension, value, flags, around)?
             }
-            Command::ReplayDimensionState { dimension, last_collected_value, last_calculated, .. } => {
+            Command::ReplayDimensionState {
+                dimension,
+                last_collected_us,
+                last_collected_value,
+                last_calculated,
+                ..
+            } => {
                 self.store_replayed(around);
-                let replay = self.replay.as_ref().ok_or(OUTSIDE)?;
+                let replay = self.replay.as_mut().ok_or(OUTSIDE)?;
                 if self.collects && !replay.was_live {
                     let chart = replay.chart;
                     let Some((index, next)) = around.mirror.dimension(chart, dimension.id, self.expected)
@@ -458,6 +473,10 @@ impl Receiver {
                         return Err(unknown_dimension("RDSTATE", around.mirror.chart(chart), dimension.id));
                     };
                     self.expected = next;
+                    if replay.collected.len() <= index {
+                        replay.collected.resize(index + 1, false);
+                    }
+                    replay.collected[index] = last_collected_us > 0;
                     around.mirror.chart(chart).collector().restore_dimension(
                         index,
                         last_collected_value,
@@ -493,6 +512,7 @@ impl Receiver {
             point: None,
             was_live: self.charts[chart.index()].progress == Progress::Live,
             restored: false,
+            collected: Vec::new(),
             filled: None,
             appended: None,
         });
@@ -564,6 +584,16 @@ impl Receiver {
                 }
                 if self.collects && !replay.restored {
                     around.mirror.chart(chart).collector().replication_is_over(around.now_us);
+                } else if self.collects && before > 0 && offer.first < offer.last {
+                    // Also without a replayed row: the answer may lie within an interval of a chart that is collected now
+                    // and then. Of a chart that the child itself collected but once, or that it was asked nothing of, a
+                    // Netdata parent takes the next collection for the first, whatever is told of its state.
+                    let collector = around.mirror.chart(chart).collector();
+                    for (index, was_collected) in replay.collected.iter().enumerate() {
+                        if *was_collected {
+                            collector.was_collected(index);
+                        }
+                    }
                 }
             } else {
                 self.go_on_with_newest(&replay, offer, before, tries, around);

@@ -27,7 +27,8 @@ use crate::config::{
 use crate::connection::tls::{self, HandshakeFailure};
 use crate::connection::{Greeting, greet};
 use crate::shard::message::{ApiKey, Arrival, Identity, Message};
-use crate::shard::{log_refusal, placement};
+use crate::shard::seats::{Seat, Seats};
+use crate::shard::{bracketed, log_refusal, placement};
 use crate::telemetry::Telemetry;
 use crate::web::Scheme;
 use crate::wire::capability::{Capabilities, Compression, negotiate};
@@ -156,6 +157,7 @@ pub(super) struct Acceptor {
     last_request_us: AtomicI64,
     greetings: Arc<Semaphore>,
     handshakes: Semaphore,
+    seats: Arc<Seats>,
 }
 
 /// A connection whose owner is not known yet.
@@ -199,6 +201,7 @@ impl Acceptor {
             last_request_us: AtomicI64::new(i64::MIN),
             greetings: Arc::new(Semaphore::new(GREETINGS_AT_ONCE)),
             handshakes: Semaphore::new(HANDSHAKES_AT_ONCE),
+            seats: Arc::default(),
         }
     }
 
@@ -356,6 +359,11 @@ impl Acceptor {
     /// A child's request: permitted and handed to its shard, or refused.
     async fn child(&self, transport: Transport, caller: &Caller, request: StreamRequest, early: Vec<u8>) {
         let peer = caller.peer;
+        tracing::info!(
+            target: "mainstem::stream",
+            "STREAM [receive from {}]: new client connection.",
+            bracketed(peer)
+        );
         let is_plain = matches!(transport, Transport::Plain(_));
         let outcome = if is_plain && caller.port == PortTls::Force {
             Err(Refusal::NotEncrypted)
@@ -363,7 +371,7 @@ impl Acceptor {
             self.permit(&request, caller)
         };
         match outcome {
-            Ok(Permit { machine_guid, key, capabilities, policy }) => {
+            Ok(Permit { machine_guid, key, capabilities, policy, seat }) => {
                 let hostname = caller.terms.config.hostname.as_str().into();
                 let parent = Identity { machine_guid: self.machine_guid, hostname };
                 let arrival = Arrival {
@@ -375,6 +383,7 @@ impl Acceptor {
                     peer,
                     parent,
                     encrypted: !is_plain,
+                    seat: Some(seat),
                     early,
                 };
                 self.hand_over(transport, Box::new(arrival)).await;
@@ -400,6 +409,9 @@ impl Acceptor {
         if machine_guid == self.machine_guid {
             return Err(Refusal::Localhost);
         }
+        let most = policy.maximum_hosts;
+        let seat = self.seats.take(key, machine_guid, most);
+        let seat = seat.ok_or(Refusal::TooManyHosts { most: most.unwrap_or_default() })?;
         self.check_rate(config.web.accept_a_streaming_request_every)?;
         let order: Vec<Compression> = if policy.compression {
             policy.compression_order.iter().map(|algorithm| compression(*algorithm)).collect()
@@ -408,7 +420,7 @@ impl Acceptor {
         };
         let offered = Capabilities::from_version(request.ver);
         let capabilities = negotiate(offered, Capabilities::OURS, &order);
-        Ok(Permit { machine_guid, key, capabilities, policy })
+        Ok(Permit { machine_guid, key, capabilities, policy, seat })
     }
 
     /// `[web] accept a streaming request every seconds`.
@@ -426,6 +438,7 @@ impl Acceptor {
     async fn hand_over(&self, transport: Transport, mut arrival: Box<Arrival>) {
         let shard = placement::owner(&arrival.machine_guid, self.shards.len());
         let hostname = arrival.request.hostname.clone();
+        let peer = bracketed(arrival.peer);
         let label = transport.label();
         let prepared = transport.into_parts(&mut arrival.early).and_then(|(socket, session)| {
             let options = SockRef::from(&socket);
@@ -450,7 +463,11 @@ impl Acceptor {
                 }
             }
             Err(error) => {
-                tracing::warn!(hostname, %error, "a child's socket cannot be prepared; it is closed")
+                tracing::warn!(
+                    target: "mainstem::stream",
+                    "STREAM {hostname} [receive from {peer}]: file descriptor given is not a valid stream: the child's \
+                     socket cannot be prepared ({error}); it is closed"
+                );
             }
         }
     }
@@ -473,6 +490,7 @@ struct Permit {
     key: ApiKey,
     capabilities: Capabilities,
     policy: ChildPolicy,
+    seat: Seat,
 }
 
 impl From<Denial> for Refusal {

@@ -183,8 +183,15 @@ impl Keeper {
             for sources in sources.chunks_exact(together) {
                 let begun = Instant::now();
                 let mut paced = Paced { directory: &mut self.directory, stopped: &self.stopped };
-                let disk: &mut dyn Disk = if is_behind { paced.directory } else { &mut paced };
-                let derived = match dbengine::derive(disk, sources, above.factor) {
+                // On a thread of its own: what one that sleeps for minutes afterwards has freed, its allocator keeps.
+                let derived = std::thread::scope(|scope| {
+                    let derive = || {
+                        let disk: &mut dyn Disk = if is_behind { paced.directory } else { &mut paced };
+                        dbengine::derive(disk, sources, above.factor)
+                    };
+                    scope.spawn(derive).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                });
+                let derived = match derived {
                     Ok(derived) => derived,
                     Err(error) => {
                         tracing::error!("tier {}: {error}; it is tried again", tier + 1);

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::nodes::NodeState;
+use super::seats::Seat;
 use crate::catalog::{Chart, HostRecord};
 use crate::config::{ChildPolicy, Limits, redacted};
 use crate::connection::tls::Session;
@@ -31,6 +32,8 @@ pub struct Arrival {
     pub parent: Identity,
     /// With TLS.
     pub encrypted: bool,
+    /// Among the hosts of its key; none where nobody counts them.
+    pub seat: Option<Seat>,
     /// Bytes that came behind the request; a real child sends none.
     pub early: Vec<u8>,
 }
@@ -43,7 +46,7 @@ pub struct Identity {
 }
 
 /// The API key that a child came with.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ApiKey(pub Uuid);
 
 /// No log line may show it.

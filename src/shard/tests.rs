@@ -1,3 +1,5 @@
+mod cuts;
+
 mod forgetting;
 
 mod functions;
@@ -18,6 +20,7 @@ use crate::catalog::{CatalogChange, Chart, ChartRecord};
 use crate::config::Config;
 use crate::shard::message::Identity;
 use crate::wire::capability::{Capabilities, negotiate};
+use crate::wire::handshake::StreamRequest;
 
 const SECOND: i64 = 1_000_000;
 const START: i64 = 1_795_342_200 * SECOND;
@@ -91,6 +94,7 @@ impl Story {
             peer,
             parent,
             encrypted: false,
+            seat: None,
             early: Vec::new(),
         };
         let event = Event::Arrived { connection, arrival: Box::new(arrival) };

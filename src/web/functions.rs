@@ -14,6 +14,7 @@ use crate::catalog::function::{Access, Function, Functions, called};
 use crate::catalog::{HostSnapshot, HostState};
 use crate::receiver::{CallError, FunctionCall, FunctionResult};
 use crate::shard::message::{Message, Question};
+use crate::telemetry::Telemetry;
 
 /// The last second that an HTTP date can name: the end of the year 9999.
 const LATEST_DATE: i64 = 253_402_300_799;
@@ -72,6 +73,31 @@ fn error(status: StatusCode, message: impl Into<String>) -> Answer {
 
 /// `/api/v1/function?function=NAME ARGUMENTS[&timeout=SECONDS]`: what the function answers.
 pub(super) async fn call(api: &Api, host: &HostSnapshot, target: &Target, peer: SocketAddr) -> Answer {
+    let mut called = Called { telemetry: &api.telemetry, outcome: "client_left" };
+    let answer = answer(api, host, target, peer).await;
+    called.outcome = match answer.status {
+        _ if answer.headers.iter().any(|(name, _)| *name == header::CONTENT_SECURITY_POLICY) => "answered",
+        StatusCode::GATEWAY_TIMEOUT => "timed_out",
+        StatusCode::SERVICE_UNAVAILABLE => "not_available",
+        StatusCode::BAD_GATEWAY => "bad_answer",
+        _ => "refused",
+    };
+    answer
+}
+
+/// A call that is counted when it is over, also when its client leaves before.
+struct Called<'a> {
+    telemetry: &'a Telemetry,
+    outcome: &'static str,
+}
+
+impl Drop for Called<'_> {
+    fn drop(&mut self) {
+        self.telemetry.function_calls.add(self.outcome);
+    }
+}
+
+async fn answer(api: &Api, host: &HostSnapshot, target: &Target, peer: SocketAddr) -> Answer {
     let Some(text) = target.parameter("function") else {
         return error(StatusCode::BAD_REQUEST, "No function is given.");
     };

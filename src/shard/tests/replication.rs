@@ -8,7 +8,7 @@ use super::*;
 const LAST: i64 = START / SECOND;
 
 /// What a question asks for: chart, whether live data is to follow, after and before.
-fn question(line: &str) -> (String, bool, i64, i64) {
+pub(super) fn question(line: &str) -> (String, bool, i64, i64) {
     let words: Vec<&str> = line.trim_end().split(' ').collect();
     assert_eq!((words[0], words.len()), ("REPLAY_CHART", 5), "{line:?}");
     let number = |word: &str| word.parse().expect("a number");
@@ -291,4 +291,50 @@ fn a_child_whose_answers_end_at_gaps_is_asked_for_what_comes_behind_them() {
         .map(|second| second - first)
         .collect();
     assert!(lost.is_empty(), "{lost:?} of {questions}");
+}
+
+/// A child whose chart is collected now and then comes back within one of its intervals, to a parent that was restarted: it has
+/// no row to replay, but its answer says where its arithmetic stands.
+#[test]
+fn a_counter_whose_child_comes_back_between_two_rows_goes_on_where_it_was() {
+    let definition = CHART.replace("absolute", "incremental").replace("\"d\"", "\"never\"")
+        + "DIMENSION \"d\" \"\" \"incremental\" 1 1 \"\"\n";
+    let rows_after = |first: i64, before: i64| {
+        let mut story = Story::begin();
+        story.program_version = "v1.37.1";
+        story.capabilities = Capabilities::from_version(16376).without(Capabilities::COMPRESSIONS);
+        let child = story.arrive(START, 1, 7);
+        story.say(START, child, &definition);
+        story.say(START, child, &format!("CHART_DEFINITION_END {first} {LAST} {LAST}\n"));
+        assert_eq!(story.questions().len(), 1);
+        // Collected 0.3 s after the last boundary, when 3 had come since that.
+        let collected = START + 300_000;
+        let answer = format!(
+            "RBEGIN \"a.b\"\nRDSTATE \"never\" 0 0 0 0\nRDSTATE \"d\" {collected} 100 3 10\n\
+             RSSTATE {collected} {START}\nREND 1 {first} {LAST} true {} {before} {LAST}\n",
+            before - 10,
+        );
+        story.say(collected, child, &answer);
+        for (seconds, value) in [(2, 120), (3, 130)] {
+            let step = if seconds == 2 { 2 * SECOND } else { SECOND };
+            let row = format!("BEGIN a.b {step}\nSET never = {value}\nSET d = {value}\nEND\n");
+            story.say(collected + seconds * SECOND, child, &row);
+        }
+        let group = story.shard.hosts[0].charts()[0].chart.group;
+        let column = |index| {
+            let mut samples = Samples::default();
+            story.shard.engine.read(group, TimeRange::ALL).column(index, TimeRange::ALL, &mut samples);
+            samples.times.into_iter().map(|time| time - LAST).zip(samples.values).collect::<Vec<_>>()
+        };
+        [column(0), column(1)]
+    };
+    let [never, counter] = rows_after(LAST - 60, LAST);
+    assert_eq!(counter, [(1, 10.0), (2, 10.0), (3, 10.0)]);
+    assert!(never.iter().all(|(time, value)| *time == 3 || value.is_nan()), "{never:?}");
+    // Answers about no time at all, and of a chart that was just collected for the first time: a Netdata parent takes the next
+    // collection for the first.
+    for [first, before] in [[LAST - 60, 0], [LAST, LAST]] {
+        let [_, counter] = rows_after(first, before);
+        assert_eq!(counter.iter().map(|(time, _)| *time).collect::<Vec<_>>(), [3], "{first} {before}");
+    }
 }

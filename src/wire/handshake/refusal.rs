@@ -30,6 +30,10 @@ pub enum Refusal {
     Localhost,
     /// The child streams one of this parent's virtual nodes back to it.
     VirtualNode,
+    /// So many hosts stream with this key already, as many as may.
+    TooManyHosts {
+        most: u32,
+    },
     /// The rate limit; how long until a request will be taken.
     Busy {
         wait_s: u64,
@@ -70,7 +74,7 @@ impl Refusal {
             Refusal::StreamingNotAllowed => FORBIDDEN_PAGE.into(),
             Refusal::Localhost => Reply::Localhost.encode(),
             Refusal::VirtualNode => Reply::VirtualNode.encode(),
-            Refusal::Busy { .. } => Reply::Busy.encode(),
+            Refusal::Busy { .. } | Refusal::TooManyHosts { .. } => Reply::Busy.encode(),
             Refusal::AlreadyStreaming { .. } => Reply::AlreadyStreaming.encode(),
             Refusal::Initializing => Reply::Initializing.encode(),
             Refusal::InternalError => Reply::InternalError.encode(),
@@ -96,7 +100,7 @@ impl Refusal {
             Refusal::NotEncrypted => 400,
             Refusal::StreamingNotAllowed | Refusal::Localhost | Refusal::VirtualNode => 403,
             Refusal::AlreadyStreaming { .. } => 409,
-            Refusal::Busy { .. } | Refusal::Initializing => 503,
+            Refusal::Busy { .. } | Refusal::TooManyHosts { .. } | Refusal::Initializing => 503,
             Refusal::InternalError => 500,
             _ => 401,
         }
@@ -124,6 +128,7 @@ impl Refusal {
             Refusal::VirtualNode => {
                 "DENIED - ATTEMPT TO RECEIVE METRICS FROM MACHINE_GUID OF A VIRTUAL NODE OF THE PARENT"
             }
+            Refusal::TooManyHosts { .. } => "REJECTED - TOO MANY HOSTS OF THIS KEY",
             Refusal::Busy { .. } => "REJECTED - BUSY TRY LATER",
             Refusal::AlreadyStreaming { .. } => "REJECTED - ALREADY CONNECTED",
             Refusal::DifferentHostname => {
@@ -192,6 +197,10 @@ impl Refusal {
                 "STREAM {hostname} [receive from {client}]: denied to receive metrics, machine GUID [{machine_guid}] \
                  is one of my virtual nodes."
             ),
+            Refusal::TooManyHosts { most } => format!(
+                "STREAM {hostname} [receive from {client}]: {most} hosts stream with API key '{key}' already, its \
+                 `maximum hosts` in stream.conf, rejecting new connection."
+            ),
             Refusal::Busy { wait_s } => format!(
                 "STREAM [receive from {client}]: too busy to accept new streaming request. Will be allowed in \
                  {wait_s} secs."
@@ -231,6 +240,7 @@ impl Refusal {
             Refusal::MachineGuidNotAllowedFromIp => "machine_guid_not_allowed_from_ip",
             Refusal::Localhost => "localhost",
             Refusal::VirtualNode => "virtual_node",
+            Refusal::TooManyHosts { .. } => "too_many_hosts",
             Refusal::Busy { .. } => "busy",
             Refusal::AlreadyStreaming { .. } => "already_streaming",
             Refusal::DifferentHostname => "different_hostname",
@@ -296,6 +306,13 @@ mod tests {
                 "REJECTED - BUSY TRY LATER",
                 "STREAM [receive from [10.0.0.1]:41000]: too busy to accept new streaming request. Will be allowed \
                  in 7 secs.",
+            ),
+            (
+                Refusal::TooManyHosts { most: 50 },
+                "The server is too busy now to accept this request. Try later.",
+                "REJECTED - TOO MANY HOSTS OF THIS KEY",
+                "STREAM h [receive from [10.0.0.1]:41000]: 50 hosts stream with API key 'K' already, its `maximum \
+                 hosts` in stream.conf, rejecting new connection.",
             ),
         ];
         for (refusal, reply, message, sentence) in cases {

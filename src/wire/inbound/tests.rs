@@ -4,24 +4,17 @@ use std::convert::Infallible;
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::capability::{Capabilities, negotiate};
+use crate::wire::capability::Capabilities;
 use crate::wire::capture::{CONNECTIONS, Capture};
 use crate::wire::compression::encode_header;
 use crate::wire::compression::lz4::Lz4Encoder;
 use crate::wire::compression::tests::{compressor, first_packets};
 use crate::wire::encoder::Encoder;
-use crate::wire::handshake::Reply;
 use crate::wire::instruction::{InstructionParser, encode_instruction};
-
-/// What was agreed on a recorded connection, as its child worked it out.
-fn agreed(capture: &Capture) -> Capabilities {
-    let Reply::Accepted(answered) = capture.reply else { panic!("{:?}", capture.reply) };
-    negotiate(answered, Capabilities::from_bits(capture.request.ver), &Compression::CHILD_ORDER)
-}
 
 /// Calls `apply` for each command of a recorded connection; the number of bytes that end in mid-line.
 fn replay(capture: &Capture, mut apply: impl FnMut(Command<'_>)) -> usize {
-    let (mut inbound, mut workspace) = (Inbound::new(agreed(capture).compression()), Workspace::default());
+    let (mut inbound, mut workspace) = (Inbound::new(capture.agreed().compression()), Workspace::default());
     let consumed = inbound.feed::<Infallible>(&capture.from_child, &mut workspace, &mut |command| {
         apply(command);
         Ok(())
@@ -150,7 +143,7 @@ fn every_line_of_a_real_child_is_written_again_as_it_was() {
     for connection in CONNECTIONS {
         let capture = Capture::load(connection);
         let text = plain_text(&capture);
-        let agreed = agreed(&capture);
+        let agreed = capture.agreed();
         let (mut parser, mut encoder) = (Parser::new(), Encoder::new(agreed));
         let mut reparser = Parser::new();
         let mut rest = &text[..];
@@ -190,11 +183,11 @@ fn differs_by_design(connection: &str, command: &Command<'_>) -> bool {
 
 /// The text of a connection, decompressed.
 fn plain_text(capture: &Capture) -> Vec<u8> {
-    if agreed(capture).compression().is_none() {
+    if capture.agreed().compression().is_none() {
         return capture.from_child.clone();
     }
     let (mut decompressor, mut workspace) =
-        (Decompressor::new(agreed(capture).compression().unwrap()), Workspace::default());
+        (Decompressor::new(capture.agreed().compression().unwrap()), Workspace::default());
     let mut window = decompressor.open(&mut workspace);
     let mut text = Vec::new();
     let mut rest = &capture.from_child[..];
@@ -408,7 +401,7 @@ fn beginnings() -> Vec<(Option<Compression>, Vec<u8>)> {
         ["20-fake-v2-v1.conn0", "26-fake-v137-ver5.conn0", "08-v137-cut.conn1", "12-v211-plain.conn0"];
     let beginning = |connection| {
         let capture = Capture::load(connection);
-        let compression = agreed(&capture).compression();
+        let compression = capture.agreed().compression();
         let len = if compression.is_some() { 150_000 } else { 300_000 };
         (compression, capture.from_child[..len].to_vec())
     };

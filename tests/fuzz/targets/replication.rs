@@ -58,6 +58,7 @@ impl Story<'_> {
             peer: ([127, 0, 0, 1], 1).into(),
             parent: Identity { machine_guid: uuid::Uuid::from_u128(3), hostname: "parent".into() },
             encrypted: false,
+            seat: None,
             early: Vec::new(),
         };
         let arrived = Event::Arrived { connection: self.connection, arrival: Box::new(arrival) };

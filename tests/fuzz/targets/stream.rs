@@ -30,6 +30,7 @@ fn arrival(config: &Config, key: &str, capabilities: Capabilities) -> Box<Arriva
         peer: ([127, 0, 0, 1], 1).into(),
         parent: Identity { machine_guid: uuid::Uuid::from_u128(2), hostname: "parent".into() },
         encrypted: false,
+        seat: None,
         early: Vec::new(),
     })
 }
