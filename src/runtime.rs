@@ -24,6 +24,8 @@ pub mod acceptor;
 
 pub mod clock;
 
+mod connector;
+
 mod files;
 
 mod keeper;
@@ -193,6 +195,7 @@ impl Parent {
         let mut nudges = Vec::new();
         let mut shards = Vec::new();
         let (sealed, seals) = std::sync::mpsc::channel();
+        let (connector, wishes) = mpsc::channel(connector::WAITING);
         for (index, (catalog, rows)) in senders.into_iter().zip(row_senders).enumerate() {
             let (sender, inbox) = mpsc::channel(INBOX);
             let (nudge, nudged) = (0..watchdog::NUDGED_TASKS).map(|_| mpsc::channel(1)).unzip();
@@ -207,6 +210,7 @@ impl Parent {
                 readers: readers.clone(),
                 catalog,
                 rows,
+                connector: connector.clone(),
                 store: Some(database.shard_store(index, &config, sealed.clone())),
                 nudges: nudged,
                 io_memory: preflight::io_memory(count),
@@ -290,7 +294,8 @@ impl Parent {
             Arc::clone(&telemetry),
             clock.clone(),
         );
-        let services = services(acceptor, doors, inboxes.clone(), nudges, Arc::clone(&telemetry), stopped)?;
+        let services =
+            services(acceptor, doors, inboxes.clone(), (nudges, wishes), Arc::clone(&telemetry), stopped)?;
         Ok(Self {
             addresses,
             telemetry,
@@ -481,12 +486,12 @@ fn read_ahead(path: &Path) {
     }
 }
 
-/// Starts the thread of what talks to the outside: acceptor and watchdog.
+/// Starts the thread of what talks to the outside: acceptor, connections to parents, and watchdog.
 fn services(
     acceptor: Acceptor,
     doors: Vec<acceptor::Door>,
     inboxes: Vec<mpsc::Sender<Message>>,
-    nudges: Vec<Vec<mpsc::Sender<()>>>,
+    (nudges, wishes): (Vec<Vec<mpsc::Sender<()>>>, mpsc::Receiver<connector::Wish>),
     telemetry: Arc<Telemetry>,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<JoinHandle<()>, std::io::Error> {
@@ -497,6 +502,7 @@ fn services(
             for door in doors {
                 tokio::spawn(Arc::clone(&acceptor).run(door, stopped.clone()));
             }
+            tokio::spawn(connector::run(wishes, inboxes.clone(), stopped.clone()));
             for (index, inbox) in inboxes.into_iter().enumerate() {
                 let shard = ShardId(index as u16);
                 tokio::spawn(watchdog::watch(shard, inbox, Arc::clone(&telemetry), stopped.clone()));

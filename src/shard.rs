@@ -13,6 +13,8 @@ pub mod event;
 
 mod forgetting;
 
+mod log;
+
 pub mod message;
 
 pub mod nodes;
@@ -20,6 +22,8 @@ pub mod nodes;
 pub mod placement;
 
 mod saving;
+
+mod sending;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -36,15 +40,18 @@ use crate::saved::RestoredChart;
 use crate::telemetry::{ChildCounters, ShardMetrics, Telemetry};
 use crate::wire::Inbound;
 use crate::wire::capability::Capabilities;
-use crate::wire::handshake::{LogFacts, Refusal, Reply, StreamRequest};
+use crate::wire::handshake::{Refusal, Reply};
 use crate::wire::stream_path::PathElement;
 use event::{Action, ConnectionId, Event};
 pub use forgetting::Cleanup;
+use log::log_access;
+pub use log::{bracketed, log_refusal};
 use message::{Admission, ApiKey, Arrival, ChartGroup, GroupState, LatestRow, Question};
 use nodes::{Attendance, Duplicate, DuplicateOutcome, Speed};
 use placement::ShardId;
 use saving::Saving;
 pub use saving::{Contents, RowsOp};
+use sending::{Sending, Upstream};
 
 /// Readers see changed definitions at most so often, so that a child that defines a thousand charts is published once.
 const PUBLISH_EVERY_US: i64 = 250_000;
@@ -83,6 +90,8 @@ struct Child {
     encrypted: bool,
     capabilities: Capabilities,
     receiver: Receiver,
+    /// Its host is sent on.
+    upstream: Option<Box<Upstream>>,
     inbound: Inbound,
     /// The start of a line or packet whose end has not come.
     partial: Vec<u8>,
@@ -109,6 +118,7 @@ pub struct Shard {
     /// By the connection's place.
     children: Vec<Option<Child>>,
     saving: Saving,
+    sending: Sending,
     pace: Pace,
     /// The child that was asked for its past last.
     last_filled: usize,
@@ -168,6 +178,7 @@ impl Shard {
             by_guid: HashMap::new(),
             children: Vec::new(),
             saving: Saving::default(),
+            sending: Sending::default(),
             pace: Pace::default(),
             last_filled: 0,
             filled_us: 0,
@@ -196,7 +207,11 @@ impl Shard {
         match event {
             Event::Received { connection, bytes } => self.received(now_us, connection, bytes, actions),
             Event::Arrived { connection, arrival } => self.arrived(now_us, connection, *arrival, actions),
-            Event::Ended { connection, reason } => self.ended(now_us, connection, reason),
+            Event::Ended { connection, reason } => self.ended(now_us, connection, reason, actions),
+            Event::Connected { child, attempt, outcome } => {
+                self.link_connected(now_us, child, attempt, outcome, actions);
+            }
+            Event::Waiting { link, bytes } => self.link_waits(now_us, link, bytes),
             Event::Asked(question) => self.answer(now_us, question, actions),
             Event::Forget { host, answer } => {
                 // Whoever asked may have left.
@@ -250,6 +265,7 @@ impl Shard {
             self.ask_for_past(now_us, actions);
         }
         self.settle_calls(now_us, actions);
+        self.settle_senders(now_us, actions);
         if now_us - self.seen_us >= SEEN_EVERY_US {
             self.seen_us = now_us;
             for host in self.children.iter().flatten().map(|child| child.host).collect::<Vec<_>>() {
@@ -317,6 +333,7 @@ impl Shard {
             limits: &self.limits,
             counters: &mut child.counters,
             pace: &mut self.pace,
+            sender: child.upstream.as_mut().map(|upstream| &mut upstream.sender),
             now_us,
             out: &mut self.out,
         };
@@ -452,6 +469,11 @@ impl Shard {
         metrics.forgotten_hosts.store(self.forgotten_hosts, Relaxed);
         metrics.forgotten_charts.store(self.forgotten_charts, Relaxed);
         metrics.newest_sample.store(sum.newest_sample, Relaxed);
+        let (sent, links) = self.sending_counters();
+        metrics.links.store(links, Relaxed);
+        metrics.rows_sent.store(sent.rows, Relaxed);
+        metrics.rows_sent_again.store(sent.replayed_rows, Relaxed);
+        metrics.link_bytes.store(sent.bytes, Relaxed);
     }
 
     /// The figures of the store. Counting them looks at every group: not something to do every turn.
@@ -540,6 +562,7 @@ impl Shard {
                 self.add_host(Mirror::new(info, state, keep))
             }
         };
+        let upstream = self.begin_sending(now_us, host, arrival.policy.sending.clone()).map(Box::new);
         let place = connection.place as usize;
         if self.children.len() <= place {
             self.children.resize_with(place + 1, || None);
@@ -557,6 +580,7 @@ impl Shard {
                 &arrival.request.program_version,
                 own_element(&arrival, since),
             ),
+            upstream,
             inbound: Inbound::new(arrival.capabilities.compression()),
             partial: Vec::new(),
             counters: ChildCounters::default(),
@@ -615,7 +639,7 @@ impl Shard {
 
     fn received(&mut self, now_us: i64, connection: ConnectionId, bytes: &[u8], actions: &mut Vec<Action>) {
         let Some(child) = self.children.get_mut(connection.place as usize).and_then(Option::as_mut) else {
-            return;
+            return self.heard_from_parent(now_us, connection, bytes, actions);
         };
         if child.connection != connection {
             return;
@@ -631,13 +655,14 @@ impl Shard {
             partial.extend_from_slice(bytes);
             &partial[..]
         };
-        let Child { receiver, inbound, counters, .. } = child;
+        let Child { receiver, inbound, counters, upstream, .. } = child;
         let mut around = Surroundings {
             mirror: &mut self.hosts[host],
             engine: &mut self.engine,
             limits: &self.limits,
             counters,
             pace: &mut self.pace,
+            sender: upstream.as_mut().map(|upstream| &mut upstream.sender),
             now_us,
             out: &mut self.out,
         };
@@ -696,19 +721,28 @@ impl Shard {
         reason: DisconnectReason,
         actions: &mut Vec<Action>,
     ) {
-        self.ended(now_us, connection, reason);
+        self.ended(now_us, connection, reason, actions);
         actions.push(Action::Close { connection });
     }
 
-    fn ended(&mut self, now_us: i64, connection: ConnectionId, reason: DisconnectReason) {
+    fn ended(
+        &mut self,
+        now_us: i64,
+        connection: ConnectionId,
+        reason: DisconnectReason,
+        actions: &mut Vec<Action>,
+    ) {
         let place = connection.place as usize;
         let is_it = |child: &Child| child.connection == connection;
         if !self.children.get(place).and_then(Option::as_ref).is_some_and(is_it) {
-            return;
+            return self.link_ended(now_us, connection, reason);
         }
         // Nothing is said any more.
         self.with_child(now_us, place, &mut Vec::new(), Receiver::end_connection);
-        let Some(child) = self.children[place].take() else { return };
+        let Some(mut child) = self.children[place].take() else { return };
+        if let Some(upstream) = child.upstream.take() {
+            self.end_sending(now_us, child.host, *upstream, actions);
+        }
         add(&mut self.past, &child.counters);
         self.telemetry.disconnections.add(reason.label());
         self.attendance[child.host].leave(now_us, &reason, &child.counters);
@@ -805,46 +839,6 @@ fn add(sum: &mut ChildCounters, more: &ChildCounters) {
     sum.unknown_keywords += more.unknown_keywords;
     sum.commands_without_effect += more.commands_without_effect;
     sum.newest_sample = sum.newest_sample.max(more.newest_sample);
-}
-
-/// `[IP]:PORT`, as operators search for it.
-pub fn bracketed(peer: std::net::SocketAddr) -> String {
-    format!("[{}]:{}", peer.ip(), peer.port())
-}
-
-/// The access log's line about a streaming request. Of the API key, which is a secret, only the beginning is shown.
-pub fn log_access(peer: std::net::SocketAddr, message: &str, request: &StreamRequest) {
-    let or_dash = |value: &str| if value.is_empty() { "-".to_owned() } else { value.to_owned() };
-    tracing::info!(
-        target: "mainstem::access",
-        "STREAM: '{}' '{message}' host '{}' api key '{}' machine guid '{}'",
-        bracketed(peer),
-        or_dash(&request.hostname),
-        or_dash(&crate::config::redacted(&request.key)),
-        or_dash(&request.machine_guid),
-    );
-}
-
-/// The log's and the access log's line about a refused request; `existing` is who streams the host already.
-pub fn log_refusal(
-    peer: std::net::SocketAddr,
-    refusal: &Refusal,
-    request: &StreamRequest,
-    existing: Option<std::net::SocketAddr>,
-) {
-    let facts = LogFacts {
-        client: &bracketed(peer),
-        hostname: &request.hostname,
-        key: &crate::config::redacted(&request.key),
-        machine_guid: &request.machine_guid,
-    };
-    tracing::warn!(
-        target: "mainstem::stream",
-        existing = existing.map(bracketed),
-        "{}",
-        refusal.log_sentence(facts)
-    );
-    log_access(peer, refusal.access_message(), request);
 }
 
 /// What the engine holds of a host's rows.

@@ -32,4 +32,6 @@ mod replication;
 
 mod restart;
 
+mod sending;
+
 mod tls;

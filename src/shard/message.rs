@@ -8,12 +8,14 @@ use ecow::EcoString;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::event::ConnectionId;
 use super::nodes::NodeState;
 use crate::catalog::{Chart, HostRecord};
 use crate::config::{ChildPolicy, Limits, redacted};
 use crate::connection::tls::Session;
 use crate::receiver::FunctionCall;
 use crate::saved::RestoredChart;
+use crate::sender::ConnectFailure;
 use crate::wire::capability::Capabilities;
 use crate::wire::handshake::StreamRequest;
 
@@ -142,6 +144,13 @@ pub enum Message {
         socket: OwnedFd,
         session: Option<Box<Session>>,
         arrival: Box<Arrival>,
+    },
+    /// A connection to a parent, non-blocking, that was asked for; so much may wait on it.
+    Connected {
+        child: ConnectionId,
+        attempt: u32,
+        buffer_bytes: usize,
+        outcome: Result<OwnedFd, ConnectFailure>,
     },
     Asked(Question),
     /// A host that the store remembers, and its charts.

@@ -18,6 +18,7 @@ use crate::catalog::{CatalogChange, Chart, ChartRecord};
 use crate::config::Config;
 use crate::shard::message::Identity;
 use crate::wire::capability::{Capabilities, negotiate};
+use crate::wire::handshake::StreamRequest;
 
 const SECOND: i64 = 1_000_000;
 const START: i64 = 1_795_342_200 * SECOND;
@@ -112,6 +113,7 @@ impl Story {
             Some(match action {
                 Action::Send { bytes, .. } => String::from_utf8_lossy(&bytes).into_owned(),
                 Action::Close { connection } => format!("close {}", connection.generation),
+                Action::Connect { destination, .. } => format!("connect {destination}"),
                 Action::Publish(host) => {
                     format!("publish {} {} charts", host.info.hostname, host.charts.len())
                 }
