@@ -58,7 +58,7 @@ use ids::Expected;
 pub use mirror::Mirror;
 pub use replication::{Pace, ReplicationProgress};
 use replication::{Progress, Replay, Replication};
-pub use sending::kept;
+pub use sending::{Kept, kept};
 use stream_path::Place;
 
 /// How far ahead of our clock a sample may be stamped, in seconds; further ones would block the samples to come.

@@ -13,8 +13,8 @@
 //! catalog (a plain thread)
 //! ```
 //!
-//! Beside them two more plain threads: the keeper of complete datafiles, and the writer of rows that the memory modes `save`
-//! and `map` keep in files.
+//! Beside them three more plain threads: the keeper of complete datafiles, the reader of their past for parents of ours, and
+//! the writer of rows that the memory modes `save` and `map` keep in files. Connections to parents are made by the services.
 //!
 //! Every arrow is a bounded channel of values. Stopping goes along the arrows: no new connections, then the shards let
 //! their children go, then the catalog is written and the query shard ends. Starting goes the other way round: the
@@ -35,6 +35,8 @@ pub mod preflight;
 mod catalog;
 
 mod ingest;
+
+mod past;
 
 mod query_shard;
 
@@ -142,6 +144,7 @@ pub struct Parent {
     catalog: JoinHandle<()>,
     keeper: JoinHandle<()>,
     rows: JoinHandle<()>,
+    past: JoinHandle<()>,
     query: JoinHandle<()>,
     services: JoinHandle<()>,
 }
@@ -196,6 +199,7 @@ impl Parent {
         let mut shards = Vec::new();
         let (sealed, seals) = std::sync::mpsc::channel();
         let (connector, wishes) = mpsc::channel(connector::WAITING);
+        let (past, past_wishes) = past::channel();
         for (index, (catalog, rows)) in senders.into_iter().zip(row_senders).enumerate() {
             let (sender, inbox) = mpsc::channel(INBOX);
             let (nudge, nudged) = (0..watchdog::NUDGED_TASKS).map(|_| mpsc::channel(1)).unzip();
@@ -211,6 +215,7 @@ impl Parent {
                 catalog,
                 rows,
                 connector: connector.clone(),
+                past: past.clone(),
                 store: Some(database.shard_store(index, &config, sealed.clone())),
                 nudges: nudged,
                 io_memory: preflight::io_memory(count),
@@ -270,6 +275,8 @@ impl Parent {
             stopped: stopped.clone(),
         };
         let keeper = keeper.start()?;
+        drop(past);
+        let past = past::start(past_wishes, inboxes.clone(), Arc::clone(&files), directory.clone())?;
 
         let query = QueryShard {
             visits,
@@ -307,6 +314,7 @@ impl Parent {
             catalog,
             keeper,
             rows,
+            past,
             query,
             services,
         })
@@ -347,6 +355,7 @@ impl Parent {
             ("catalog", self.catalog),
             ("keeper", self.keeper),
             ("rows", self.rows),
+            ("past", self.past),
             ("services", self.services),
             ("query", self.query),
         ] {

@@ -38,7 +38,7 @@ use crate::wire::handshake::{Reply, StreamRequest, encode_request, parse_reply};
 use chart::Stream;
 pub use chart::{Facts, Stand};
 pub use destinations::Destinations;
-pub use past::{Answer, Request, Window};
+pub use past::{Answer, Answered, LinkName, PastWish, Request, Window};
 
 /// What we can do as a child.
 const OFFERED: Capabilities = Capabilities::OURS

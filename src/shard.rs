@@ -211,6 +211,7 @@ impl Shard {
             Event::Connected { child, attempt, outcome } => {
                 self.link_connected(now_us, child, attempt, outcome, actions);
             }
+            Event::Past(answered) => self.past_read(now_us, *answered),
             Event::Waiting { link, bytes } => self.link_waits(now_us, link, bytes),
             Event::Asked(question) => self.answer(now_us, question, actions),
             Event::Forget { host, answer } => {

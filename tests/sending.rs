@@ -10,8 +10,8 @@ use mainstem::runtime::clock::Clock;
 use mainstem::wire::capability::Capabilities;
 use mainstem::wire::handshake::Reply;
 
-use crate::child::{Child, V1};
-use crate::harness::{PATIENCE, TestParent, wait_for};
+use crate::child::{Child, V1, V2};
+use crate::harness::{PATIENCE, TestParent, read_prompt, wait_for};
 use crate::peer::{Netdata, compare, free_port, now};
 
 const KEY: &str = "77777777-6666-4555-8444-333333333333";
@@ -276,4 +276,91 @@ fn a_parent_that_does_not_read_costs_its_link_and_nothing_else() {
     let values = 200 * (2_000 + 3);
     proxy.wait("all that was sent", |proxy| proxy.telemetry().total(|shard| &shard.commands) >= values);
     proxy.wait("both children", |proxy| proxy.telemetry().total(|shard| &shard.connections) == 2);
+}
+
+const V2_WITHOUT_REPLICATION: u32 = V2 - 4096;
+
+fn ready_made(time: i64, value: f64) -> String {
+    format!("BEGIN2 'a.b' 0x1 0x{time:X} #\nSET2 'd' 0x1 {value} A\nEND2\n")
+}
+
+const CHART: &str = "CHART \"a.b\" \"\" \"t\" \"u\" \"f\" \"c\" \"line\" 1 1 \"\" \"p\" \"m\"\nDIMENSION \"d\" \"\" \"incremental\" 8 1000 \"\"\n";
+
+#[test]
+fn what_a_proxy_has_only_on_disk_reaches_a_parent_that_never_had_it() {
+    let rows = 1_000;
+    let first = now() - rows - 100;
+    let value = |number: i64| number as f64 + 0.5;
+    let state = tempfile::tempdir().expect("a directory");
+    {
+        let before = TestParent::within(state.path(), Clock::System, |_| {});
+        let mut child = Child::connect(&before, "old", V2_WITHOUT_REPLICATION);
+        child.send(CHART);
+        for number in 0..rows {
+            child.send(&ready_made(first + number, value(number)));
+        }
+        before.wait("all rows", |before| before.telemetry().total(|shard| &shard.rows) == rows as u64);
+    }
+    let far = TestParent::start();
+    let proxy = TestParent::within(state.path(), Clock::System, |config| {
+        send_to(config, &far.address.to_string(), &far.key);
+    });
+    let mut child = Child::connect(&proxy, "old", V2_WITHOUT_REPLICATION);
+    proxy.wait("a link", |proxy| links(proxy) == 1);
+    child.send(CHART);
+    let mut sent = rows;
+    // The chart is defined before the first row that comes after its past is known.
+    far.wait("all rows", |far| {
+        if sent < rows + 50 {
+            child.send(&ready_made(first + sent, value(sent)));
+            sent += 1;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        sent == rows + 50 && far.telemetry().total(|shard| &shard.rows) == sent as u64
+    });
+    let (after, before) = (first - 1, first + rows + 49);
+    let answer = far.json(&format!(
+        "/host/old/api/v1/data?chart=a.b&after={after}&before={before}&format=json&options=natural-points"
+    ));
+    let found: std::collections::BTreeMap<i64, f64> = answer["data"]
+        .as_array()
+        .expect("rows")
+        .iter()
+        .filter_map(|row| Some((row[0].as_i64()?, row[1].as_f64()?)))
+        .collect();
+    let expected = (0..rows + 50).map(|number| (first + number, value(number))).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn samples_go_to_a_parent_of_collected_values_as_what_it_will_store() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let proxy = proxy(MemoryMode::None, &address.to_string(), KEY, true);
+    let mut child = Child::connect(&proxy, "new", V2_WITHOUT_REPLICATION);
+    let (mut link, _) = listener.accept().expect("a link");
+    let request = read_prompt(&mut link);
+    assert!(request.starts_with("STREAM key=77777777"), "{request}");
+    link.write_all(&Reply::Accepted(Capabilities::VCAPS).encode()).expect("answered");
+    proxy.wait("a link", |proxy| links(proxy) == 1);
+    let time = now() - 100;
+    child.send(CHART);
+    for (after, value) in [(0, 1.5), (1, -2.25), (4, 0.000_001), (5, 7.0)] {
+        child.send(&ready_made(time + after, value));
+    }
+    let expected = "CHART \"a.b\" \"\" \"t\" \"u\" \"f\" \"c\" \"line\" 1 1 \"   \" \"p\" \"m\"\n\
+         DIMENSION \"d\" \"d\" \"absolute\" 1 1000000 \"  \"\n\
+         BEGIN \"a.b\" 0\nSET \"d\" = 1500000\nEND\n\
+         BEGIN \"a.b\" 1000000\nSET \"d\" = -2250000\nEND\n\
+         BEGIN \"a.b\" 1000000\nEND\nBEGIN \"a.b\" 1000000\nEND\n\
+         BEGIN \"a.b\" 1000000\nSET \"d\" = 1\nEND\n\
+         BEGIN \"a.b\" 1000000\nSET \"d\" = 7000000\nEND\n";
+    let mut text = String::new();
+    while text.len() < expected.len() {
+        text.push_str(&read_prompt(&mut link));
+    }
+    assert_eq!(text, expected);
+
+    child.send("CHART \"a.b\" \"\" \"t\" \"u\" \"f\" \"c\" \"line\" 1 1 \"obsolete\" \"p\" \"m\"\n");
+    assert!(read_prompt(&mut link).contains("\"obsolete"), "its end is passed on without a row");
 }

@@ -26,22 +26,47 @@ impl MirroredChart {
 
 impl Mirror {
     /// What there is of a chart for a parent. `None`: not enough to begin with.
-    pub fn facts(&self, chart: ChartIndex, collects: bool, engine: &Engine) -> Option<Facts> {
+    pub fn facts(
+        &self,
+        chart: ChartIndex,
+        collects: bool,
+        engine: &Engine,
+        sender: &Sender,
+    ) -> Option<Facts> {
         let mirrored = &self.charts()[chart.index()];
         let newest = engine.newest(mirrored.group);
         let stand = mirrored.stand(newest);
         if collects && stand.is_none() {
             return None;
         }
-        let kept = self.keeps_rows().then(|| kept(engine, mirrored));
+        let kept = self.keeps_rows().then(|| {
+            let Kept { first, last, .. } = kept(engine, mirrored, sender.oldest(mirrored.chart.key));
+            (first, last)
+        });
         Some(Facts { collects, stand, kept, newest: newest.map(|(time, values)| (time.0, values.to_vec())) })
     }
 }
 
-/// The first and the last row of a chart that can be sent without a look at the disk; 0 for none.
-pub fn kept(engine: &Engine, mirrored: &MirroredChart) -> (i64, i64) {
-    let span = engine.read(mirrored.group, dbengine::TimeRange::ALL).span();
-    span.map_or((0, 0), |span| (span.first.0, span.last.0))
+/// The rows of a chart that can be sent, unix seconds; 0 for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub first: i64,
+    pub last: i64,
+    /// From here on no disk is needed.
+    pub first_in_memory: i64,
+}
+
+/// `oldest` is that of the disk.
+pub fn kept(engine: &Engine, mirrored: &MirroredChart, oldest: Option<i64>) -> Kept {
+    let in_memory = engine.read(mirrored.group, dbengine::TimeRange::ALL).span();
+    let last = engine.newest_time(mirrored.group).0;
+    let first_in_memory = in_memory.map_or(last.saturating_add(1), |span| span.first.0);
+    let first = oldest.map_or(first_in_memory, |oldest| oldest.min(first_in_memory));
+    if first > last {
+        Kept { first: 0, last: 0, first_in_memory: 0 }
+    } else {
+        Kept { first, last, first_in_memory }
+    }
 }
 
 /// Collected values, for a parent that takes them.
@@ -68,7 +93,7 @@ impl Receiver {
         {
             return;
         }
-        if let Some(facts) = around.mirror.facts(chart, self.collects, around.engine) {
+        if let Some(facts) = around.mirror.facts(chart, self.collects, around.engine, sender) {
             let description = &around.mirror.charts()[chart.index()].chart;
             sender.define(chart.index(), description, &facts, around.now_us);
         }

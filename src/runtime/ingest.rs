@@ -15,6 +15,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::TrySendError;
 use std::time::{Duration, Instant};
 
 use dbengine::StoreOptions;
@@ -27,6 +28,7 @@ use super::clock::Clock;
 use super::connector::Wish;
 use super::files::Files;
 use super::keeper::Sealed;
+use super::past::PastSender;
 use super::rows::RowsSender;
 use super::sockets::{Sockets, Turn};
 use crate::catalog::HostNews;
@@ -85,6 +87,8 @@ pub(super) struct Ingest {
     pub(super) rows: RowsSender,
     /// Connections to parents are made at its other end.
     pub(super) connector: mpsc::Sender<Wish>,
+    /// The disk's past is read at its other end.
+    pub(super) past: PastSender,
     pub(super) store: Option<ShardStore>,
     /// A message on any of them wakes the executor, whatever state its main task is in.
     pub(super) nudges: Vec<mpsc::Receiver<()>>,
@@ -142,6 +146,7 @@ struct Executor {
     catalog: CatalogSender,
     rows: RowsSender,
     connector: mpsc::Sender<Wish>,
+    past: PastSender,
     disk: Option<(Files, std::sync::mpsc::Sender<Sealed>)>,
     /// The newest of hosts that the readers' channel had no room for: at most one a host.
     unpublished: HashMap<Uuid, HostNews>,
@@ -172,6 +177,7 @@ impl Executor {
             catalog: ingest.catalog,
             rows: ingest.rows,
             connector: ingest.connector,
+            past: ingest.past,
             unpublished: HashMap::new(),
             telemetry: ingest.telemetry,
             actions: Vec::new(),
@@ -325,6 +331,9 @@ impl Executor {
                 let event = Event::Connected { child, attempt, outcome: added };
                 self.shard.apply(now_us, event, &mut self.actions);
             }
+            Message::Past(answered) => {
+                self.shard.apply(now_us, Event::Past(answered), &mut self.actions);
+            }
             Message::Asked(question) => self.shard.apply(now_us, Event::Asked(question), &mut self.actions),
             Message::Forget { host, answer } => {
                 self.shard.apply(now_us, Event::Forget { host, answer }, &mut self.actions);
@@ -395,6 +404,13 @@ impl Executor {
                             let outcome = Err(ConnectFailure { address: None, error });
                             let event = Event::Connected { child, attempt, outcome };
                             self.shard.apply(self.clock.now_us(), event, &mut self.actions);
+                        }
+                    }
+                    Action::Past(wish) => {
+                        if let Err(TrySendError::Full((_, wish)) | TrySendError::Disconnected((_, wish))) =
+                            self.past.try_send((self.id, wish))
+                        {
+                            self.shard.past_refused(wish);
                         }
                     }
                     Action::Publish(snapshot) => {

@@ -11,7 +11,7 @@
 //! is kept as the lines that will be sent, behind the state of its arithmetic as it was before them; any other host has its
 //! rows, and they are sent as its past.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use dbengine::{Row, SampleFlags};
@@ -102,6 +102,11 @@ pub(super) struct Stream {
     pub(super) info: Option<Arc<HostInfo>>,
     pub(super) charts: Vec<SentChart>,
     pub(super) requests: VecDeque<Request>,
+    /// Answers whose rows are being read from disk.
+    pub(super) reading: usize,
+    /// The oldest row on disk by the key of a chart, unix seconds. No chart is defined before that is known.
+    pub(super) oldest: Option<HashMap<u128, i64, foldhash::quality::RandomState>>,
+    pub(super) has_asked: bool,
     /// Charts that were defined anew, and whose rows may not come any more.
     touched: Vec<usize>,
     patterns: SimplePattern,
@@ -133,6 +138,9 @@ impl Stream {
             info: None,
             charts: Vec::new(),
             requests: VecDeque::new(),
+            reading: 0,
+            oldest: None,
+            has_asked: false,
             touched: Vec::new(),
             patterns: policy.charts.clone(),
             resync_iterations: policy.link.resync_iterations,
@@ -314,7 +322,7 @@ impl Sender {
     pub fn needs(&self, index: usize, chart: &Arc<Chart>) -> bool {
         let super::Link::Streaming(stream) = &self.link else { return false };
         let sent = stream.charts.get(index).and_then(|known| known.sent.as_ref());
-        sent.is_none_or(|sent| !Arc::ptr_eq(sent, chart))
+        stream.oldest.is_some() && sent.is_none_or(|sent| !Arc::ptr_eq(sent, chart))
     }
 
     /// A chart that it needs, before its next row.

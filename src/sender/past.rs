@@ -8,12 +8,13 @@
 
 use std::sync::Arc;
 
-use dbengine::Samples;
+use dbengine::{GroupKey, GroupSnapshot, Samples, TimeRange};
 
 use super::Sender;
 use super::chart::{Facts, Progress, Stand, Stream, point_flags};
 use super::definitions::{SCALE, reference};
 use crate::catalog::Chart;
+use crate::shard::event::ConnectionId;
 use crate::wire::capability::Capabilities;
 use crate::wire::command::{Command, PointFlags, ReplayedPoint};
 
@@ -39,6 +40,49 @@ pub struct Window {
     /// Nothing newer is left: live data follows.
     pub is_last: bool,
 }
+
+/// A link of a child's sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkName {
+    pub child: ConnectionId,
+    pub attempt: u32,
+}
+
+/// What only the disk knows.
+#[derive(Debug)]
+pub enum PastWish {
+    /// How far back these groups reach. What the shard knows of their files comes along.
+    Oldest { link: LinkName, groups: Vec<(GroupKey, Option<TimeRange>)> },
+    /// The rows of a window.
+    Rows { link: LinkName, request: Request, window: Window, snapshot: Box<GroupSnapshot>, columns: usize },
+}
+
+/// What the disk said.
+#[derive(Debug)]
+pub enum Answered {
+    /// Unix seconds; groups without rows on disk are left out.
+    Oldest {
+        link: LinkName,
+        oldest: Vec<(GroupKey, i64)>,
+    },
+    Rows {
+        link: LinkName,
+        request: Request,
+        window: Window,
+        columns: Vec<Samples>,
+    },
+}
+
+impl Answered {
+    pub fn link(&self) -> LinkName {
+        match self {
+            Self::Oldest { link, .. } | Self::Rows { link, .. } => *link,
+        }
+    }
+}
+
+/// Windows of a host that may be read from disk at once.
+const READS_AT_ONCE: usize = 4;
 
 /// What an answer is made of.
 #[derive(Debug)]
@@ -196,10 +240,68 @@ impl Sender {
     pub fn take_request(&mut self) -> Option<Request> {
         let stream = self.stream()?;
         let is_full = stream.waiting + stream.text.len() > stream.buffer_bytes / 2;
-        if is_full || !stream.agreed.contains(Capabilities::REPLICATION) {
+        if is_full || stream.reading >= READS_AT_ONCE || !stream.agreed.contains(Capabilities::REPLICATION) {
             return None;
         }
         stream.requests.pop_front()
+    }
+
+    /// A question whose rows are being read.
+    pub fn begin_read(&mut self) {
+        if let Some(stream) = self.stream() {
+            stream.reading += 1;
+        }
+    }
+
+    /// A question that has to wait, as the next one.
+    pub fn put_back(&mut self, request: Request) {
+        if let Some(stream) = self.stream() {
+            stream.requests.push_front(request);
+        }
+    }
+
+    /// What was begun has been read.
+    pub fn end_read(&mut self) {
+        if let Some(stream) = self.stream() {
+            stream.reading = stream.reading.saturating_sub(1);
+        }
+    }
+
+    /// Says once a link that how far back the host's charts reach is to be asked.
+    pub fn wants_oldest(&mut self) -> Option<u32> {
+        let attempt = self.attempt;
+        let stream = self.stream()?;
+        let is_first = stream.oldest.is_none() && !std::mem::replace(&mut stream.has_asked, true);
+        is_first.then_some(attempt)
+    }
+
+    /// It could not be asked now.
+    pub fn ask_oldest_again(&mut self) {
+        if let Some(stream) = self.stream() {
+            stream.has_asked = false;
+        }
+    }
+
+    /// How far back charts reach on disk, by the keys of their groups. From now on charts are defined.
+    pub fn set_oldest(&mut self, oldest: Vec<(GroupKey, i64)>) {
+        if let Some(stream) = self.stream() {
+            stream.oldest = Some(oldest.into_iter().map(|(key, first)| (key.0, first)).collect());
+        }
+    }
+
+    /// The oldest row on disk of the chart of this key, unix seconds.
+    pub fn oldest(&self, key: u128) -> Option<i64> {
+        let super::Link::Streaming(stream) = &self.link else { return None };
+        stream.oldest.as_ref()?.get(&key).copied()
+    }
+
+    pub fn link_name(&self, child: ConnectionId) -> LinkName {
+        LinkName { child, attempt: self.attempt }
+    }
+
+    /// Whether this is its link, and it streams.
+    pub fn is_on(&self, attempt: u32) -> bool {
+        self.attempt == attempt && self.is_streaming()
     }
 
     /// What of a question is answered at once, of a chart with so many columns.

@@ -13,7 +13,7 @@ use crate::catalog::{CatalogChange, HostRecord, HostSnapshot};
 use crate::config::{Destination, Limits};
 use crate::receiver::DisconnectReason;
 use crate::saved::RestoredChart;
-use crate::sender::ConnectFailure;
+use crate::sender::{Answered, ConnectFailure, PastWish};
 
 /// A connection of a shard: a place that is used again, and a number that is not, so that late news of a closed
 /// connection cannot reach its successor.
@@ -47,6 +47,8 @@ pub enum Event<'a> {
     Connected { child: ConnectionId, attempt: u32, outcome: Result<ConnectionId, ConnectFailure> },
     /// So many bytes wait for the parent on this connection.
     Waiting { link: ConnectionId, bytes: usize },
+    /// What a sender wanted to know of the disk.
+    Past(Box<Answered>),
     /// Somebody wants to know something.
     Asked(Question),
     /// An operator wants this host to be forgotten.
@@ -87,6 +89,8 @@ pub enum Action {
         timeout: Duration,
         buffer_bytes: usize,
     },
+    /// A sender wants to know this of the disk.
+    Past(PastWish),
     /// Readers are to see this state of a host.
     Publish(Arc<HostSnapshot>),
     /// Readers are to forget this host.

@@ -15,7 +15,7 @@ use crate::config::{ChildPolicy, Limits, redacted};
 use crate::connection::tls::Session;
 use crate::receiver::FunctionCall;
 use crate::saved::RestoredChart;
-use crate::sender::ConnectFailure;
+use crate::sender::{Answered, ConnectFailure};
 use crate::wire::capability::Capabilities;
 use crate::wire::handshake::StreamRequest;
 
@@ -152,6 +152,8 @@ pub enum Message {
         buffer_bytes: usize,
         outcome: Result<OwnedFd, ConnectFailure>,
     },
+    /// What the disk has of the past of a chart that is sent on.
+    Past(Box<Answered>),
     Asked(Question),
     /// A host that the store remembers, and its charts.
     Restored {

@@ -5,13 +5,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use dbengine::{Samples, TimeRange, UnixSeconds};
+use dbengine::{GroupKey, Samples, TimeRange, UnixSeconds};
 
 use super::event::{Action, ConnectionId};
 use super::{Child, Shard};
+use crate::catalog::Chart;
+use crate::config::MemoryMode;
 use crate::config::SendPolicy;
-use crate::receiver::{DisconnectReason, Mirror, kept};
-use crate::sender::{Answer, ConnectFailure, LinkEnd, Order, Request, Sender, SendingCounters, SendingState};
+use crate::receiver::{DisconnectReason, Kept, Mirror, kept};
+use crate::sender::{
+    Answer, Answered, ConnectFailure, LinkEnd, LinkName, Order, PastWish, Request, Sender, SendingCounters,
+    SendingState, Window,
+};
 
 /// Questions about the past that are answered in one turn, over all hosts.
 const ANSWERS_A_TURN: usize = 256;
@@ -92,11 +97,23 @@ impl Shard {
             let Some(child) = &mut self.children[place] else { continue };
             let Child { connection, host, receiver, upstream: Some(upstream), .. } = child else { continue };
             let mirror = &self.hosts[*host];
+            let child = *connection;
+            if let Some(attempt) = upstream.sender.wants_oldest() {
+                if mirror.info().memory_mode == MemoryMode::Dbengine && self.engine.has_store() {
+                    let group = |chart: &Chart| (GroupKey(chart.key), self.engine.span(chart.group));
+                    let groups = mirror.charts().iter().map(|mirrored| group(&mirrored.chart)).collect();
+                    actions
+                        .push(Action::Past(PastWish::Oldest { link: LinkName { child, attempt }, groups }));
+                } else {
+                    upstream.sender.set_oldest(Vec::new());
+                }
+            }
             for index in upstream.sender.take_touched() {
                 if let Some(mirrored) = mirror.charts().get(index)
                     && upstream.sender.needs(index, &mirrored.chart)
                     && let Some(chart) = mirror.search(mirrored.chart.id.as_bytes())
-                    && let Some(facts) = mirror.facts(chart, receiver.collects(), &self.engine)
+                    && let Some(facts) =
+                        mirror.facts(chart, receiver.collects(), &self.engine, &upstream.sender)
                 {
                     upstream.sender.define(index, &mirrored.chart, &facts, now_us);
                 }
@@ -107,12 +124,13 @@ impl Shard {
                 answers += 1;
                 self.sending.last_answered = place;
                 let columns = &mut self.sending.columns;
-                answer(&mut upstream.sender, &request, mirror, &self.engine, columns, now_us);
+                let wish =
+                    answer(&mut upstream.sender, child, &request, mirror, &self.engine, columns, now_us);
+                actions.extend(wish.map(Action::Past));
             }
             let mut orders = Vec::new();
             let end = upstream.sender.settle(now_us, mirror.shared_info(), &mut orders);
-            let connection = *connection;
-            carry(orders, upstream, connection, &mut self.sending.links, actions);
+            carry(orders, upstream, child, &mut self.sending.links, actions);
             if let Some(end) = end {
                 self.telemetry.link_ends.add(end.label());
             }
@@ -206,6 +224,53 @@ impl Shard {
         }
     }
 
+    /// The disk has said what a sender wanted to know.
+    pub(super) fn past_read(&mut self, now_us: i64, answered: Answered) {
+        let LinkName { child, attempt } = answered.link();
+        let waiting = self.children.get_mut(child.place as usize).and_then(Option::as_mut);
+        let Some(Child { host, upstream: Some(upstream), .. }) = waiting.filter(|it| it.connection == child)
+        else {
+            return;
+        };
+        let sender = &mut upstream.sender;
+        if !sender.is_on(attempt) {
+            return;
+        }
+        match answered {
+            Answered::Oldest { oldest, .. } => sender.set_oldest(oldest),
+            Answered::Rows { request, window, columns, .. } => {
+                sender.end_read();
+                let mirror = &self.hosts[*host];
+                let Some(chart) = mirror.search(&request.chart) else { return };
+                let mirrored = &mirror.charts()[chart.index()];
+                let Kept { first, last, .. } =
+                    kept(&self.engine, mirrored, sender.oldest(mirrored.chart.key));
+                let answer = Answer { window, columns: &columns, stand: None, kept: Some((first, last)) };
+                sender.answer(chart.index(), &request, &answer, now_us.div_euclid(1_000_000));
+            }
+        }
+    }
+
+    /// There is no room for a wish.
+    pub fn past_refused(&mut self, wish: PastWish) {
+        let (link, request) = match wish {
+            PastWish::Oldest { link, .. } => (link, None),
+            PastWish::Rows { link, request, .. } => (link, Some(request)),
+        };
+        let waiting = self.children.get_mut(link.child.place as usize).and_then(Option::as_mut);
+        let Some(Child { upstream: Some(upstream), .. }) = waiting.filter(|it| it.connection == link.child)
+        else {
+            return;
+        };
+        match request {
+            Some(request) => {
+                upstream.sender.end_read();
+                upstream.sender.put_back(request);
+            }
+            None => upstream.sender.ask_oldest_again(),
+        }
+    }
+
     /// What all senders have done.
     pub(super) fn sending_counters(&self) -> (SendingCounters, u64) {
         let mut sum = self.sending.past.clone();
@@ -249,28 +314,40 @@ fn carry(
     }
 }
 
-/// Answers a parent's question about the past of a chart.
+/// Answers a parent's question about the past of a chart, or says what has to be read before.
 fn answer(
     sender: &mut Sender,
+    child: ConnectionId,
     request: &Request,
     mirror: &Mirror,
     engine: &dbengine::Engine,
     columns: &mut Vec<Samples>,
     now_us: i64,
-) {
+) -> Option<PastWish> {
     let now = now_us.div_euclid(1_000_000);
-    let Some(chart) = mirror.search(&request.chart) else { return };
+    let chart = mirror.search(&request.chart)?;
     let index = chart.index();
     if !mirror.keeps_rows() {
-        return sender.answer_held(index, request, now);
+        sender.answer_held(index, request, now);
+        return None;
     }
     let mirrored = &mirror.charts()[index];
     let (group, step, width) =
         (mirrored.chart.group, mirrored.chart.update_every, mirrored.chart.dimensions.len());
-    let kept = kept(engine, mirrored);
-    let window = sender.window(request, kept, (step, width), now);
+    let Kept { first, last, first_in_memory } = kept(engine, mirrored, sender.oldest(mirrored.chart.key));
+    let mut window = sender.window(request, (first, last), (step, width), now);
+    // What is read from disk ends where memory begins: the rest is asked for again, and nothing can come in between.
+    let is_on_disk = window.after > 0 && window.after + 1 < first_in_memory && window.before > window.after;
+    if is_on_disk {
+        window = Window { before: window.before.min(first_in_memory - 1), is_last: false, ..window };
+    }
     let span =
         TimeRange { first: UnixSeconds(window.after.saturating_add(1)), last: UnixSeconds(window.before) };
+    if is_on_disk {
+        sender.begin_read();
+        let (snapshot, link) = (Box::new(engine.read(group, span)), sender.link_name(child));
+        return Some(PastWish::Rows { link, request: request.clone(), window, snapshot, columns: width });
+    }
     columns.resize_with(width, Samples::default);
     columns.truncate(width);
     columns.iter_mut().for_each(Samples::clear);
@@ -281,5 +358,6 @@ fn answer(
         }
     }
     let stand = window.is_last.then(|| mirrored.stand(engine.newest(group))).flatten();
-    sender.answer(index, request, &Answer { window, columns, stand, kept: Some(kept) }, now);
+    sender.answer(index, request, &Answer { window, columns, stand, kept: Some((first, last)) }, now);
+    None
 }

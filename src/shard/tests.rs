@@ -119,6 +119,7 @@ impl Story {
                 }
                 // Those who ask about it take it before.
                 Action::Forget(guid) => format!("forget {}", guid.as_u128()),
+                Action::Past(_) => "read".to_owned(),
                 Action::Store { .. } | Action::Rows(_) | Action::Disk(_) | Action::Seal(_) => return None,
             })
         };
