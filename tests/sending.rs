@@ -364,3 +364,34 @@ fn samples_go_to_a_parent_of_collected_values_as_what_it_will_store() {
     child.send("CHART \"a.b\" \"\" \"t\" \"u\" \"f\" \"c\" \"line\" 1 1 \"obsolete\" \"p\" \"m\"\n");
     assert!(read_prompt(&mut link).contains("\"obsolete"), "its end is passed on without a row");
 }
+
+#[test]
+fn a_proxy_with_a_database_fills_the_gap_of_a_netdata_parents_absence() {
+    let (state, address) = (tempfile::tempdir().expect("a directory"), free_port());
+    let start = || {
+        let parent = Netdata::parent(address, state.path(), KEY, &[]);
+        let listens = |address: &SocketAddr| std::net::TcpStream::connect(address).is_ok();
+        wait_for("the parent to listen", PATIENCE, &address, listens);
+        parent
+    };
+    let far = start();
+    let proxy = TestParent::with(Clock::System, |config| {
+        config.streaming.link.reconnect_delay = Duration::from_secs(1);
+        send_to(config, &address.to_string(), KEY);
+    });
+    let directory = tempfile::tempdir().expect("a directory");
+    let child = Netdata::child(directory.path(), &proxy.key, proxy.address, "yes");
+    proxy.wait("a link", |proxy| links(proxy) == 1);
+
+    let first = (now() + SETTLED_AFTER_S).div_euclid(WINDOW_S) * WINDOW_S + WINDOW_S;
+    let last = first + WINDOW_S;
+    let sleep_until = |second: i64| std::thread::sleep(Duration::from_secs((second - now()).max(0) as u64));
+    sleep_until(first + 5);
+    drop(far);
+    proxy.wait("the end of the link", |proxy| links(proxy) == 0);
+    sleep_until(first + 14);
+    let far = start();
+    wait_for("a new link", 2 * PATIENCE, &proxy, |proxy| links(proxy) == 1);
+    sleep_until((last + STORED_AFTER_S).max(now() + STORED_AFTER_S));
+    compare(child.api, far.api, first, last, &[]);
+}
