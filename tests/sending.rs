@@ -122,6 +122,25 @@ fn a_proxy_with_a_database_passes_a_real_child_on_to_a_parent_of_its_kind() {
     check(&Far::Mainstem(Box::new(TestParent::start())), MemoryMode::Dbengine, "no");
 }
 
+#[test]
+fn a_real_child_comes_through_two_proxies() {
+    let last = TestParent::start();
+    let (address, key) = (last.address, last.key.clone());
+    let middle = Box::new(proxy(MemoryMode::None, &address.to_string(), &key, true));
+    let directory = tempfile::tempdir().expect("a directory");
+    let first = proxy(MemoryMode::Ram, &middle.address.to_string(), &middle.key, true);
+    let child = Netdata::child(directory.path(), &first.key, first.address, "yes");
+    middle.wait("the second link", |middle| links(middle) == 1);
+
+    let begin = (now() + SETTLED_AFTER_S).div_euclid(WINDOW_S) * WINDOW_S + WINDOW_S;
+    let end = begin + WINDOW_S;
+    std::thread::sleep(Duration::from_secs((end + STORED_AFTER_S - now()) as u64));
+    compare(child.api, address, begin, end, &[]);
+    let nodes = last.json("/api/v2/nodes");
+    let node = nodes["nodes"].as_array().expect("nodes").iter().find(|node| node["hostname"] == "child");
+    assert_eq!(node.expect("the host")["hops"], 3);
+}
+
 /// A parent at this address, whose state is in this directory.
 fn parent_at(directory: &std::path::Path, address: SocketAddr) -> TestParent {
     TestParent::within(directory, Clock::System, |config| {

@@ -11,13 +11,13 @@
 //! is kept as the lines that will be sent, behind the state of its arithmetic as it was before them; any other host has its
 //! rows, and they are sent as its past.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use dbengine::{Row, SampleFlags};
 
 use super::definitions::{SCALE, reference};
-use super::past::Request;
+use super::past::{Request, Requests};
 use super::{Order, Sender, SendingCounters};
 use crate::catalog::{Chart, HostInfo};
 use crate::config::{SendPolicy, SimplePattern};
@@ -101,7 +101,7 @@ pub(super) struct Stream {
     /// As the parent knows it.
     pub(super) info: Option<Arc<HostInfo>>,
     pub(super) charts: Vec<SentChart>,
-    pub(super) requests: VecDeque<Request>,
+    pub(super) requests: Requests,
     /// Answers whose rows are being read from disk.
     pub(super) reading: usize,
     /// The oldest row on disk by the key of a chart, unix seconds. No chart is defined before that is known.
@@ -137,7 +137,7 @@ impl Stream {
             text: Vec::new(),
             info: None,
             charts: Vec::new(),
-            requests: VecDeque::new(),
+            requests: Requests::default(),
             reading: 0,
             oldest: None,
             has_asked: false,
@@ -199,11 +199,8 @@ impl Stream {
             if let Instruction::ReplayChart { chart, start_streaming, after, before } = instruction {
                 let request = Request { chart: chart.into(), start_streaming, after, before };
                 // The newest question about a chart is the one that counts.
-                if let Some(waiting) = self.requests.iter_mut().find(|waiting| waiting.chart == request.chart)
-                {
-                    *waiting = request;
-                } else if self.requests.len() < MOST_REQUESTS {
-                    self.requests.push_back(request);
+                if self.requests.len() < MOST_REQUESTS {
+                    self.requests.put(request);
                 }
             }
         }

@@ -6,6 +6,7 @@
 //!
 //! Source: streaming protocol section 6.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use dbengine::{GroupKey, GroupSnapshot, Samples, TimeRange};
@@ -30,6 +31,39 @@ pub struct Request {
     /// Unix seconds; the first is not wanted itself.
     pub after: i64,
     pub before: i64,
+}
+
+/// Questions that wait for their answers, at most one a chart: the newest, at the place of the first.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    order: VecDeque<Box<[u8]>>,
+    newest: HashMap<Box<[u8]>, Request, foldhash::quality::RandomState>,
+}
+
+impl Requests {
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    pub(super) fn put(&mut self, request: Request) {
+        let chart = request.chart.clone();
+        if self.newest.insert(chart.clone(), request).is_none() {
+            self.order.push_back(chart);
+        }
+    }
+
+    fn put_back(&mut self, request: Request) {
+        let chart = request.chart.clone();
+        // One that came meanwhile is newer.
+        if !self.newest.contains_key(&chart) {
+            self.newest.insert(chart.clone(), request);
+            self.order.push_front(chart);
+        }
+    }
+
+    fn take(&mut self) -> Option<Request> {
+        self.newest.remove(&self.order.pop_front()?)
+    }
 }
 
 /// What an answer is about.
@@ -243,7 +277,7 @@ impl Sender {
         if is_full || stream.reading >= READS_AT_ONCE || !stream.agreed.contains(Capabilities::REPLICATION) {
             return None;
         }
-        stream.requests.pop_front()
+        stream.requests.take()
     }
 
     /// A question whose rows are being read.
@@ -256,7 +290,7 @@ impl Sender {
     /// A question that has to wait, as the next one.
     pub fn put_back(&mut self, request: Request) {
         if let Some(stream) = self.stream() {
-            stream.requests.push_front(request);
+            stream.requests.put_back(request);
         }
     }
 
@@ -349,6 +383,27 @@ fn window(request: &Request, (first, last): (i64, i64), step: i64, rows: i64, no
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_questions_about_a_chart_the_newer_is_answered() {
+        let request = |chart: &str, after| Request {
+            chart: chart.as_bytes().into(),
+            start_streaming: false,
+            after,
+            before: 9,
+        };
+        let mut requests = Requests::default();
+        requests.put(request("a.a", 1));
+        requests.put(request("b.b", 2));
+        requests.put(request("a.a", 3));
+        assert_eq!(requests.len(), 2);
+        assert_eq!(requests.take(), Some(request("a.a", 3)));
+        requests.put(request("a.a", 4));
+        requests.put_back(request("a.a", 3));
+        requests.put_back(request("c.c", 5));
+        let rest: Vec<Request> = std::iter::from_fn(|| requests.take()).collect();
+        assert_eq!(rest, [request("c.c", 5), request("b.b", 2), request("a.a", 4)]);
+    }
 
     #[test]
     fn a_window_is_what_was_asked_for_as_far_as_there_are_rows_and_room() {
