@@ -69,6 +69,8 @@ pub struct CollectedRow<'a> {
     pub values: &'a [f32],
     /// Dimensions whose counter went back in this interval; empty when none did.
     pub resets: &'a [bool],
+    /// What was collected of each dimension.
+    pub collected: &'a [Option<i64>],
 }
 
 /// The state of one chart, from collection to collection.
@@ -109,6 +111,11 @@ pub struct Collection {
 }
 
 impl Collection {
+    /// The collected value of each dimension; `None`: it was not collected.
+    pub fn collected(&self) -> &[Option<i64>] {
+        &self.collected
+    }
+
     /// `SET`: one dimension's collected value. A dimension that was defined after `BEGIN` has no place in this collection.
     #[inline]
     pub fn set(&mut self, index: usize, value: i64) {
@@ -254,6 +261,7 @@ impl Collector {
                     time: boundary_us / MICROSECONDS,
                     values: &collection.values,
                     resets: &collection.resets,
+                    collected: &collection.collected,
                 });
             }
             previous_us = boundary_us;
@@ -317,6 +325,21 @@ impl Collector {
                 .map(|dimension| (dimension.collections > 0, dimension.last, dimension.carry))
                 .collect(),
         }
+    }
+
+    /// When it was collected last, and the last boundary (microseconds since the epoch). `None`: it never was.
+    pub fn times(&self) -> Option<(i64, i64)> {
+        self.last_collected_us.zip(self.last_updated_us)
+    }
+
+    /// The last collected value of each dimension, and what is carried over of it.
+    pub fn carried(&self) -> impl Iterator<Item = (i64, f64)> {
+        self.dimensions.iter().map(|dimension| (dimension.last, dimension.carry))
+    }
+
+    /// Microseconds between the last two collections, as `BEGIN` said or the clock; 0 for the first.
+    pub fn interval_us(&self) -> i64 {
+        self.interval_us
     }
 
     /// Forgets all but the definitions.

@@ -25,6 +25,8 @@ pub mod wire;
 
 pub mod receiver;
 
+pub mod sender;
+
 pub mod saved;
 
 pub mod catalog;

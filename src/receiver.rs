@@ -29,6 +29,8 @@ mod mirror;
 
 mod replication;
 
+mod sending;
+
 mod stream_path;
 
 use std::collections::HashSet;
@@ -41,6 +43,7 @@ use crate::catalog::label::{LabelSource, clean_value};
 use crate::catalog::{Label, Labels};
 use crate::collect::{CollectedRow, Collection};
 use crate::config::Limits;
+use crate::sender::Sender;
 use crate::telemetry::ChildCounters;
 use crate::wire::InboundError;
 use crate::wire::capability::Capabilities;
@@ -55,6 +58,7 @@ use ids::Expected;
 pub use mirror::Mirror;
 pub use replication::{Pace, ReplicationProgress};
 use replication::{Progress, Replay, Replication};
+pub use sending::{Kept, kept};
 use stream_path::Place;
 
 /// How far ahead of our clock a sample may be stamped, in seconds; further ones would block the samples to come.
@@ -182,6 +186,8 @@ pub struct Surroundings<'a> {
     pub limits: &'a Limits,
     pub counters: &'a mut ChildCounters,
     pub pace: &'a mut Pace,
+    /// The host is sent on.
+    pub sender: Option<&'a mut Sender>,
     /// Our clock, unix microseconds.
     pub now_us: i64,
     /// Lines for the child are appended here.
@@ -367,11 +373,16 @@ impl Receiver {
             return Err(DisconnectReason::OutOfPlace { keyword: "END" });
         };
         self.collecting = false;
-        let Surroundings { mirror, engine, counters, now_us, .. } = around;
+        if around.sender.is_some() {
+            self.announce(chart, around);
+        }
+        let Surroundings { mirror, engine, counters, now_us, sender, .. } = around;
+        let mut sender = sender.as_deref_mut().filter(|sender| sender.is_streaming());
+        let now = now_seconds(*now_us);
         let mirrored = mirror.chart(chart);
         let group = mirrored.group;
         engine.expect_row_now(group);
-        let newest_allowed = now_seconds(*now_us) + FURTHEST_FUTURE_S;
+        let newest_allowed = now + FURTHEST_FUTURE_S;
         let flags = &mut self.flags;
         mirrored.collector().end(*now_us, &mut self.collection, |row: CollectedRow<'_>| {
             flags.clear();
@@ -383,8 +394,16 @@ impl Receiver {
                 return;
             }
             let row_flags = (!flags.is_empty()).then_some(&flags[..]);
-            store(engine, counters, group, row.time, Row { values: row.values, flags: row_flags });
+            let stored = Row { values: row.values, flags: row_flags };
+            store(engine, counters, group, row.time, stored);
+            if let Some(sender) = &mut sender {
+                let collected = |column: usize| row.collected.get(column).copied().flatten().unwrap_or(0);
+                sender.stored(chart.index(), (row.time, now), stored, collected);
+            }
         });
+        if let Some(sender) = sender {
+            sending::pass_on(sender, chart, mirrored, &self.collection);
+        }
         Ok(())
     }
 
@@ -440,9 +459,15 @@ impl Receiver {
         let (Some(chart), Some(time)) = (self.scope.take(), self.row_time.take()) else {
             return Err(DisconnectReason::OutOfPlace { keyword: "END2" });
         };
+        if around.sender.is_some() {
+            self.announce(chart, around);
+        }
         let mirrored = around.mirror.chart(chart);
         mirrored.collected_at = self.row_collected_at;
         self.store_row(chart, time, around);
+        if around.sender.is_some() {
+            self.pass_row_on(chart, time, around);
+        }
         Ok(())
     }
 
@@ -584,6 +609,11 @@ impl Receiver {
                 }
                 self.open(chart);
                 self.chart_labels = Labels::default();
+                if definition.options.obsolete
+                    && let Some(sender) = &mut around.sender
+                {
+                    sender.touch(chart.index());
+                }
             }
             Command::Dimension(definition) => {
                 let chart = self.scope.ok_or(DisconnectReason::OutOfPlace { keyword: "DIMENSION" })?;

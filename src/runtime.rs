@@ -13,8 +13,8 @@
 //! catalog (a plain thread)
 //! ```
 //!
-//! Beside them two more plain threads: the keeper of complete datafiles, and the writer of rows that the memory modes `save`
-//! and `map` keep in files.
+//! Beside them three more plain threads: the keeper of complete datafiles, the reader of their past for parents of ours, and
+//! the writer of rows that the memory modes `save` and `map` keep in files. Connections to parents are made by the services.
 //!
 //! Every arrow is a bounded channel of values. Stopping goes along the arrows: no new connections, then the shards let
 //! their children go, then the catalog is written and the query shard ends. Starting goes the other way round: the
@@ -23,6 +23,8 @@
 pub mod acceptor;
 
 pub mod clock;
+
+mod connector;
 
 mod files;
 
@@ -33,6 +35,8 @@ pub mod preflight;
 mod catalog;
 
 mod ingest;
+
+mod past;
 
 mod query_shard;
 
@@ -140,6 +144,7 @@ pub struct Parent {
     catalog: JoinHandle<()>,
     keeper: JoinHandle<()>,
     rows: JoinHandle<()>,
+    past: JoinHandle<()>,
     query: JoinHandle<()>,
     services: JoinHandle<()>,
 }
@@ -193,6 +198,8 @@ impl Parent {
         let mut nudges = Vec::new();
         let mut shards = Vec::new();
         let (sealed, seals) = std::sync::mpsc::channel();
+        let (connector, wishes) = mpsc::channel(connector::WAITING);
+        let (past, past_wishes) = past::channel();
         for (index, (catalog, rows)) in senders.into_iter().zip(row_senders).enumerate() {
             let (sender, inbox) = mpsc::channel(INBOX);
             let (nudge, nudged) = (0..watchdog::NUDGED_TASKS).map(|_| mpsc::channel(1)).unzip();
@@ -207,6 +214,8 @@ impl Parent {
                 readers: readers.clone(),
                 catalog,
                 rows,
+                connector: connector.clone(),
+                past: past.clone(),
                 store: Some(database.shard_store(index, &config, sealed.clone())),
                 nudges: nudged,
                 io_memory: preflight::io_memory(count),
@@ -266,6 +275,8 @@ impl Parent {
             stopped: stopped.clone(),
         };
         let keeper = keeper.start()?;
+        drop(past);
+        let past = past::start(past_wishes, inboxes.clone(), Arc::clone(&files), directory.clone())?;
 
         let query = QueryShard {
             visits,
@@ -290,7 +301,8 @@ impl Parent {
             Arc::clone(&telemetry),
             clock.clone(),
         );
-        let services = services(acceptor, doors, inboxes.clone(), nudges, Arc::clone(&telemetry), stopped)?;
+        let services =
+            services(acceptor, doors, inboxes.clone(), (nudges, wishes), Arc::clone(&telemetry), stopped)?;
         Ok(Self {
             addresses,
             telemetry,
@@ -302,6 +314,7 @@ impl Parent {
             catalog,
             keeper,
             rows,
+            past,
             query,
             services,
         })
@@ -342,6 +355,7 @@ impl Parent {
             ("catalog", self.catalog),
             ("keeper", self.keeper),
             ("rows", self.rows),
+            ("past", self.past),
             ("services", self.services),
             ("query", self.query),
         ] {
@@ -481,12 +495,12 @@ fn read_ahead(path: &Path) {
     }
 }
 
-/// Starts the thread of what talks to the outside: acceptor and watchdog.
+/// Starts the thread of what talks to the outside: acceptor, connections to parents, and watchdog.
 fn services(
     acceptor: Acceptor,
     doors: Vec<acceptor::Door>,
     inboxes: Vec<mpsc::Sender<Message>>,
-    nudges: Vec<Vec<mpsc::Sender<()>>>,
+    (nudges, wishes): (Vec<Vec<mpsc::Sender<()>>>, mpsc::Receiver<connector::Wish>),
     telemetry: Arc<Telemetry>,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<JoinHandle<()>, std::io::Error> {
@@ -497,6 +511,7 @@ fn services(
             for door in doors {
                 tokio::spawn(Arc::clone(&acceptor).run(door, stopped.clone()));
             }
+            tokio::spawn(connector::run(wishes, inboxes.clone(), stopped.clone()));
             for (index, inbox) in inboxes.into_iter().enumerate() {
                 let shard = ShardId(index as u16);
                 tokio::spawn(watchdog::watch(shard, inbox, Arc::clone(&telemetry), stopped.clone()));

@@ -25,6 +25,8 @@ mod saving;
 
 pub mod seats;
 
+mod sending;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -52,6 +54,7 @@ use placement::ShardId;
 use saving::Saving;
 pub use saving::{Contents, RowsOp};
 use seats::Seat;
+use sending::{Sending, Upstream};
 
 /// Readers see changed definitions at most so often, so that a child that defines a thousand charts is published once.
 const PUBLISH_EVERY_US: i64 = 250_000;
@@ -90,6 +93,8 @@ struct Child {
     encrypted: bool,
     capabilities: Capabilities,
     receiver: Receiver,
+    /// Its host is sent on.
+    upstream: Option<Box<Upstream>>,
     inbound: Inbound,
     /// The start of a line or packet whose end has not come.
     partial: Vec<u8>,
@@ -118,6 +123,7 @@ pub struct Shard {
     /// By the connection's place.
     children: Vec<Option<Child>>,
     saving: Saving,
+    sending: Sending,
     pace: Pace,
     /// What the children's packets are decoded in.
     workspace: Workspace,
@@ -179,6 +185,7 @@ impl Shard {
             by_guid: HashMap::new(),
             children: Vec::new(),
             saving: Saving::default(),
+            sending: Sending::default(),
             pace: Pace::default(),
             workspace: Workspace::default(),
             last_filled: 0,
@@ -208,7 +215,12 @@ impl Shard {
         match event {
             Event::Received { connection, bytes } => self.received(now_us, connection, bytes, actions),
             Event::Arrived { connection, arrival } => self.arrived(now_us, connection, *arrival, actions),
-            Event::Ended { connection, reason } => self.ended(now_us, connection, reason),
+            Event::Ended { connection, reason } => self.ended(now_us, connection, reason, actions),
+            Event::Connected { child, attempt, outcome } => {
+                self.link_connected(now_us, child, attempt, outcome, actions);
+            }
+            Event::Past(answered) => self.past_read(now_us, *answered),
+            Event::Waiting { link, bytes } => self.link_waits(now_us, link, bytes),
             Event::Asked(question) => self.answer(now_us, question, actions),
             Event::Forget { host, answer } => {
                 // Whoever asked may have left.
@@ -262,6 +274,7 @@ impl Shard {
             self.ask_for_past(now_us, actions);
         }
         self.settle_calls(now_us, actions);
+        self.settle_senders(now_us, actions);
         if now_us - self.seen_us >= SEEN_EVERY_US {
             self.seen_us = now_us;
             for host in self.children.iter().flatten().map(|child| child.host).collect::<Vec<_>>() {
@@ -329,6 +342,7 @@ impl Shard {
             limits: &self.limits,
             counters: &mut child.counters,
             pace: &mut self.pace,
+            sender: child.upstream.as_mut().map(|upstream| &mut upstream.sender),
             now_us,
             out: &mut self.out,
         };
@@ -464,6 +478,11 @@ impl Shard {
         metrics.forgotten_hosts.store(self.forgotten_hosts, Relaxed);
         metrics.forgotten_charts.store(self.forgotten_charts, Relaxed);
         metrics.newest_sample.store(sum.newest_sample, Relaxed);
+        let (sent, links) = self.sending_counters();
+        metrics.links.store(links, Relaxed);
+        metrics.rows_sent.store(sent.rows, Relaxed);
+        metrics.rows_sent_again.store(sent.replayed_rows, Relaxed);
+        metrics.link_bytes.store(sent.bytes, Relaxed);
     }
 
     /// The figures of the store. Counting them looks at every group: not something to do every turn.
@@ -552,6 +571,7 @@ impl Shard {
                 self.add_host(Mirror::new(info, state, keep))
             }
         };
+        let upstream = self.begin_sending(now_us, host, arrival.policy.sending.clone()).map(Box::new);
         let place = connection.place as usize;
         if self.children.len() <= place {
             self.children.resize_with(place + 1, || None);
@@ -569,6 +589,7 @@ impl Shard {
                 &arrival.request.program_version,
                 own_element(&arrival, since),
             ),
+            upstream,
             inbound: Inbound::new(arrival.capabilities.compression()),
             partial: Vec::new(),
             counters: ChildCounters::default(),
@@ -622,7 +643,7 @@ impl Shard {
 
     fn received(&mut self, now_us: i64, connection: ConnectionId, bytes: &[u8], actions: &mut Vec<Action>) {
         let Some(child) = self.children.get_mut(connection.place as usize).and_then(Option::as_mut) else {
-            return;
+            return self.heard_from_parent(now_us, connection, bytes, actions);
         };
         if child.connection != connection {
             return;
@@ -638,13 +659,14 @@ impl Shard {
             partial.extend_from_slice(bytes);
             &partial[..]
         };
-        let Child { receiver, inbound, counters, .. } = child;
+        let Child { receiver, inbound, counters, upstream, .. } = child;
         let mut around = Surroundings {
             mirror: &mut self.hosts[host],
             engine: &mut self.engine,
             limits: &self.limits,
             counters,
             pace: &mut self.pace,
+            sender: upstream.as_mut().map(|upstream| &mut upstream.sender),
             now_us,
             out: &mut self.out,
         };
@@ -703,19 +725,28 @@ impl Shard {
         reason: DisconnectReason,
         actions: &mut Vec<Action>,
     ) {
-        self.ended(now_us, connection, reason);
+        self.ended(now_us, connection, reason, actions);
         actions.push(Action::Close { connection });
     }
 
-    fn ended(&mut self, now_us: i64, connection: ConnectionId, reason: DisconnectReason) {
+    fn ended(
+        &mut self,
+        now_us: i64,
+        connection: ConnectionId,
+        reason: DisconnectReason,
+        actions: &mut Vec<Action>,
+    ) {
         let place = connection.place as usize;
         let is_it = |child: &Child| child.connection == connection;
         if !self.children.get(place).and_then(Option::as_ref).is_some_and(is_it) {
-            return;
+            return self.link_ended(now_us, connection, reason);
         }
         // Nothing is said any more.
         self.with_child(now_us, place, &mut Vec::new(), Receiver::end_connection);
-        let Some(child) = self.children[place].take() else { return };
+        let Some(mut child) = self.children[place].take() else { return };
+        if let Some(upstream) = child.upstream.take() {
+            self.end_sending(now_us, child.host, *upstream, actions);
+        }
         add(&mut self.past, &child.counters);
         self.telemetry.disconnections.add(reason.label());
         self.attendance[child.host].leave(now_us, &reason, &child.counters);

@@ -82,6 +82,10 @@ pub struct ShardMetrics {
     pub unknown_keywords: AtomicU64,
     pub commands_without_effect: AtomicU64,
     pub sent_bytes: AtomicU64,
+    pub links: AtomicU64,
+    pub rows_sent: AtomicU64,
+    pub rows_sent_again: AtomicU64,
+    pub link_bytes: AtomicU64,
     pub messages: AtomicU64,
     pub turns: AtomicU64,
     pub forgotten_hosts: AtomicU64,
@@ -343,6 +347,30 @@ const SHARD_FIGURES: &[Figure] = &[
         value: |shard| shard.sent_bytes.load(Relaxed),
     },
     Figure {
+        name: "mainstem_links",
+        kind: "gauge",
+        help: "Hosts that stream to a parent of ours now.",
+        value: |shard| shard.links.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_link_rows_total",
+        kind: "counter",
+        help: "Rows sent to parents as they came.",
+        value: |shard| shard.rows_sent.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_link_replayed_rows_total",
+        kind: "counter",
+        help: "Rows sent to parents that asked for them.",
+        value: |shard| shard.rows_sent_again.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_link_bytes_total",
+        kind: "counter",
+        help: "Bytes for parents, compressed if they agreed to that.",
+        value: |shard| shard.link_bytes.load(Relaxed),
+    },
+    Figure {
         name: "mainstem_commands_total",
         kind: "counter",
         help: "Lines of the streaming protocol.",
@@ -593,6 +621,8 @@ pub struct Telemetry {
     pub duplicates: ReasonCounter,
     /// Streaming connections that ended.
     pub disconnections: ReasonCounter,
+    /// Links to parents of ours, and attempts at one, that ended.
+    pub link_ends: ReasonCounter,
     /// Connections that said nothing intelligible before they ended.
     pub dropped: ReasonCounter,
     /// Connections of children and browsers handed to their owners, by `plain` and `tls`.
@@ -614,6 +644,7 @@ impl Telemetry {
             function_calls: ReasonCounter::default(),
             duplicates: ReasonCounter::default(),
             disconnections: ReasonCounter::default(),
+            link_ends: ReasonCounter::default(),
             dropped: ReasonCounter::default(),
             transports: ReasonCounter::default(),
             tls: TlsMetrics::default(),
@@ -674,7 +705,7 @@ impl Telemetry {
             head(&mut out, name, "gauge", help);
             let _ = writeln!(out, "{name} {}", value.load(Relaxed));
         }
-        let reasons: [(&str, &str, &str, &ReasonCounter); 10] = [
+        let reasons: [(&str, &str, &str, &ReasonCounter); 11] = [
             (
                 "mainstem_function_calls_total",
                 "outcome",
@@ -693,6 +724,12 @@ impl Telemetry {
                 "reason",
                 "Streaming connections that ended.",
                 &self.disconnections,
+            ),
+            (
+                "mainstem_link_ends_total",
+                "reason",
+                "Links to parents, and attempts at one, that ended.",
+                &self.link_ends,
             ),
             (
                 "mainstem_dropped_connections_total",

@@ -34,4 +34,6 @@ mod replication;
 
 mod restart;
 
+mod sending;
+
 mod tls;

@@ -38,15 +38,23 @@ impl Netdata {
 
     /// A child with a destination of whatever kind; `settings` are more of those that `run.sh` knows.
     pub(crate) fn child_with(directory: &Path, key: &str, destination: &str, settings: &[&str]) -> Self {
+        let destination = format!("PARENT={destination}");
+        Self::run("child", free_port(), directory, key, &[&[&*destination], settings].concat())
+    }
+
+    /// A parent on this port; `settings` are more of those that `run.sh` knows.
+    pub(crate) fn parent(api: SocketAddr, directory: &Path, key: &str, settings: &[&str]) -> Self {
+        Self::run("parent", api, directory, key, settings)
+    }
+
+    fn run(role: &str, api: SocketAddr, directory: &Path, key: &str, settings: &[&str]) -> Self {
         let netdata = std::env::var("NETDATA").unwrap_or("/usr/sbin/netdata".into());
         assert!(Path::new(&netdata).exists(), "{netdata} is missing: apt-get install netdata-core");
-        let api = free_port();
         let process = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peer/run.sh"))
-            .arg("child")
+            .arg(role)
             .arg(directory)
             .arg(format!("PORT={}", api.port()))
             .arg(format!("KEY={key}"))
-            .arg(format!("PARENT={destination}"))
             .args(settings)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

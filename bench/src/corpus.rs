@@ -151,6 +151,7 @@ pub(crate) fn replay(directory: &Path, connections: &[&str]) -> Result<Vec<Chart
                 limits: &limits,
                 counters: &mut counters,
                 pace: &mut pace,
+                sender: None,
                 now_us,
                 out: &mut out,
             };

@@ -170,6 +170,7 @@ impl<'a> Options<'a> {
 
     pub(crate) fn record(&mut self, section: String, name: String, value: String, origin: Origin) {
         let belongs_to = self.belongs_to;
+        let value = if name.ends_with("api key") { redacted(&value) } else { value };
         self.findings.settings.push(Setting { belongs_to, section, name, value, origin });
     }
 

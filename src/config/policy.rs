@@ -15,6 +15,7 @@
 use std::time::Duration;
 
 use super::access::Client;
+use super::sending::SendPolicy;
 use super::stream_conf::{ChildOptions, SectionKind, StreamSection};
 use super::value::OnDemand;
 use super::{CompressionAlgorithm, Config, MemoryMode, Replication};
@@ -36,6 +37,8 @@ pub struct ChildPolicy {
     pub replication: Replication,
     /// Hosts that may stream with its key at once; none: any number.
     pub maximum_hosts: Option<u32>,
+    /// Where it is sent on to; `None`: nowhere.
+    pub sending: Option<Box<SendPolicy>>,
 }
 
 /// Why a child may not stream. It is told none of these.
@@ -100,7 +103,10 @@ impl Config {
     fn child_policy(&self, options: ChildOptions) -> ChildPolicy {
         let database = &self.database;
         let health = if self.health.enabled { OnDemand::Yes } else { OnDemand::No };
+        let compresses = self.streaming.all.compression.unwrap_or(true);
+        let sending = SendPolicy::new(&options.sending, &self.streaming.link, compresses);
         ChildPolicy {
+            sending: sending.map(Box::new),
             memory_mode: options.memory_mode.unwrap_or(database.mode),
             retention_rows: options.retention_rows.unwrap_or(database.retention_rows),
             update_every_s: options.update_every_s,
@@ -270,9 +276,54 @@ mod tests {
                 step: Duration::from_secs(6),
             },
             maximum_hosts: None,
+            sending: None,
         };
         assert_eq!(ask("", &old), Ok(expected.clone()));
         assert_eq!(ask("", &new), Ok(expected));
+    }
+
+    #[test]
+    fn a_host_is_sent_where_its_innermost_section_says() {
+        const OTHER: &str = "22222222-2222-3333-4444-555555555555";
+        #[track_caller]
+        fn check(all: &str, key: &str, machine: &str, expected: Option<&str>) {
+            let stream = format!("[stream]\n{all}\n[{KEY}]\nenabled = yes\n{key}\n[{GUID}]\n{machine}\n");
+            let sending = ask("", &stream).expect("allowed").sending;
+            let shown = sending.map(|sending| {
+                let to: Vec<String> = sending.destinations.iter().map(ToString::to_string).collect();
+                let charts = sending.charts.matches("system.cpu");
+                format!("{} {} {charts}", to.join(" "), &sending.api_key.0[..2])
+            });
+            assert_eq!(shown.as_deref(), expected, "{stream}");
+        }
+        let all = format!("enabled = yes\ndestination = a b:7\napi key = {KEY}");
+        let off = all.replace("yes", "no");
+        let key = format!("default proxy api key = {OTHER}\ndefault proxy destination = c");
+        check("", "", "", None);
+        check(&all, "", "", Some("a:19999 b:7 11 true"));
+        check(&format!("default port = 5\n{all}"), "", "", Some("a:5 b:7 11 true"));
+        check(&off, "", "", None);
+        check(&off, "default proxy enabled = yes", "", Some("a:19999 b:7 11 true"));
+        check(&all, "default proxy enabled = no", "", None);
+        check(&all, "default proxy enabled = no", "proxy enabled = yes", Some("a:19999 b:7 11 true"));
+        check(&all, &key, "", Some("c:19999 22 true"));
+        check(
+            &all,
+            &key,
+            "proxy destination = d:1\nproxy send charts matching = !system.* *",
+            Some("d:1 22 false"),
+        );
+        check(
+            "send charts matching = disk.*",
+            "",
+            &format!(
+                "proxy enabled = yes\nproxy destination = d\n\
+              proxy api key = {KEY}"
+            ),
+            None.or(Some("d:19999 11 false")),
+        );
+        check("enabled = yes\ndestination = a", "", "", None);
+        check(&format!("enabled = yes\napi key = {KEY}"), "", "", None);
     }
 
     #[test]

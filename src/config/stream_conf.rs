@@ -12,6 +12,7 @@ use super::ini::{Ini, Section};
 use super::nearest::{nearest, suggestion};
 use super::netdata_conf::{replication_step, retention, seconds_or_zero, update_every};
 use super::options::{Findings, Known, Options, Origin, Unused, is_uuid, redacted};
+use super::sending::{self, LinkOptions, SendingOptions};
 use super::simple_pattern::SimplePattern;
 use super::value::{self, OnDemand, Reading};
 use super::{CompressionAlgorithm, MemoryMode};
@@ -31,6 +32,14 @@ const fn known(section: &'static str, names: &'static [&'static str], default: &
 #[rustfmt::skip]
 static TABLE: &[Known] = &[
     known(STREAM, &["enabled"], "no"),
+    known(STREAM, &["destination"], ""),
+    known(STREAM, &["api key"], ""),
+    known(STREAM, &["default port"], "19999"),
+    known(STREAM, &["timeout", "timeout seconds"], "60"),
+    known(STREAM, &["buffer size", "buffer size bytes"], "10485760"),
+    known(STREAM, &["reconnect delay", "reconnect delay seconds"], "5"),
+    known(STREAM, &["initial clock resync iterations"], "60"),
+    known(STREAM, &["send charts matching"], "*"),
 
     known(CHILD, &["type"], ""),
     known(CHILD, &["enabled"], ""),
@@ -49,21 +58,21 @@ static TABLE: &[Known] = &[
     known(CHILD, &["enable replication"], ""),
     known(CHILD, &["replication period", "seconds to replicate"], ""),
     known(CHILD, &["replication step", "seconds per replication step"], ""),
+    known(CHILD, &["proxy enabled", "default proxy enabled"], ""),
+    known(CHILD, &["proxy destination", "default proxy destination"], ""),
+    known(CHILD, &["proxy api key", "default proxy api key"], ""),
+    known(CHILD, &["proxy send charts matching", "default proxy send charts matching"], ""),
 ];
 
 #[rustfmt::skip]
 static UNUSED: &[Unused] = &[
     Unused { section: STREAM, names: &[
-        "destination", "api key", "default port", "timeout", "timeout seconds", "buffer size",
-        "buffer size bytes", "reconnect delay", "reconnect delay seconds", "initial clock resync iterations",
-        "send charts matching", "zstd compression level", "lz4 compression acceleration",
+        "zstd compression level", "lz4 compression acceleration",
         "brotli compression level", "gzip compression level", "parent using h2o",
         "ssl skip certificate verification", "CApath", "CAfile",
     ] },
     Unused { section: CHILD, names: &[
-        "proxy enabled", "proxy destination", "proxy api key", "proxy send charts matching",
-        "default proxy enabled", "default proxy destination", "default proxy api key",
-        "default proxy send charts matching", "health log history", "health log retention",
+        "health log history", "health log retention",
         "default health log history", "host tags", "is ephemeral node", "multiple connections",
         "default multiple connections", "web compression level", "zstd compression level",
         "lz4 compression acceleration", "brotli compression level", "gzip compression level",
@@ -75,6 +84,8 @@ static UNUSED: &[Unused] = &[
 pub struct Streaming {
     /// `[stream]`: for all children, weaker than their own sections.
     pub all: ChildOptions,
+    /// How what is sent on is sent.
+    pub link: LinkOptions,
     /// The sections named by a UUID.
     pub sections: Vec<StreamSection>,
 }
@@ -123,6 +134,7 @@ pub struct ChildOptions {
     pub replication: Option<bool>,
     pub replication_period: Option<Duration>,
     pub replication_step: Option<Duration>,
+    pub sending: SendingOptions,
 }
 
 impl ChildOptions {
@@ -143,6 +155,7 @@ impl ChildOptions {
             replication: self.replication.or(outer.replication),
             replication_period: self.replication_period.or(outer.replication_period),
             replication_step: self.replication_step.or(outer.replication_step),
+            sending: self.sending.over(&outer.sending),
         }
     }
 }
@@ -176,20 +189,18 @@ fn same_in_constant_time(a: &[u8], b: &[u8]) -> bool {
 pub(crate) fn read(ini: &Ini, findings: &mut Findings) -> Streaming {
     let mut streaming = Streaming::default();
     let mut options = Options::new(ini, "stream.conf", TABLE, findings);
-    if options.read(STREAM, "enabled", value::boolean) {
-        let line = ini.get(STREAM, "enabled").map(|entry| entry.line);
-        let message = "`[stream] enabled`: this version does not stream to a parent of its own; \
-                       children are received and nothing is passed on";
-        options.say(Severity::Warning, line, message);
-    }
+    streaming.link = link_options(&mut options);
+    let own = own_sending(&mut options, &streaming.link);
     for section in &ini.sections {
         if section.name == STREAM {
             check_stream_names(&mut options, section);
             streaming.all = child_options(&mut options, section);
+            streaming.all.sending = own.clone();
         } else if is_uuid(&section.name) {
             options.check_names(CHILD, section, UNUSED);
-            let section = stream_section(&mut options, section);
-            streaming.add(section);
+            let mut read = stream_section(&mut options, section);
+            read.options.sending = proxy_options(&mut options, section, &streaming.link);
+            streaming.add(read);
         } else if !EXAMPLES.contains(&section.name.as_str()) {
             let hint = suggestion(section.name.trim(), [STREAM]);
             // A key with a letter too few is still nearly a key.
@@ -202,12 +213,75 @@ pub(crate) fn read(ini: &Ini, findings: &mut Findings) -> Streaming {
         }
     }
     record_defaults(&mut options);
+    for section in &streaming.sections {
+        let sending = section.options.sending.over(&streaming.all.sending);
+        // A section that says nothing of it lacks no more than `[stream]`.
+        if let Some(lacking) =
+            sending.lacks().filter(|_| section.options.sending != SendingOptions::default())
+        {
+            let message = format!(
+                "`[{}]` is to be sent on (`proxy enabled`), and there is no `proxy {lacking}` here and no `{lacking}` in \
+                 `[stream]`: its hosts are not sent",
+                redacted(&section.id)
+            );
+            options.say(Severity::Warning, None, message);
+        }
+    }
     if !streaming.lets_someone_in() {
         let message = "no API key is enabled, every child will be refused; a section named by a new UUID with \
                        `enabled = yes` is one, and `mainstem init` writes it";
         options.say(Severity::Warning, None, message);
     }
     streaming
+}
+
+fn link_options(options: &mut Options<'_>) -> LinkOptions {
+    LinkOptions {
+        default_port: options.read(STREAM, "default port", sending::port),
+        timeout: options.read(STREAM, "timeout", sending::at_least_a_second),
+        buffer_bytes: options.read(STREAM, "buffer size", sending::buffer),
+        reconnect_delay: options.read(STREAM, "reconnect delay", sending::at_least_a_second),
+        resync_iterations: options.read(STREAM, "initial clock resync iterations", sending::iterations),
+    }
+}
+
+/// Where `[stream]` sends all hosts to.
+fn own_sending(options: &mut Options<'_>, link: &LinkOptions) -> SendingOptions {
+    let enabled = options.read(STREAM, "enabled", value::boolean);
+    let Some(section) = options.ini.section(STREAM) else { return SendingOptions::default() };
+    let read = SendingOptions {
+        enabled: Some(enabled),
+        destination: options.read_in(STREAM, section, "destination", destination_of(link)),
+        api_key: options
+            .read_in(STREAM, section, "api key", |text| match text {
+                "" => Reading::clean(None),
+                text => sending::api_key(text).map(Some),
+            })
+            .flatten(),
+        charts: Some(
+            options.read(STREAM, "send charts matching", |text| Reading::clean(sending::charts(text))),
+        ),
+    };
+    if let Some(lacking) = read.lacks() {
+        let line = options.ini.get(STREAM, "enabled").map(|entry| entry.line);
+        let message = format!(
+            "`[stream] enabled`: nothing is sent, because there is no `{lacking}`; a destination is `host:port` of a \
+             parent, the api key a UUID that has `enabled = yes` in its stream.conf"
+        );
+        options.say(Severity::Warning, line, message);
+    }
+    read
+}
+
+/// A list of parents, checked, as it is written.
+fn destination_of(link: &LinkOptions) -> impl Fn(&str) -> Reading<String> {
+    let default_port = link.default_port;
+    move |text| {
+        if text.is_empty() {
+            return Reading::clean(String::new());
+        }
+        sending::destinations(text, default_port).map(|_| text.to_owned())
+    }
 }
 
 /// What is built in shows as `[stream]`'s, where a file would set it for all children.
@@ -252,7 +326,10 @@ fn check_stream_names(options: &mut Options<'_>, section: &Section) {
 }
 
 fn is_inherited(known: &Known) -> bool {
-    known.section == CHILD && !["type", "enabled", "allow from", "maximum hosts"].contains(&known.names[0])
+    let name = known.names[0];
+    known.section == CHILD
+        && !["type", "enabled", "allow from", "maximum hosts"].contains(&name)
+        && !name.starts_with("proxy ")
 }
 
 fn stream_section<'a>(options: &mut Options<'a>, section: &'a Section) -> StreamSection {
@@ -295,6 +372,26 @@ fn child_options<'a>(options: &mut Options<'a>, section: &'a Section) -> ChildOp
         replication: options.read_in(CHILD, section, "enable replication", value::boolean),
         replication_period: options.read_in(CHILD, section, "replication period", seconds_or_zero),
         replication_step: options.read_in(CHILD, section, "replication step", replication_step),
+        sending: SendingOptions::default(),
+    }
+}
+
+/// Where an API key's or a child's section sends its hosts to.
+fn proxy_options<'a>(options: &mut Options<'a>, section: &'a Section, link: &LinkOptions) -> SendingOptions {
+    SendingOptions {
+        enabled: options.read_in(CHILD, section, "proxy enabled", value::boolean),
+        destination: options
+            .read_in(CHILD, section, "proxy destination", destination_of(link))
+            .filter(|text| !text.is_empty()),
+        api_key: options
+            .read_in(CHILD, section, "proxy api key", |text| match text {
+                "" => Reading::clean(None),
+                text => sending::api_key(text).map(Some),
+            })
+            .flatten(),
+        charts: options.read_in(CHILD, section, "proxy send charts matching", |text| {
+            Reading::clean(sending::charts(text))
+        }),
     }
 }
 

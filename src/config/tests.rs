@@ -201,8 +201,12 @@ fn mistakes_in_stream_conf_are_said_and_keys_are_not() {
     check("compression algorithms order = lz5", "names no algorithm");
     check("compression algorithms order = lz4 lz5", "no algorithm `lz5`");
     check("allow from =", "lets nobody in");
-    check("proxy enabled = yes", "not used by this version");
-    check("[stream]\nenabled = yes", "does not stream to a parent");
+    check("host tags = x", "not used by this version");
+    check("proxy enabled = yes", "there is no `proxy destination` here and no `destination` in `[stream]`");
+    check("[stream]\nenabled = yes", "there is no `destination`");
+    check("[stream]\nenabled = yes\ndestination = a", "there is no `api key`");
+    check("[stream]\ndestination = a:b c", "`a:b`");
+    check("[stream]\napi key = x", "no UUID");
     check("[stream]\nallow from = *", "belongs into the section");
     check("[stream]\ndestinatoin = x", "did you mean `destination`?");
     check("[steram]\nenabled = no", "did you mean `stream`?");

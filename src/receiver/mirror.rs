@@ -132,6 +132,11 @@ impl Mirror {
         &self.info
     }
 
+    /// Another one after each change.
+    pub fn shared_info(&self) -> &Arc<HostInfo> {
+        &self.info
+    }
+
     pub fn state(&self) -> &HostState {
         &self.state
     }
@@ -348,7 +353,7 @@ impl Mirror {
     }
 
     /// Whether rows of the past are of use.
-    pub(super) fn keeps_rows(&self) -> bool {
+    pub fn keeps_rows(&self) -> bool {
         self.keep != Keep::Nothing
     }
 
@@ -433,7 +438,7 @@ impl Mirror {
 
     /// The chart of this id, looked for.
     #[cold]
-    pub(super) fn search(&self, id: &[u8]) -> Option<ChartIndex> {
+    pub fn search(&self, id: &[u8]) -> Option<ChartIndex> {
         let found = self.by_id.get(id).copied();
         found.or_else(|| self.by_id.get(readable_if_damaged(id)?.as_bytes()).copied()).map(ChartIndex)
     }

@@ -15,6 +15,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::TrySendError;
 use std::time::{Duration, Instant};
 
 use dbengine::StoreOptions;
@@ -24,13 +25,16 @@ use uuid::Uuid;
 
 use super::catalog::CatalogSender;
 use super::clock::Clock;
+use super::connector::Wish;
 use super::files::Files;
 use super::keeper::Sealed;
+use super::past::PastSender;
 use super::rows::RowsSender;
 use super::sockets::{Sockets, Turn};
 use crate::catalog::HostNews;
 use crate::config::Limits;
 use crate::connection::tls::Session;
+use crate::sender::ConnectFailure;
 use crate::shard::event::{Action, ConnectionId, Event};
 use crate::shard::message::{Arrival, Message};
 use crate::shard::placement::ShardId;
@@ -81,6 +85,10 @@ pub(super) struct Ingest {
     pub(super) readers: mpsc::Sender<HostNews>,
     pub(super) catalog: CatalogSender,
     pub(super) rows: RowsSender,
+    /// Connections to parents are made at its other end.
+    pub(super) connector: mpsc::Sender<Wish>,
+    /// The disk's past is read at its other end.
+    pub(super) past: PastSender,
     pub(super) store: Option<ShardStore>,
     /// A message on any of them wakes the executor, whatever state its main task is in.
     pub(super) nudges: Vec<mpsc::Receiver<()>>,
@@ -137,6 +145,8 @@ struct Executor {
     readers: mpsc::Sender<HostNews>,
     catalog: CatalogSender,
     rows: RowsSender,
+    connector: mpsc::Sender<Wish>,
+    past: PastSender,
     disk: Option<(Files, std::sync::mpsc::Sender<Sealed>)>,
     /// The newest of hosts that the readers' channel had no room for: at most one a host.
     unpublished: HashMap<Uuid, HostNews>,
@@ -166,6 +176,8 @@ impl Executor {
             readers: ingest.readers,
             catalog: ingest.catalog,
             rows: ingest.rows,
+            connector: ingest.connector,
+            past: ingest.past,
             unpublished: HashMap::new(),
             telemetry: ingest.telemetry,
             actions: Vec::new(),
@@ -193,6 +205,7 @@ impl Executor {
             }
             self.hear_of_rows(now_us);
             self.hear_of_disk(now_us);
+            self.hear_of_links(now_us);
             self.shard.settle(now_us, &mut self.actions);
             if self.stopping {
                 self.shard.stop(now_us, &mut self.actions);
@@ -218,6 +231,12 @@ impl Executor {
         let Some((files, _)) = &self.disk else { return };
         for done in files.take_done() {
             self.shard.apply(now_us, Event::DiskDone(done), &mut self.actions);
+        }
+    }
+
+    fn hear_of_links(&mut self, now_us: i64) {
+        for (link, bytes) in self.sockets.take_news_of_links() {
+            self.shard.apply(now_us, Event::Waiting { link, bytes }, &mut self.actions);
         }
     }
 
@@ -304,6 +323,17 @@ impl Executor {
         let now_us = self.clock.now_us();
         match message {
             Message::Arrived { socket, session, arrival } => self.adopt(socket, session, arrival),
+            Message::Connected { child, attempt, buffer_bytes, outcome } => {
+                let added = outcome.and_then(|socket| {
+                    let failed = |error| ConnectFailure { address: None, error };
+                    self.sockets.add_link(socket, buffer_bytes).map_err(failed)
+                });
+                let event = Event::Connected { child, attempt, outcome: added };
+                self.shard.apply(now_us, event, &mut self.actions);
+            }
+            Message::Past(answered) => {
+                self.shard.apply(now_us, Event::Past(answered), &mut self.actions);
+            }
             Message::Asked(question) => self.shard.apply(now_us, Event::Asked(question), &mut self.actions),
             Message::Forget { host, answer } => {
                 self.shard.apply(now_us, Event::Forget { host, answer }, &mut self.actions);
@@ -366,6 +396,23 @@ impl Executor {
                 match action {
                     Action::Send { connection, bytes } => self.send(connection, bytes),
                     Action::Close { connection } => self.sockets.close(connection),
+                    Action::Connect { child, attempt, destination, timeout, buffer_bytes } => {
+                        let shard = self.id;
+                        let wish = Wish { shard, child, attempt, destination, timeout, buffer_bytes };
+                        if self.connector.try_send(wish).is_err() {
+                            let error = io::Error::other("too many connections are being made");
+                            let outcome = Err(ConnectFailure { address: None, error });
+                            let event = Event::Connected { child, attempt, outcome };
+                            self.shard.apply(self.clock.now_us(), event, &mut self.actions);
+                        }
+                    }
+                    Action::Past(wish) => {
+                        if let Err(TrySendError::Full((_, wish)) | TrySendError::Disconnected((_, wish))) =
+                            self.past.try_send((self.id, wish))
+                        {
+                            self.shard.past_refused(wish);
+                        }
+                    }
                     Action::Publish(snapshot) => {
                         self.unpublished.insert(snapshot.info.machine_guid, HostNews::Changed(snapshot));
                     }
@@ -394,7 +441,8 @@ impl Executor {
     }
 
     fn send(&mut self, connection: ConnectionId, bytes: Vec<u8>) {
-        self.talked = true;
+        // What goes on to a parent is not answered.
+        self.talked |= !self.sockets.is_link(connection);
         if let Err(reason) = self.sockets.send(connection, bytes) {
             let now_us = self.clock.now_us();
             self.shard.apply(now_us, Event::Ended { connection, reason }, &mut self.actions);

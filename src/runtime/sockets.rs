@@ -34,6 +34,8 @@ struct Socket {
     pending: Vec<u8>,
     /// The set reports when the socket takes bytes again.
     wants_write: bool,
+    /// A connection to a parent of ours: bytes that may wait on it.
+    link: Option<usize>,
 }
 
 /// What a turn brought.
@@ -56,6 +58,8 @@ pub(super) struct Sockets {
     plain: Vec<u8>,
     events: Vec<epoll::Event>,
     pending_limit: usize,
+    /// Links on which another number of bytes waits than before.
+    news_of_links: Vec<ConnectionId>,
     pub(super) sent_bytes: u64,
     /// Sockets with a session.
     pub(super) encrypted: u64,
@@ -79,6 +83,7 @@ impl Sockets {
             plain: Vec::new(),
             events: Vec::with_capacity(EVENTS_A_TURN),
             pending_limit,
+            news_of_links: Vec::new(),
             sent_bytes: 0,
             encrypted: 0,
         })
@@ -101,13 +106,34 @@ impl Sockets {
         let wants_write = !pending.is_empty();
         epoll::add(&self.set, &stream, epoll::EventData::new_u64(connection.to_bits()), flags(wants_write))?;
         self.encrypted += u64::from(session.is_some());
-        let socket = Socket { stream, session, generation: self.generation, pending, wants_write };
+        let generation = self.generation;
+        let socket = Socket { stream, session, generation, pending, wants_write, link: None };
         if self.free.pop().is_some() {
             self.places[place as usize] = Some(socket);
         } else {
             self.places.push(Some(socket));
         }
         Ok(connection)
+    }
+
+    /// Takes over a connected, non-blocking socket to a parent of ours. `limit`: bytes that may wait on it.
+    pub(super) fn add_link(&mut self, socket: OwnedFd, limit: usize) -> io::Result<ConnectionId> {
+        let connection = self.add(socket, None)?;
+        if let Some(socket) = self.socket(connection) {
+            socket.link = Some(limit);
+        }
+        Ok(connection)
+    }
+
+    pub(super) fn is_link(&mut self, connection: ConnectionId) -> bool {
+        self.socket(connection).is_some_and(|socket| socket.link.is_some())
+    }
+
+    /// Links on which more bytes wait, or fewer, than was said the last time, and how many.
+    pub(super) fn take_news_of_links(&mut self) -> Vec<(ConnectionId, usize)> {
+        let news = std::mem::take(&mut self.news_of_links);
+        let pending = |link: ConnectionId| Some((link, self.socket(link)?.pending.len()));
+        news.into_iter().filter_map(pending).collect()
     }
 
     /// Reads every socket that has bytes, once, and hands the bytes to `received`; an error or an end is handed over
@@ -202,7 +228,7 @@ impl Sockets {
         let outcome = queued.map_err(DisconnectReason::from).and_then(|()| self.flush(connection));
         let limit = self.pending_limit;
         match (outcome, self.socket(connection)) {
-            (Ok(()), Some(socket)) if socket.pending.len() > limit => {
+            (Ok(()), Some(socket)) if socket.pending.len() > socket.link.unwrap_or(limit) => {
                 let pending = socket.pending.len();
                 self.remove(connection);
                 Err(DisconnectReason::NotReading { pending })
@@ -254,6 +280,10 @@ impl Sockets {
                 Err(error) => break Err(error),
             }
         };
+        // What a link has taken at once nobody has to know.
+        if socket.link.is_some() && (socket.wants_write || sent < socket.pending.len()) {
+            self.news_of_links.push(connection);
+        }
         if sent == socket.pending.len() {
             socket.pending = Vec::new();
         } else {

@@ -1,6 +1,7 @@
 //! [`Event`]: all that can happen to a shard; [`Action`]: all that it can ask for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dbengine::{DiskDone, DiskOp, FileId};
 use tokio::sync::oneshot;
@@ -9,9 +10,10 @@ use uuid::Uuid;
 use super::RowsOp;
 use super::message::{Arrival, ForgetOutcome, LostChart, Question};
 use crate::catalog::{CatalogChange, HostRecord, HostSnapshot};
-use crate::config::Limits;
+use crate::config::{Destination, Limits};
 use crate::receiver::DisconnectReason;
 use crate::saved::RestoredChart;
+use crate::sender::{Answered, ConnectFailure, PastWish};
 
 /// A connection of a shard: a place that is used again, and a number that is not, so that late news of a closed
 /// connection cannot reach its successor.
@@ -41,6 +43,12 @@ pub enum Event<'a> {
     Received { connection: ConnectionId, bytes: &'a [u8] },
     /// The connection is gone.
     Ended { connection: ConnectionId, reason: DisconnectReason },
+    /// The connection to a parent that this child's sender asked for, under a name of its own, or why there is none.
+    Connected { child: ConnectionId, attempt: u32, outcome: Result<ConnectionId, ConnectFailure> },
+    /// So many bytes wait for the parent on this connection.
+    Waiting { link: ConnectionId, bytes: usize },
+    /// What a sender wanted to know of the disk.
+    Past(Box<Answered>),
     /// Somebody wants to know something.
     Asked(Question),
     /// An operator wants this host to be forgotten.
@@ -73,6 +81,16 @@ pub enum Action {
     Send { connection: ConnectionId, bytes: Vec<u8> },
     /// Send what is waiting, then close. The shard has forgotten the connection already.
     Close { connection: ConnectionId },
+    /// A child's host is to be sent to this parent: connect. `buffer_bytes` may wait on the connection then.
+    Connect {
+        child: ConnectionId,
+        attempt: u32,
+        destination: Destination,
+        timeout: Duration,
+        buffer_bytes: usize,
+    },
+    /// A sender wants to know this of the disk.
+    Past(PastWish),
     /// Readers are to see this state of a host.
     Publish(Arc<HostSnapshot>),
     /// Readers are to forget this host.

@@ -8,6 +8,7 @@ use ecow::EcoString;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::event::ConnectionId;
 use super::nodes::NodeState;
 use super::seats::Seat;
 use crate::catalog::{Chart, HostRecord};
@@ -15,6 +16,7 @@ use crate::config::{ChildPolicy, Limits, redacted};
 use crate::connection::tls::Session;
 use crate::receiver::FunctionCall;
 use crate::saved::RestoredChart;
+use crate::sender::{Answered, ConnectFailure};
 use crate::wire::capability::Capabilities;
 use crate::wire::handshake::StreamRequest;
 
@@ -146,6 +148,15 @@ pub enum Message {
         session: Option<Box<Session>>,
         arrival: Box<Arrival>,
     },
+    /// A connection to a parent, non-blocking, that was asked for; so much may wait on it.
+    Connected {
+        child: ConnectionId,
+        attempt: u32,
+        buffer_bytes: usize,
+        outcome: Result<OwnedFd, ConnectFailure>,
+    },
+    /// What the disk has of the past of a chart that is sent on.
+    Past(Box<Answered>),
     Asked(Question),
     /// A host that the store remembers, and its charts.
     Restored {

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{Child, HostIndex, Shard};
 use crate::catalog::HostState;
 use crate::receiver::{DisconnectReason, Mirror, ReplicationProgress};
+use crate::sender::{Destinations, SendingState};
 use crate::telemetry::ChildCounters;
 use crate::wire::capability::Capabilities;
 
@@ -66,6 +67,8 @@ pub struct ConnectionState {
     pub counters: ChildCounters,
     pub rates: Rates,
     pub replication: ReplicationProgress,
+    /// Where it is sent on to.
+    pub sending: Option<SendingState>,
 }
 
 /// The end of a connection.
@@ -175,6 +178,8 @@ pub(super) struct Attendance {
     /// Of connections that have ended.
     newest_sample: i64,
     pub(super) duplicate: Option<Duplicate>,
+    /// What is known of the parents that it is sent to, while its child is not connected.
+    pub(super) destinations: Option<Destinations>,
 }
 
 impl Attendance {
@@ -246,6 +251,7 @@ impl Shard {
                 counters: child.counters.clone(),
                 rates: child.speed.rates(),
                 replication: child.receiver.replication_progress(),
+                sending: child.upstream.as_ref().map(|upstream| upstream.state()),
             }),
             disconnects: attendance.disconnects,
             last_disconnect: attendance.last_disconnect.clone().or(left),

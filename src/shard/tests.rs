@@ -116,11 +116,13 @@ impl Story {
             Some(match action {
                 Action::Send { bytes, .. } => String::from_utf8_lossy(&bytes).into_owned(),
                 Action::Close { connection } => format!("close {}", connection.generation),
+                Action::Connect { destination, .. } => format!("connect {destination}"),
                 Action::Publish(host) => {
                     format!("publish {} {} charts", host.info.hostname, host.charts.len())
                 }
                 // Those who ask about it take it before.
                 Action::Forget(guid) => format!("forget {}", guid.as_u128()),
+                Action::Past(_) => "read".to_owned(),
                 Action::Store { .. } | Action::Rows(_) | Action::Disk(_) | Action::Seal(_) => return None,
             })
         };

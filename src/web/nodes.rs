@@ -111,6 +111,25 @@ pub struct Connection {
     pub rows_per_second: f64,
     pub samples_per_second: f64,
     pub replication: Replication,
+    /// Absent unless the host is sent on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sending: Option<Sending>,
+}
+
+/// How a host does on its way to a parent of ours.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Sending {
+    /// Where it goes, or was tried to go last.
+    pub to: String,
+    pub streaming: bool,
+    /// Since when it streams, or does not.
+    pub since: i64,
+    pub capabilities: Vec<String>,
+    pub waiting_bytes: usize,
+    /// On this connection.
+    pub sent_bytes: u64,
+    /// Why the last link, or attempt at one, ended.
+    pub last_reason: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -326,6 +345,15 @@ fn connection(known: &ConnectionState) -> Connection {
             filled_rows: counters.filled_rows,
             given_up: counters.replication_given_up,
         },
+        sending: known.sending.as_ref().map(|sending| Sending {
+            to: sending.destination.clone(),
+            streaming: sending.is_streaming,
+            since: sending.since,
+            capabilities: sending.capabilities.names().map(str::to_owned).collect(),
+            waiting_bytes: sending.waiting,
+            sent_bytes: sending.sent_bytes,
+            last_reason: sending.last_reason.as_deref().map(str::to_owned),
+        }),
     }
 }
 

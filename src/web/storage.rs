@@ -59,6 +59,11 @@ impl Storage {
         Arc::clone(&self.files.read().expect("the keeper does not panic"))
     }
 
+    /// The oldest row of a group in complete datafiles.
+    pub fn oldest(&self, key: GroupKey) -> Option<UnixSeconds> {
+        self.files().span(0, key).map(|span| span.first)
+    }
+
     /// The rows of a group on disk, and those that its shard has told of.
     pub(super) fn span(&self, key: GroupKey, in_shard: Option<TimeRange>) -> Option<TimeRange> {
         let files = self.files();
@@ -83,7 +88,7 @@ impl Storage {
 
     /// Adds to a shard's answer what is on disk, and makes it one of a tier's rows: what a file of the tier has is taken
     /// from there, the rest from the tiers below. Broken pages are told in the log and left out.
-    pub(super) fn complete(&mut self, snapshot: &mut GroupSnapshot, tier: Tier) {
+    pub fn complete(&mut self, snapshot: &mut GroupSnapshot, tier: Tier) {
         let files = self.files();
         if tier == Tier::FINEST {
             let all: Vec<_> = files.tier(0).iter().collect();
