@@ -53,7 +53,7 @@ enum Far {
 impl Far {
     fn netdata() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let parent = Netdata::parent(free_port(), directory.path(), KEY);
+        let parent = Netdata::parent(free_port(), directory.path(), KEY, &[]);
         wait_for("the parent to listen", PATIENCE, &parent.api, |api| {
             std::net::TcpStream::connect(api).is_ok()
         });
@@ -388,7 +388,7 @@ fn samples_go_to_a_parent_of_collected_values_as_what_it_will_store() {
 fn a_proxy_with_a_database_fills_the_gap_of_a_netdata_parents_absence() {
     let (state, address) = (tempfile::tempdir().expect("a directory"), free_port());
     let start = || {
-        let parent = Netdata::parent(address, state.path(), KEY);
+        let parent = Netdata::parent(address, state.path(), KEY, &[]);
         let listens = |address: &SocketAddr| std::net::TcpStream::connect(address).is_ok();
         wait_for("the parent to listen", PATIENCE, &address, listens);
         parent
