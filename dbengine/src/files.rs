@@ -3,6 +3,7 @@
 //! A [`FileSet`] never changes: when a file is added or removed there is a new one, and who reads goes on with what it has.
 //! A file that was removed meanwhile can still be read by those who hold it.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
@@ -230,24 +231,25 @@ impl FileSet {
     pub fn newest(&self) -> NewestRows<'_> {
         let mut files: Vec<&SealedFile> = self.tier(0).iter().map(|file| &**file).collect();
         files.sort_by_key(|file| std::cmp::Reverse(file.index.span().last));
-        NewestRows { files }
+        NewestRows { files: files.into_iter().map(|file| (file, OnceCell::new())).collect() }
     }
 }
 
 /// The newest rows of groups in tier 0.
 #[derive(Debug)]
 pub struct NewestRows<'a> {
-    /// Those with the newest rows first.
-    files: Vec<&'a SealedFile>,
+    /// Those with the newest rows first, and whether they were asked before.
+    files: Vec<(&'a SealedFile, OnceCell<()>)>,
 }
 
 impl NewestRows<'_> {
     pub fn get(&self, key: GroupKey) -> Option<UnixSeconds> {
         let mut newest = None;
-        for SealedFile { index, .. } in &self.files {
+        for (SealedFile { index, .. }, asked) in &self.files {
             if newest.is_some_and(|newest| index.span().last <= newest) {
                 break;
             }
+            asked.get_or_init(|| index.expect_groups());
             newest = newest.max(index.newest(key));
         }
         newest
@@ -257,6 +259,6 @@ impl NewestRows<'_> {
 impl Drop for NewestRows<'_> {
     /// What was looked at need not stay in memory.
     fn drop(&mut self) {
-        self.files.iter().for_each(|file| file.index.release());
+        self.files.iter().for_each(|(file, _)| file.index.release());
     }
 }

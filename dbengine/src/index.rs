@@ -176,6 +176,30 @@ impl Bytes {
             Bytes::Mapped(map) => map,
         }
     }
+
+    /// How a map will be read. It is advice: nothing depends on it.
+    fn advise(&self, advice: memmap2::Advice) {
+        if let Bytes::Mapped(map) = self {
+            let _ = map.advise(advice);
+        }
+    }
+
+    /// How a part of a map will be read: in one go, instead of a fault for each page of it.
+    fn advise_of<T>(&self, advice: memmap2::Advice, part: &[T]) {
+        if let Bytes::Mapped(map) = self {
+            let start = part.as_ptr() as usize - map.as_ptr() as usize;
+            let _ = map.advise_range(advice, start, size_of_val(part));
+        }
+    }
+
+    /// Whether the checksum of a whole index fits, whose archive ends at `end`.
+    fn are_as_written(&self, end: usize) -> bool {
+        self.advise(memmap2::Advice::Sequential);
+        let all = self.get();
+        let fits = crc32fast::hash(&all[8..end]).to_le_bytes() == all[4..8];
+        self.advise(memmap2::Advice::Random);
+        fits
+    }
 }
 
 /// An index whose groups were checked.
@@ -213,6 +237,8 @@ impl Index {
     }
 
     fn open(file: FileId, bytes: Bytes) -> Result<Index, IndexError> {
+        // A fault reads what a disk is set to read ahead, which may be megabytes, around every place that is looked at.
+        bytes.advise(memmap2::Advice::Random);
         let all = bytes.get();
         let header = all.get(..ARCHIVE_AT).ok_or(IndexError::Short)?;
         if header[..4] != MAGIC {
@@ -227,7 +253,7 @@ impl Index {
         let archive = all.get(ARCHIVE_AT..end).ok_or(IndexError::Short)?;
         let is_whole = OnceLock::new();
         match u32::from_le_bytes(header[24..28].try_into().expect("four bytes")) {
-            0 if !is_as_written(all, end) => return Err(IndexError::Crc),
+            0 if !bytes.are_as_written(end) => return Err(IndexError::Crc),
             // A lock that was just made is empty.
             0 => drop(is_whole.set(true)),
             _ => {}
@@ -235,12 +261,7 @@ impl Index {
         // Numbers are numbers whatever their bytes, so this looks at where groups and pages are, not at each of them.
         let contents =
             rkyv::access::<ArchivedContents, rancor::Error>(archive).map_err(|_| IndexError::Contents)?;
-        if let Bytes::Mapped(map) = &bytes {
-            let groups = contents.groups.as_slice();
-            let start = groups.as_ptr() as usize - all.as_ptr() as usize;
-            // In one go, instead of as much at a time as a fault reads. It is advice: nothing depends on it.
-            let _ = map.advise_range(memmap2::Advice::WillNeed, start, size_of_val(groups));
-        }
+        bytes.advise_of(memmap2::Advice::WillNeed, contents.groups.as_slice());
         if is_whole.get().is_none() && header[24..28] != summary(contents, archive).to_le_bytes() {
             return Err(IndexError::Crc);
         }
@@ -270,7 +291,7 @@ impl Index {
     }
 
     fn is_whole(&self) -> bool {
-        *self.is_whole.get_or_init(|| is_as_written(self.bytes.get(), ARCHIVE_AT + self.archive_len))
+        *self.is_whole.get_or_init(|| self.bytes.are_as_written(ARCHIVE_AT + self.archive_len))
     }
 
     fn contents(&self) -> &ArchivedContents {
@@ -281,6 +302,11 @@ impl Index {
         unsafe {
             rkyv::access_unchecked::<ArchivedContents>(archive)
         }
+    }
+
+    /// Many of its groups will be asked for.
+    pub(crate) fn expect_groups(&self) {
+        self.bytes.advise_of(memmap2::Advice::PopulateRead, self.contents().groups.as_slice());
     }
 
     /// Lets the system take back the memory of a mapped index.
@@ -368,11 +394,6 @@ impl Index {
         let pages = at.map_or(&[][..], |at| self.pages_of(at));
         overlapping(pages, window, |page| page.first.to_native()).iter().map(PageRef::from)
     }
-}
-
-/// Whether the checksum of a whole index fits, whose archive ends at `end`.
-fn is_as_written(all: &[u8], end: usize) -> bool {
-    crc32fast::hash(&all[8..end]).to_le_bytes() == all[4..8]
 }
 
 /// Those pages that may have rows in `window`: each ends before the next begins.
