@@ -47,7 +47,7 @@ use crate::wire::handshake::{Refusal, Reply};
 use crate::wire::stream_path::PathElement;
 use event::{Action, ConnectionId, Event};
 pub use forgetting::Cleanup;
-pub use log::{bracketed, log_access, log_refusal};
+pub use log::{bracketed, log_access, log_refusal, log_request};
 use message::{Admission, ApiKey, Arrival, ChartGroup, GroupState, LatestRow, Question};
 use nodes::{Attendance, Duplicate, DuplicateOutcome, Speed};
 use placement::ShardId;

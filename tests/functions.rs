@@ -81,6 +81,19 @@ fn functions_are_listed_as_netdata_lists_them() {
     });
     assert_eq!(listed, expected);
     assert_eq!(parent.json("/host/child/api/v1/info")["functions"], expected);
+    let of_chart = json!({"of chart": expected["of chart"]});
+    assert_eq!(parent.json("/host/child/api/v1/chart?chart=a.b")["functions"], of_chart);
+    child.send(
+        "DIMENSION \"d\" \"\" \"absolute\" 1 1 \"\"\n\
+         CHART \"a.c\" \"\" \"t\" \"u\" \"\" \"\" \"line\" 1 1 \"\" \"\" \"\"\nDIMENSION \"d\" \"\" \"absolute\" 1 1 \"\"\n\
+         CHART \"a.d\" \"\" \"t\" \"u\" \"\" \"\" \"line\" 1 1 \"\" \"\" \"\"\nDIMENSION \"d\" \"\" \"absolute\" 1 1 \"\"\n\
+         FUNCTION \"of chart\" 5 \"help\"\n",
+    );
+    parent.wait("the charts to be listed", |parent| {
+        let charts = &parent.json("/host/child/api/v1/charts")["charts"];
+        ["a.b", "a.d"].iter().all(|chart| charts[chart]["functions"] == of_chart)
+            && charts["a.c"]["functions"] == json!({})
+    });
     assert_eq!(parent.json("/api/v1/functions"), json!({}), "the parent has none of its own");
     child.send("FUNCTION_DEL GLOBAL \"secrets\"\n");
     parent.wait("the function to be gone", |parent| {

@@ -2,14 +2,14 @@
 //! child that is taken in and goes.
 
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
-use mainstem::wire::handshake::StreamRequest;
+use mainstem::wire::handshake::{StreamRequest, encode_request};
 
 use crate::child::{Child, V1, greet, guid_of, request_with};
 use crate::command::{Running, configuration, utf8};
-use crate::harness::{get, parse_response};
+use crate::harness::{get, parse_response, read_prompt};
 
 const NOT_PERMITTED: &str = "You are not permitted to access this. Check the logs for more info.";
 const BUSY: &str = "The server is too busy now to accept this request. Try later.";
@@ -225,6 +225,7 @@ fn a_childs_life_is_in_the_log() {
         assert!(line.contains(&client) || said.starts_with("Host "), "{line}");
     };
     for said in [
+        "]: clients wants to STREAM metrics.",
         "]: new client connection.",
         "]: receive thread created (task id ",
         "]: client willing to stream metrics for host 'costa-pc' with machine_guid '",
@@ -250,4 +251,27 @@ fn a_childs_life_is_in_the_log() {
     child.send("BEGI");
     drop(child);
     parent.running.read_to("read failed: end of file");
+}
+
+#[test]
+fn what_a_request_has_and_nobody_uses_is_in_the_log_but_not_all_of_very_much() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let parent = Parent::start(directory.path(), "");
+    let request = encode_request(&parent.request(&parent.key, "talkative"));
+    let request = String::from_utf8(request).expect("text");
+    let more: String = (0..20).map(|number| format!("&more{number}=a%20b")).collect();
+    let request = request.replacen(" HTTP/1.1", &format!("{more} HTTP/1.1"), 1);
+    let mut stream = TcpStream::connect(parent.address).expect("the parent listens");
+    stream.write_all(request.as_bytes()).expect("sent");
+    assert!(read_prompt(&mut stream).starts_with("Hit me baby"));
+    let us = stream.local_addr().expect("an address");
+    let lines = parent.running.read_to("]: new client connection.");
+    let of_client = format!("STREAM [receive from [{}]:{}]: ", us.ip(), us.port());
+    let said: Vec<&str> = lines.iter().filter_map(|line| Some(line.split_once(&of_client)?.1)).collect();
+    let unused = |number| format!("request has parameter 'more{number}' = 'a b', which is not used.");
+    let mut expected = vec!["clients wants to STREAM metrics.".to_owned()];
+    expected.extend((0..16).map(unused));
+    expected.push("request has 4 more parameters which are not used.".into());
+    expected.push("new client connection.".into());
+    assert_eq!(said, expected);
 }

@@ -1,6 +1,6 @@
 //! A function: something that a child can be asked to do, and answers with a document.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ecow::EcoString;
 
@@ -15,6 +15,18 @@ pub struct Function {
     pub priority: i64,
     /// Of the host; else of some of its charts.
     pub is_global: bool,
+    /// The ids of the charts that it was offered with; none of a global one.
+    pub charts: BTreeSet<EcoString>,
+}
+
+impl Function {
+    /// Whether another one says the same of itself, whatever charts the two are of.
+    pub fn is_described_as(&self, other: &Function) -> bool {
+        let Function { help, tags, timeout_s, access, priority, is_global, charts: _ } = other;
+        (&self.help, &self.tags) == (help, tags)
+            && (self.timeout_s, self.access, self.priority, self.is_global)
+                == (*timeout_s, *access, *priority, *is_global)
+    }
 }
 
 /// The functions of a host by their names.
@@ -61,6 +73,7 @@ mod tests {
             access: Access::default(),
             priority: 0,
             is_global: true,
+            charts: BTreeSet::new(),
         };
         let functions: Functions =
             [("top", 1), ("top of all", 2), ("x", 3)].map(|(name, s)| (name.into(), function(s))).into();

@@ -27,6 +27,8 @@ use crate::wire::instruction::encode_instruction;
 
 /// Functions that a host may have: a child of 2.11 offers a dozen.
 pub(super) const MOST_FUNCTIONS: usize = 1000;
+/// With how many charts a host's functions may be offered, all functions together: a child of 1.44 has some hundred.
+pub(super) const MOST_CHARTS_WITH_FUNCTIONS: usize = 10_000;
 /// Bytes of what a function says of itself: more than a line of a real child has.
 const MOST_FUNCTION_TEXT: usize = 16 * 1024;
 /// Calls that may wait for one child.
@@ -193,8 +195,10 @@ impl Receiver {
             access: Access(definition.access),
             priority: definition.priority,
             is_global: definition.global,
+            charts: Default::default(),
         };
-        around.mirror.set_function(text(definition.name), function)
+        let chart = self.scope.filter(|_| !definition.global);
+        around.mirror.set_function(text(definition.name), function, chart)
     }
 
     pub(super) fn begin_result(

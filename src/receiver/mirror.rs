@@ -11,7 +11,7 @@ use ecow::EcoString;
 
 use super::DisconnectReason;
 use super::chart::{ById, ChartIndex, MirroredChart, Moved, chart_name, readable_if_damaged, reading, text};
-use super::functions::MOST_FUNCTIONS;
+use super::functions::{MOST_CHARTS_WITH_FUNCTIONS, MOST_FUNCTIONS};
 use super::ids::{Expected, Ids};
 
 use crate::catalog::chart::group_key;
@@ -237,19 +237,36 @@ impl Mirror {
         self.changed = true;
     }
 
-    /// Sets a function that its child offers.
+    /// Sets a function that its child offers, of the host or of a chart.
     pub(super) fn set_function(
         &mut self,
         name: EcoString,
-        function: Function,
+        mut function: Function,
+        chart: Option<ChartIndex>,
     ) -> Result<(), DisconnectReason> {
+        let chart = chart.map(|chart| &self.charts[chart.index()].chart.id);
         let known = self.functions.get(&name);
         if known.is_none() && self.functions.len() >= MOST_FUNCTIONS {
             return Err(DisconnectReason::TooManyFunctions { limit: MOST_FUNCTIONS });
         }
-        // One that many charts have is said with each of them.
-        if known != Some(&function) {
-            Arc::make_mut(&mut self.functions).insert(name, function);
+        // One that many charts have is said with each of them, and again whenever they are defined.
+        let is_new_there =
+            chart.is_some_and(|chart| known.is_none_or(|known: &Function| !known.charts.contains(chart)));
+        if is_new_there {
+            let charts: usize = self.functions.values().map(|function| function.charts.len()).sum();
+            if charts >= MOST_CHARTS_WITH_FUNCTIONS {
+                return Err(DisconnectReason::TooManyFunctions { limit: MOST_CHARTS_WITH_FUNCTIONS });
+            }
+        }
+        if is_new_there || known.is_none_or(|known| !known.is_described_as(&function)) {
+            let all = Arc::make_mut(&mut self.functions);
+            if let Some(known) = all.remove(&name)
+                && !function.is_global
+            {
+                function.charts = known.charts;
+            }
+            function.charts.extend(chart.cloned());
+            all.insert(name, function);
             self.changed = true;
         }
         Ok(())

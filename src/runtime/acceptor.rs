@@ -28,7 +28,7 @@ use crate::connection::tls::{self, HandshakeFailure};
 use crate::connection::{Greeting, greet};
 use crate::shard::message::{ApiKey, Arrival, Identity, Message};
 use crate::shard::seats::{Seat, Seats};
-use crate::shard::{bracketed, log_refusal, placement};
+use crate::shard::{bracketed, log_refusal, log_request, placement};
 use crate::telemetry::Telemetry;
 use crate::web::Scheme;
 use crate::wire::capability::{Capabilities, Compression, negotiate};
@@ -359,11 +359,7 @@ impl Acceptor {
     /// A child's request: permitted and handed to its shard, or refused.
     async fn child(&self, transport: Transport, caller: &Caller, request: StreamRequest, early: Vec<u8>) {
         let peer = caller.peer;
-        tracing::info!(
-            target: "mainstem::stream",
-            "STREAM [receive from {}]: new client connection.",
-            bracketed(peer)
-        );
+        log_request(peer, &request);
         let is_plain = matches!(transport, Transport::Plain(_));
         let outcome = if is_plain && caller.port == PortTls::Force {
             Err(Refusal::NotEncrypted)

@@ -25,6 +25,11 @@ impl Clock {
         }
     }
 
+    /// Whether time stands still between two steps.
+    pub(super) fn is_moved_by_hand(&self) -> bool {
+        matches!(self, Self::Manual(_))
+    }
+
     /// Unix seconds.
     pub fn now(&self) -> i64 {
         self.now_us().div_euclid(1_000_000)

@@ -49,6 +49,8 @@ const TICK: Duration = Duration::from_millis(100);
 const TICK_TALK: Duration = Duration::from_millis(5);
 /// While bytes come faster than sockets hold.
 const TICK_RUSH: Duration = Duration::from_millis(1);
+/// While the clock is moved by hand: whoever moves it waits for the shard at each of its steps.
+const TICK_BY_HAND: Duration = Duration::from_millis(1);
 /// Without children.
 const TICK_ALONE: Duration = Duration::from_millis(200);
 /// Bytes of one turn that are a rush.
@@ -280,6 +282,8 @@ impl Executor {
     async fn sleep(&mut self, turn: Turn) {
         let tick = if turn.received_bytes >= RUSH_BYTES {
             TICK_RUSH
+        } else if self.clock.is_moved_by_hand() {
+            TICK_BY_HAND
         } else if std::mem::take(&mut self.talked) {
             TICK_TALK
         } else if self.shard.connections() > 0 {
@@ -454,7 +458,8 @@ impl Executor {
         metrics.turns.fetch_add(1, Relaxed);
         metrics.receives.fetch_add(turn.receives, Relaxed);
         metrics.received_bytes.store(self.shard.received_bytes(), Relaxed);
-        if self.stopping || self.reported.is_none_or(|reported| reported.elapsed() >= REPORT_EVERY) {
+        let is_due = self.stopping || self.clock.is_moved_by_hand();
+        if is_due || self.reported.is_none_or(|reported| reported.elapsed() >= REPORT_EVERY) {
             self.reported = Some(Instant::now());
             metrics.sent_bytes.store(self.sockets.sent_bytes, Relaxed);
             metrics.tls_connections.store(self.sockets.encrypted, Relaxed);

@@ -13,6 +13,24 @@ pub fn bracketed(peer: SocketAddr) -> String {
     format!("[{}]:{}", peer.ip(), peer.port())
 }
 
+/// Parameters of one request that get a line each.
+const UNUSED_SHOWN: usize = 16;
+
+/// The lines about a streaming request, before it is judged.
+pub fn log_request(peer: SocketAddr, request: &StreamRequest) {
+    let client = bracketed(peer);
+    let say =
+        |text: &str| tracing::info!(target: "mainstem::stream", "STREAM [receive from {client}]: {text}");
+    say("clients wants to STREAM metrics.");
+    for (name, value) in request.unknown.iter().take(UNUSED_SHOWN) {
+        say(&format!("request has parameter '{name}' = '{value}', which is not used."));
+    }
+    if let Some(more @ 1..) = request.unknown.len().checked_sub(UNUSED_SHOWN) {
+        say(&format!("request has {more} more parameters which are not used."));
+    }
+    say("new client connection.");
+}
+
 /// The access log's line about a streaming request. Of the API key, which is a secret, only the beginning is shown.
 pub fn log_access(peer: SocketAddr, message: &str, request: &StreamRequest) {
     let or_dash = |value: &str| if value.is_empty() { "-".to_owned() } else { value.to_owned() };

@@ -55,6 +55,19 @@ impl Serialize for FunctionObjects<'_> {
     }
 }
 
+/// Those of them that are of one chart, by its id.
+pub(super) struct ChartFunctionObjects<'a> {
+    pub(super) functions: &'a Functions,
+    pub(super) chart: &'a str,
+}
+
+impl Serialize for ChartFunctionObjects<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let of_chart = self.functions.iter().filter(|(_, function)| function.charts.contains(self.chart));
+        serializer.collect_map(of_chart.map(|(name, function)| (name, FunctionObject::of(function))))
+    }
+}
+
 /// `/api/v1/functions`: what the host offers now.
 pub(super) fn list(host: &HostSnapshot) -> Answer {
     Answer::json(&FunctionObjects(&host.functions))

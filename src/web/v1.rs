@@ -9,8 +9,9 @@ use serde::{Serialize, Serializer};
 
 use super::Api;
 use super::answer::{Answer, escape_html};
-use super::functions::FunctionObjects;
+use super::functions::{ChartFunctionObjects, FunctionObjects};
 use super::request::Target;
+use crate::catalog::function::Functions;
 use crate::catalog::{Chart, HostSnapshot};
 use crate::config::MemoryMode;
 use crate::wire::command::ChartType;
@@ -239,10 +240,14 @@ struct ChartObject<'a, Dimensions: Serialize, Labels: Serialize> {
     red: Option<f64>,
     alarms: serde_json::Map<String, serde_json::Value>,
     chart_labels: Labels,
-    functions: serde_json::Map<String, serde_json::Value>,
+    functions: ChartFunctionObjects<'a>,
 }
 
-fn chart_object(chart: &Chart, span: Option<TimeRange>) -> impl Serialize + '_ {
+fn chart_object<'a>(
+    chart: &'a Chart,
+    span: Option<TimeRange>,
+    functions: &'a Functions,
+) -> impl Serialize + 'a {
     let visible = chart.dimensions.iter().filter(|dimension| !dimension.hidden && !dimension.obsolete);
     let update_every = i64::from(chart.update_every);
     ChartObject {
@@ -275,7 +280,7 @@ fn chart_object(chart: &Chart, span: Option<TimeRange>) -> impl Serialize + '_ {
         red: None,
         alarms: serde_json::Map::new(),
         chart_labels: Members(chart.labels.iter().map(|label| (&label.name, &label.value))),
-        functions: serde_json::Map::new(),
+        functions: ChartFunctionObjects { functions, chart: &chart.id },
     }
 }
 
@@ -318,7 +323,10 @@ pub(super) async fn charts(api: &Api, host: &HostSnapshot) -> Answer {
         memory_mode: host.info.memory_mode.to_string(),
         custom_info: "",
         charts: Members(
-            visible.iter().zip(&spans).map(|(chart, span)| (&chart.id, chart_object(chart, *span))),
+            visible
+                .iter()
+                .zip(&spans)
+                .map(|(chart, span)| (&chart.id, chart_object(chart, *span, &host.functions))),
         ),
         charts_count: visible.len(),
         dimensions_count: visible.iter().map(|chart| dimensions(chart)).sum(),
@@ -338,7 +346,9 @@ pub(super) async fn chart(api: &Api, host: &HostSnapshot, target: &Target) -> An
         return Answer::error(StatusCode::NOT_FOUND, format!("Chart is not found: {}", escape_html(name)));
     };
     match api.spans(host.shard, &[chart]).await {
-        Some(spans) => Answer::json(&chart_object(chart, spans.into_iter().next().flatten())),
+        Some(spans) => {
+            Answer::json(&chart_object(chart, spans.into_iter().next().flatten(), &host.functions))
+        }
         None => Answer::overloaded(),
     }
 }
