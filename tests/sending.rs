@@ -22,7 +22,7 @@ const SETTLED_AFTER_S: i64 = 14;
 const STORED_AFTER_S: i64 = 8;
 
 /// Sends every host to this parent.
-fn send_to(config: &mut Config, destination: &str, key: &str) {
+pub(crate) fn send_to(config: &mut Config, destination: &str, key: &str) {
     config.streaming.all.sending = SendingOptions {
         enabled: Some(true),
         destination: Some(destination.to_owned()),
@@ -40,7 +40,7 @@ fn proxy(mode: MemoryMode, destination: &str, key: &str, compression: bool) -> T
 }
 
 /// Links of a proxy that stream.
-fn links(proxy: &TestParent) -> u64 {
+pub(crate) fn links(proxy: &TestParent) -> u64 {
     proxy.telemetry().total(|shard| &shard.links)
 }
 
@@ -75,9 +75,14 @@ impl Far {
     }
 }
 
-/// A real child through a proxy of this mode; what the far parent then has equals what the child has.
+/// A real child through a proxy of this mode.
 fn check(far: &Far, mode: MemoryMode, compression: &str) {
     let proxy = proxy(mode, &far.address().to_string(), far.key(), compression == "yes");
+    check_through(&proxy, far.address(), compression);
+}
+
+/// A real child through a proxy; what the far parent then has equals what the child has.
+pub(crate) fn check_through(proxy: &TestParent, far: SocketAddr, compression: &str) {
     let directory = tempfile::tempdir().expect("a directory");
     let child = Netdata::child(directory.path(), &proxy.key, proxy.address, compression);
     proxy.wait("a link", |proxy| links(proxy) == 1);
@@ -87,8 +92,8 @@ fn check(far: &Far, mode: MemoryMode, compression: &str) {
     // Real time has to pass: a real child samples a real clock.
     std::thread::sleep(Duration::from_secs((last + STORED_AFTER_S - now()) as u64));
 
-    compare(child.api, far.address(), first, last);
-    assert_eq!(links(&proxy), 1);
+    compare(child.api, far, first, last);
+    assert_eq!(links(proxy), 1);
     assert_eq!(proxy.telemetry().link_ends.get("closed_by_parent"), 0, "one link all the time");
 }
 

@@ -297,7 +297,8 @@ fn carry(
         match order {
             Order::Connect { attempt, destination, timeout } => {
                 let buffer_bytes = upstream.sender.buffer_bytes();
-                actions.push(Action::Connect { child, attempt, destination, timeout, buffer_bytes });
+                let trust = upstream.sender.trust().clone();
+                actions.push(Action::Connect { child, attempt, destination, trust, timeout, buffer_bytes });
             }
             Order::Send(bytes) => {
                 if let Some(connection) = upstream.link {
