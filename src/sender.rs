@@ -35,6 +35,7 @@ use crate::catalog::HostInfo;
 use crate::config::{Destination, SendPolicy, Trust};
 use crate::wire::capability::{Capabilities, Compression, negotiate};
 use crate::wire::handshake::{Reply, StreamRequest, encode_request, parse_reply};
+use crate::wire::stream_path::PathElement;
 use chart::Stream;
 pub use chart::{Facts, Stand};
 pub use destinations::Destinations;
@@ -45,7 +46,6 @@ const OFFERED: Capabilities = Capabilities::OURS
     .without(Capabilities::FUNCTIONS)
     .without(Capabilities::FUNCTION_DEL)
     .without(Capabilities::PROGRESS)
-    .without(Capabilities::PATHS)
     .without(Capabilities::SLOTS)
     .without(Capabilities::GZIP)
     .without(Capabilities::BROTLI);
@@ -321,6 +321,13 @@ impl Sender {
             }
         }
         None
+    }
+
+    /// The agents on the host's way, ourselves last. To be called each turn.
+    pub fn describe_path(&mut self, path: &Arc<[PathElement]>) {
+        if let Link::Streaming(stream) = &mut self.link {
+            stream.describe_path(path);
+        }
     }
 
     /// The connection that was ordered is there. Says no if nobody waits for it.

@@ -128,6 +128,7 @@ impl Shard {
                     answer(&mut upstream.sender, child, &request, mirror, &self.engine, columns, now_us);
                 actions.extend(wish.map(Action::Past));
             }
+            upstream.sender.describe_path(mirror.stream_path());
             let mut orders = Vec::new();
             let end = upstream.sender.settle(now_us, mirror.shared_info(), &mut orders);
             carry(orders, upstream, child, &mut self.sending.links, actions);
