@@ -60,7 +60,7 @@ pub use self::mainstem_toml::{Durability, Limits, LogFormat, Runtime, Storage};
 pub use self::options::{Origin, Setting, is_uuid, redacted};
 pub use self::policy::{ChildPolicy, Denial};
 pub use self::reload::waits_for_restart;
-pub use self::sending::{Destination, LinkOptions, ParentKey, SendPolicy};
+pub use self::sending::{Destination, LinkOptions, ParentKey, SendPolicy, Trust};
 pub use self::simple_pattern::SimplePattern;
 pub use self::stream_conf::{ChildOptions, SectionKind, StreamSection, Streaming};
 pub use self::tls::{Cipher, ClientCertificates, Demand, Tls, TlsVersion};

@@ -5,6 +5,8 @@ mod certificate;
 
 pub mod tls;
 
+pub mod trust;
+
 use crate::wire::handshake::{HandshakeError, StreamRequest};
 
 /// The type of a record that holds a ClientHello.

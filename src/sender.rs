@@ -32,9 +32,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalog::HostInfo;
-use crate::config::{Destination, SendPolicy};
+use crate::config::{Destination, SendPolicy, Trust};
 use crate::wire::capability::{Capabilities, Compression, negotiate};
 use crate::wire::handshake::{Reply, StreamRequest, encode_request, parse_reply};
+use crate::wire::stream_path::PathElement;
 use chart::Stream;
 pub use chart::{Facts, Stand};
 pub use destinations::Destinations;
@@ -45,7 +46,6 @@ const OFFERED: Capabilities = Capabilities::OURS
     .without(Capabilities::FUNCTIONS)
     .without(Capabilities::FUNCTION_DEL)
     .without(Capabilities::PROGRESS)
-    .without(Capabilities::PATHS)
     .without(Capabilities::SLOTS)
     .without(Capabilities::GZIP)
     .without(Capabilities::BROTLI);
@@ -66,7 +66,22 @@ pub enum Order {
 pub struct ConnectFailure {
     /// Unless its name could not be resolved.
     pub address: Option<SocketAddr>,
-    pub error: io::Error,
+    pub reason: ConnectError,
+}
+
+#[derive(Debug)]
+pub enum ConnectError {
+    Socket(io::Error),
+    /// The certificate of a parent with TLS, and why.
+    NotBelieved(String),
+    /// What else became of TLS, and what can be done about it.
+    Handshake(String),
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        Self::Socket(error)
+    }
 }
 
 /// Why a link, or the attempt at one, ended.
@@ -74,6 +89,10 @@ pub struct ConnectFailure {
 pub enum LinkEnd {
     #[error("cannot connect: {0}")]
     Connect(io::Error),
+    #[error("its certificate is not believed: {0}")]
+    NotBelieved(String),
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(String),
     #[error("it does not answer")]
     NoAnswer,
     #[error("it closed the connection without an answer")]
@@ -101,6 +120,8 @@ impl LinkEnd {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Connect(_) => "cannot_connect",
+            Self::NotBelieved(_) => "certificate_not_trusted",
+            Self::Handshake(_) => "tls_failed",
             Self::NoAnswer => "no_answer",
             Self::ClosedBeforeAnswer => "closed_before_answer",
             Self::NotUnderstood => "not_understood",
@@ -148,6 +169,8 @@ fn refusal(reply: Reply) -> (&'static str, i64, &'static str) {
 /// How long a destination is left alone that did not answer a request, in seconds.
 const NO_ANSWER_S: i64 = 30;
 const NOT_UNDERSTOOD_S: i64 = 60;
+/// Certificates are not renewed in a minute.
+const TLS_S: i64 = 300;
 
 #[derive(Debug)]
 enum Link {
@@ -229,6 +252,10 @@ impl Sender {
         self.destinations
     }
 
+    pub fn trust(&self) -> &Trust {
+        &self.policy.link.trust
+    }
+
     pub fn buffer_bytes(&self) -> usize {
         self.policy.link.buffer_bytes
     }
@@ -296,6 +323,13 @@ impl Sender {
         None
     }
 
+    /// The agents on the host's way, ourselves last. To be called each turn.
+    pub fn describe_path(&mut self, path: &Arc<[PathElement]>) {
+        if let Link::Streaming(stream) = &mut self.link {
+            stream.describe_path(path);
+        }
+    }
+
     /// The connection that was ordered is there. Says no if nobody waits for it.
     pub fn connected(&mut self, now_us: i64, attempt: u32, info: &HostInfo, orders: &mut Vec<Order>) -> bool {
         if attempt != self.attempt || !matches!(self.link, Link::Connecting) {
@@ -312,7 +346,21 @@ impl Sender {
         if attempt != self.attempt || !matches!(self.link, Link::Connecting) {
             return None;
         }
-        let ConnectFailure { address, error } = failure;
+        let ConnectFailure { address, reason } = failure;
+        let error = match reason {
+            ConnectError::Socket(error) => error,
+            ConnectError::NotBelieved(why) => {
+                self.log(&format!(
+                    "Closing the stream connection, because the server SSL certificate is not valid. ({why}; its authority \
+                     belongs into 'CAfile' of [stream] in stream.conf, and its names must have the destination's)"
+                ));
+                return Some(self.end(now_us, TLS_S, LinkEnd::NotBelieved(why)));
+            }
+            ConnectError::Handshake(why) => {
+                self.log(&format!("the TLS handshake failed: {why}"));
+                return Some(self.end(now_us, TLS_S, LinkEnd::Handshake(why)));
+            }
+        };
         let destination = self.destinations.current();
         let (host, port) = match address {
             Some(address) => (address.ip().to_string(), address.port()),

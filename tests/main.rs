@@ -36,4 +36,6 @@ mod restart;
 
 mod sending;
 
+mod sending_tls;
+
 mod tls;

@@ -9,8 +9,9 @@ use mainstem::config::{BindAddress, Config, MemoryMode, ParentKey};
 use mainstem::runtime::clock::Clock;
 use mainstem::wire::capability::Capabilities;
 use mainstem::wire::handshake::Reply;
+use serde_json::json;
 
-use crate::child::{Child, V1, V2};
+use crate::child::{Child, V1, V2, guid_of};
 use crate::harness::{PATIENCE, TestParent, read_prompt, wait_for};
 use crate::peer::{Netdata, compare, free_port, now};
 
@@ -22,7 +23,7 @@ const SETTLED_AFTER_S: i64 = 14;
 const STORED_AFTER_S: i64 = 8;
 
 /// Sends every host to this parent.
-fn send_to(config: &mut Config, destination: &str, key: &str) {
+pub(crate) fn send_to(config: &mut Config, destination: &str, key: &str) {
     config.streaming.all.sending = SendingOptions {
         enabled: Some(true),
         destination: Some(destination.to_owned()),
@@ -40,7 +41,7 @@ fn proxy(mode: MemoryMode, destination: &str, key: &str, compression: bool) -> T
 }
 
 /// Links of a proxy that stream.
-fn links(proxy: &TestParent) -> u64 {
+pub(crate) fn links(proxy: &TestParent) -> u64 {
     proxy.telemetry().total(|shard| &shard.links)
 }
 
@@ -75,9 +76,14 @@ impl Far {
     }
 }
 
-/// A real child through a proxy of this mode; what the far parent then has equals what the child has.
+/// A real child through a proxy of this mode.
 fn check(far: &Far, mode: MemoryMode, compression: &str) {
     let proxy = proxy(mode, &far.address().to_string(), far.key(), compression == "yes");
+    check_through(&proxy, far.address(), compression);
+}
+
+/// A real child through a proxy; what the far parent then has equals what the child has.
+pub(crate) fn check_through(proxy: &TestParent, far: SocketAddr, compression: &str) {
     let directory = tempfile::tempdir().expect("a directory");
     let child = Netdata::child(directory.path(), &proxy.key, proxy.address, compression);
     proxy.wait("a link", |proxy| links(proxy) == 1);
@@ -87,8 +93,8 @@ fn check(far: &Far, mode: MemoryMode, compression: &str) {
     // Real time has to pass: a real child samples a real clock.
     std::thread::sleep(Duration::from_secs((last + STORED_AFTER_S - now()) as u64));
 
-    compare(child.api, far.address(), first, last);
-    assert_eq!(links(&proxy), 1);
+    compare(child.api, far, first, last);
+    assert_eq!(links(proxy), 1);
     assert_eq!(proxy.telemetry().link_ends.get("closed_by_parent"), 0, "one link all the time");
 }
 
@@ -139,6 +145,50 @@ fn a_real_child_comes_through_two_proxies() {
     let nodes = last.json("/api/v2/nodes");
     let node = nodes["nodes"].as_array().expect("nodes").iter().find(|node| node["hostname"] == "child");
     assert_eq!(node.expect("the host")["hops"], 3);
+}
+
+/// What children from 2.0 on can do, as far as paths are concerned.
+const V2_WITH_PATHS: u32 = V2 + (1 << 25);
+
+#[test]
+fn the_path_of_a_host_grows_by_an_agent_a_hop_and_a_loop_over_two_is_refused() {
+    let last = TestParent::start();
+    let middle = proxy(MemoryMode::None, &last.address.to_string(), &last.key, true);
+    let first = proxy(MemoryMode::None, &middle.address.to_string(), &middle.key, true);
+    let mut child = Child::connect(&first, "far-off", V2_WITH_PATHS);
+    first.wait("a link", |first| links(first) == 1);
+    middle.wait("a link", |middle| links(middle) == 1);
+    let element = |guid: &str, hops: u32| {
+        json!({
+            "version": 1, "hostname": "x", "host_id": guid, "node_id": null, "claim_id": null, "hops": hops,
+            "since": 1_795_343_770, "first_time_t": 1_795_343_770, "start_time": 0, "shutdown_time": 0,
+            "capabilities": ["V1"], "flags": [],
+        })
+    };
+    let say = |child: &mut Child, elements: &[serde_json::Value]| {
+        let path = json!({"version": 1, "streaming_path": elements});
+        child.send(&format!("JSON STREAM_PATH\n{path}\nJSON_PAYLOAD_END\n"));
+    };
+    let host = guid_of("far-off").to_string();
+    say(&mut child, &[element(&host, 0)]);
+    let agents = |parent: &TestParent| -> Vec<String> {
+        let path = parent.json("/host/far-off/api/v3/stream_path");
+        let all = path["streaming_path"].as_array().expect("a path");
+        all.iter()
+            .map(|agent| format!("{} {}", agent["hops"], agent["host_id"].as_str().expect("an id")))
+            .collect()
+    };
+    let mut expected = vec![format!("0 {host}")];
+    let ids = [&first, &middle, &last].map(|parent| parent.machine_guid);
+    expected.extend(ids.iter().enumerate().map(|(index, id)| format!("{} {id}", index + 1)));
+    last.wait("the whole path", |last| agents(last) == expected);
+    assert_eq!(agents(&middle), expected[..3]);
+
+    // The same host, said to have come through the last parent before: by the time it is there again, it is a loop.
+    let mut again = Child::connect(&first, "round", V2_WITH_PATHS);
+    middle.wait("a second link", |middle| links(middle) == 2);
+    say(&mut again, &[element(&guid_of("round").to_string(), 0), element(&ids[2].to_string(), 0)]);
+    last.wait("the loop", |last| last.telemetry().disconnections.get("loop") >= 1);
 }
 
 /// A parent at this address, whose state is in this directory.

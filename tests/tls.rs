@@ -123,7 +123,7 @@ impl Authority {
 
 impl Signed {
     /// The options of a parent that shows it.
-    fn options(&self) -> Tls {
+    pub(crate) fn options(&self) -> Tls {
         Tls {
             key: Some(self.key_file.clone()),
             certificate: Some(self.certificate_file.clone()),
@@ -196,7 +196,7 @@ impl EncryptedChild {
 }
 
 /// A parent with TLS as told.
-fn parent_with(signed: &Signed, port: PortTls, change: impl FnOnce(&mut Config)) -> TestParent {
+pub(crate) fn parent_with(signed: &Signed, port: PortTls, change: impl FnOnce(&mut Config)) -> TestParent {
     let tls = signed.options();
     TestParent::with(Clock::System, |config| {
         config.web.tls = tls;
@@ -209,7 +209,7 @@ fn rows(parent: &TestParent) -> u64 {
     parent.telemetry().total(|shard| &shard.rows)
 }
 
-fn encrypted_children(parent: &TestParent) -> u64 {
+pub(crate) fn encrypted_children(parent: &TestParent) -> u64 {
     parent.telemetry().total(|shard| &shard.tls_connections)
 }
 

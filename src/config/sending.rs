@@ -4,6 +4,7 @@
 //! one: built-in < `[stream]` < key < GUID.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::options::is_uuid;
@@ -24,6 +25,8 @@ pub struct Destination {
     /// Through which interface it is reached.
     pub interface: Option<String>,
     pub port: u16,
+    /// `:SSL`.
+    pub is_encrypted: bool,
 }
 
 impl fmt::Display for Destination {
@@ -36,7 +39,7 @@ impl fmt::Display for Destination {
         if let Some(interface) = &self.interface {
             write!(f, "%{interface}")?;
         }
-        write!(f, ":{}", self.port)
+        write!(f, ":{}{}", self.port, if self.is_encrypted { ":SSL" } else { "" })
     }
 }
 
@@ -97,6 +100,16 @@ pub struct LinkOptions {
     pub reconnect_delay: Duration,
     /// Intervals of a chart that a parent without replication measures by its own clock.
     pub resync_iterations: u32,
+    pub trust: Trust,
+}
+
+/// Which parents with TLS are believed; without any of it those that the system's authorities vouch for.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Trust {
+    /// A directory of certificates, named by their hashes.
+    pub ca_path: Option<PathBuf>,
+    pub ca_file: Option<PathBuf>,
+    pub skips_verification: bool,
 }
 
 impl Default for LinkOptions {
@@ -107,6 +120,7 @@ impl Default for LinkOptions {
             buffer_bytes: 10 << 20,
             reconnect_delay: Duration::from_secs(5),
             resync_iterations: 60,
+            trust: Trust::default(),
         }
     }
 }
@@ -186,14 +200,6 @@ fn destination(item: &str, default_port: u16) -> Result<Destination, String> {
         Some(rest) => (rest, true),
         None => (rest, false),
     };
-    if is_encrypted {
-        // In plain text it would be what its owner did not want.
-        return Err(
-            "this version does not encrypt what it sends, so this parent is left out; remove `:SSL` where \
-                    the network is trusted"
-                .to_owned(),
-        );
-    }
     let (host, behind) = match rest.strip_prefix('[') {
         Some(address) => address.split_once(']').ok_or_else(|| format!("the `]` is missing; {FORM}"))?,
         None => rest.split_at(rest.find([':', '%']).unwrap_or(rest.len())),
@@ -213,13 +219,22 @@ fn destination(item: &str, default_port: u16) -> Result<Destination, String> {
     if host.is_empty() || interface.as_deref() == Some("") {
         return Err(FORM.to_owned());
     }
-    Ok(Destination { host: host.to_owned(), interface, port })
+    Ok(Destination { host: host.to_owned(), interface, port, is_encrypted })
 }
 
 pub(crate) fn port(text: &str) -> Reading<u16> {
     match super::bind::parse_port(text) {
         Ok(port) => Reading::clean(port),
         Err(error) => Reading::unusable(error),
+    }
+}
+
+/// A file or a directory, or nothing.
+pub(crate) fn path(text: &str) -> Reading<Option<PathBuf>> {
+    match text {
+        "" => Reading::clean(None),
+        text if Path::new(text).is_absolute() => Reading::clean(Some(text.into())),
+        _ => Reading::unusable("write it from the root on, with a `/` in front"),
     }
 }
 
@@ -266,9 +281,9 @@ mod tests {
         clean("tcp:10.0.0.1:20000 b", "10.0.0.1:20000 b:19999");
         clean("[::1]:7 [fe80::1%eth0]", "[::1]:7 [fe80::1%eth0]:19999");
         clean("a%eth0:7", "a%eth0:7");
+        clean("a:1:SSL b:SSL [::1]:SSL", "a:1:SSL b:19999:SSL [::1]:19999:SSL");
         for (wrong, kept, word) in [
             ("a:b c", "c:19999", "`a:b`"),
-            ("a:1:SSL c", "c:19999", "encrypt"),
             ("unix:/x", "", "TCP"),
             ("[::1", "", "]"),
             (":7", "", "host"),

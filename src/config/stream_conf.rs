@@ -12,7 +12,7 @@ use super::ini::{Ini, Section};
 use super::nearest::{nearest, suggestion};
 use super::netdata_conf::{replication_step, retention, seconds_or_zero, update_every};
 use super::options::{Findings, Known, Options, Origin, Unused, is_uuid, redacted};
-use super::sending::{self, LinkOptions, SendingOptions};
+use super::sending::{self, LinkOptions, SendingOptions, Trust};
 use super::simple_pattern::SimplePattern;
 use super::value::{self, OnDemand, Reading};
 use super::{CompressionAlgorithm, MemoryMode};
@@ -40,6 +40,9 @@ static TABLE: &[Known] = &[
     known(STREAM, &["reconnect delay", "reconnect delay seconds"], "5"),
     known(STREAM, &["initial clock resync iterations"], "60"),
     known(STREAM, &["send charts matching"], "*"),
+    known(STREAM, &["CApath"], ""),
+    known(STREAM, &["CAfile"], ""),
+    known(STREAM, &["ssl skip certificate verification"], "no"),
 
     known(CHILD, &["type"], ""),
     known(CHILD, &["enabled"], ""),
@@ -69,7 +72,6 @@ static UNUSED: &[Unused] = &[
     Unused { section: STREAM, names: &[
         "zstd compression level", "lz4 compression acceleration",
         "brotli compression level", "gzip compression level", "parent using h2o",
-        "ssl skip certificate verification", "CApath", "CAfile",
     ] },
     Unused { section: CHILD, names: &[
         "health log history", "health log retention",
@@ -242,6 +244,11 @@ fn link_options(options: &mut Options<'_>) -> LinkOptions {
         buffer_bytes: options.read(STREAM, "buffer size", sending::buffer),
         reconnect_delay: options.read(STREAM, "reconnect delay", sending::at_least_a_second),
         resync_iterations: options.read(STREAM, "initial clock resync iterations", sending::iterations),
+        trust: Trust {
+            ca_path: options.read(STREAM, "CApath", sending::path),
+            ca_file: options.read(STREAM, "CAfile", sending::path),
+            skips_verification: options.read(STREAM, "ssl skip certificate verification", value::boolean),
+        },
     }
 }
 

@@ -191,7 +191,7 @@ impl Validity {
     /// TBSCertificate ::= SEQUENCE { [0] version OPTIONAL, serialNumber, signature, issuer, Validity, .. }
     /// Validity       ::= SEQUENCE { notBefore Time, notAfter Time }
     /// ```
-    fn of(certificate: &[u8]) -> Option<Self> {
+    pub(super) fn of(certificate: &[u8]) -> Option<Self> {
         const SEQUENCE: u8 = 0x30;
         const VERSION: u8 = 0xA0;
         let mut fields = Element::read(certificate)?.within(SEQUENCE)?.within(SEQUENCE)?;

@@ -1,6 +1,7 @@
-//! TLS: [`Server`], what the parent shows and demands, and [`Session`], the bytes of one client after the handshake.
+//! TLS: [`Server`], what the parent shows and demands, and [`Session`], the bytes of one child, or of one parent of ours, after
+//! the handshake.
 //!
-//! The handshake itself is the acceptor's. From then on a session is bytes in, bytes out, as everything below the
+//! The handshake itself is the acceptor's, or the connector's. From then on a session is bytes in, bytes out, as everything below the
 //! runtime: it has no socket and never waits, so a shard decrypts in the turn that read.
 
 use std::io::{self, Read, Write};
@@ -11,7 +12,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoClientAuth, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{AlertDescription, CipherSuite, ProtocolVersion, ServerConfig, ServerConnection};
+use rustls::{AlertDescription, CipherSuite, CommonState, Connection, ProtocolVersion, ServerConfig};
 
 use super::certificate::{Certificate, authorities};
 pub use super::certificate::{CertificateError, Role, Validity};
@@ -100,8 +101,8 @@ fn openssl(cipher: Cipher) -> CipherSuite {
     }
 }
 
-/// One client's session after the handshake.
-pub struct Session(ServerConnection);
+/// A session after the handshake, from either end.
+pub struct Session(Connection);
 
 /// Its keys are nobody's business.
 impl std::fmt::Debug for Session {
@@ -114,13 +115,14 @@ impl std::fmt::Debug for Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     Open,
-    /// The client has said goodbye; whatever it sends now is not looked at.
+    /// The other side has said goodbye; whatever it sends now is not looked at.
     Ended,
 }
 
 impl Session {
     /// Takes over a connection whose handshake is done. What it has decrypted already is appended to `plain`.
-    pub fn new(mut connection: ServerConnection, plain: &mut Vec<u8>) -> Result<Self, rustls::Error> {
+    pub fn new(connection: impl Into<Connection>, plain: &mut Vec<u8>) -> Result<Self, rustls::Error> {
+        let mut connection = connection.into();
         // What waits to be sent is bounded where it waits: at the socket.
         connection.set_buffer_limit(None);
         let mut session = Self(connection);
@@ -128,11 +130,11 @@ impl Session {
         Ok(session)
     }
 
-    /// Takes what came from the client. All that is decrypted by it is appended to `plain`, so that nothing is left here
+    /// Takes what came from the other side. All that is decrypted by it is appended to `plain`, so that nothing is left here
     /// that no socket would report; the start of a record waits for its end, 16 KiB at most.
     pub fn receive(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<Progress, rustls::Error> {
         while !bytes.is_empty() {
-            // It takes some KiB at a time, none of them behind the client's goodbye.
+            // It takes some KiB at a time, none of them behind the goodbye.
             let taken = self.0.read_tls(&mut bytes).map_err(unexpected)?;
             if self.decrypt(plain)? == Progress::Ended || taken == 0 {
                 return Ok(Progress::Ended);
@@ -141,7 +143,7 @@ impl Session {
         Ok(Progress::Open)
     }
 
-    /// Encrypts bytes for the client, and appends them to `out` with whatever else the session has to say.
+    /// Encrypts bytes for the other side, and appends them to `out` with whatever else the session has to say.
     pub fn send(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), rustls::Error> {
         self.0.writer().write_all(plain).map_err(unexpected)?;
         self.flush(out);
@@ -174,7 +176,7 @@ fn unexpected(error: io::Error) -> rustls::Error {
 }
 
 /// The version of a session, as a label.
-pub fn version(connection: &ServerConnection) -> &'static str {
+pub fn version(connection: &CommonState) -> &'static str {
     match connection.protocol_version() {
         Some(ProtocolVersion::TLSv1_3) => "1.3",
         Some(ProtocolVersion::TLSv1_2) => "1.2",
@@ -254,7 +256,7 @@ impl HandshakeFailure {
 #[cfg(test)]
 mod tests {
     use rustls::pki_types::ServerName;
-    use rustls::{ClientConfig, ClientConnection, RootCertStore};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
 
     use super::super::certificate::tests::written;
     use super::*;

@@ -280,7 +280,8 @@ impl Mirror {
         }
     }
 
-    pub(super) fn stream_path(&self) -> &[PathElement] {
+    /// The agents on its way, ourselves last; empty as long as its child has not said it.
+    pub fn stream_path(&self) -> &Arc<[PathElement]> {
         &self.stream_path
     }
 

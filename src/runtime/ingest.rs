@@ -328,9 +328,9 @@ impl Executor {
         match message {
             Message::Arrived { socket, session, arrival } => self.adopt(socket, session, arrival),
             Message::Connected { child, attempt, buffer_bytes, outcome } => {
-                let added = outcome.and_then(|socket| {
-                    let failed = |error| ConnectFailure { address: None, error };
-                    self.sockets.add_link(socket, buffer_bytes).map_err(failed)
+                let added = outcome.and_then(|(socket, session)| {
+                    let failed = |error: io::Error| ConnectFailure { address: None, reason: error.into() };
+                    self.sockets.add_link(socket, session, buffer_bytes).map_err(failed)
                 });
                 let event = Event::Connected { child, attempt, outcome: added };
                 self.shard.apply(now_us, event, &mut self.actions);
@@ -400,12 +400,12 @@ impl Executor {
                 match action {
                     Action::Send { connection, bytes } => self.send(connection, bytes),
                     Action::Close { connection } => self.sockets.close(connection),
-                    Action::Connect { child, attempt, destination, timeout, buffer_bytes } => {
+                    Action::Connect { child, attempt, destination, trust, timeout, buffer_bytes } => {
                         let shard = self.id;
-                        let wish = Wish { shard, child, attempt, destination, timeout, buffer_bytes };
+                        let wish = Wish { shard, child, attempt, destination, trust, timeout, buffer_bytes };
                         if self.connector.try_send(wish).is_err() {
                             let error = io::Error::other("too many connections are being made");
-                            let outcome = Err(ConnectFailure { address: None, error });
+                            let outcome = Err(ConnectFailure { address: None, reason: error.into() });
                             let event = Event::Connected { child, attempt, outcome };
                             self.shard.apply(self.clock.now_us(), event, &mut self.actions);
                         }

@@ -61,7 +61,7 @@ pub(super) struct Sockets {
     /// Links on which another number of bytes waits than before.
     news_of_links: Vec<ConnectionId>,
     pub(super) sent_bytes: u64,
-    /// Sockets with a session.
+    /// Children's sockets with a session.
     pub(super) encrypted: u64,
 }
 
@@ -90,10 +90,15 @@ impl Sockets {
     }
 
     /// Takes over a connected, non-blocking socket, and its session. What the session has decrypted was taken from it.
-    pub(super) fn add(
+    pub(super) fn add(&mut self, socket: OwnedFd, session: Option<Box<Session>>) -> io::Result<ConnectionId> {
+        self.watch(socket, session, None)
+    }
+
+    fn watch(
         &mut self,
         socket: OwnedFd,
         mut session: Option<Box<Session>>,
+        link: Option<usize>,
     ) -> io::Result<ConnectionId> {
         let stream = TcpStream::from(socket);
         let place = self.free.last().copied().unwrap_or(self.places.len() as u32);
@@ -105,24 +110,26 @@ impl Sockets {
         }
         let wants_write = !pending.is_empty();
         epoll::add(&self.set, &stream, epoll::EventData::new_u64(connection.to_bits()), flags(wants_write))?;
-        self.encrypted += u64::from(session.is_some());
+        let is_encrypted = session.is_some();
         let generation = self.generation;
-        let socket = Socket { stream, session, generation, pending, wants_write, link: None };
+        let socket = Socket { stream, session, generation, pending, wants_write, link };
         if self.free.pop().is_some() {
             self.places[place as usize] = Some(socket);
         } else {
             self.places.push(Some(socket));
         }
+        self.encrypted += u64::from(is_encrypted && link.is_none());
         Ok(connection)
     }
 
     /// Takes over a connected, non-blocking socket to a parent of ours. `limit`: bytes that may wait on it.
-    pub(super) fn add_link(&mut self, socket: OwnedFd, limit: usize) -> io::Result<ConnectionId> {
-        let connection = self.add(socket, None)?;
-        if let Some(socket) = self.socket(connection) {
-            socket.link = Some(limit);
-        }
-        Ok(connection)
+    pub(super) fn add_link(
+        &mut self,
+        socket: OwnedFd,
+        session: Option<Box<Session>>,
+        limit: usize,
+    ) -> io::Result<ConnectionId> {
+        self.watch(socket, session, Some(limit))
     }
 
     pub(super) fn is_link(&mut self, connection: ConnectionId) -> bool {
@@ -303,7 +310,7 @@ impl Sockets {
     /// Forgets a socket; dropping it closes it and takes it out of the set.
     fn remove(&mut self, connection: ConnectionId) {
         if let Some(socket) = self.socket(connection) {
-            let is_encrypted = socket.session.is_some();
+            let is_encrypted = socket.session.is_some() && socket.link.is_none();
             self.encrypted -= u64::from(is_encrypted);
             self.places[connection.place as usize] = None;
             self.free.push(connection.place);

@@ -26,6 +26,7 @@ use crate::wire::command::{Collected, Command, Instruction, PointFlags, Variable
 use crate::wire::compression::Compressor;
 use crate::wire::encoder::Encoder;
 use crate::wire::instruction::{InstructionParser, InstructionTooLong};
+use crate::wire::stream_path::PathElement;
 
 /// Text that is kept as room for the next turn's.
 const KEPT_TEXT: usize = 64 << 10;
@@ -100,6 +101,8 @@ pub(super) struct Stream {
     pub(super) text: Vec<u8>,
     /// As the parent knows it.
     pub(super) info: Option<Arc<HostInfo>>,
+    /// As the parent knows it, or would.
+    pub(super) path: Arc<[PathElement]>,
     pub(super) charts: Vec<SentChart>,
     pub(super) requests: Requests,
     /// Answers whose rows are being read from disk.
@@ -136,6 +139,7 @@ impl Stream {
             partial: Vec::new(),
             text: Vec::new(),
             info: None,
+            path: Arc::default(),
             charts: Vec::new(),
             requests: Requests::default(),
             reading: 0,

@@ -9,6 +9,7 @@ use crate::wire::command::{
     Algorithm, ChartDefinition, ChartOptions, Command, DimensionDefinition, DimensionOptions, Reference,
     VariableScope,
 };
+use crate::wire::stream_path::{KEYWORD, PathElement, StreamPath};
 
 /// What samples are multiplied by that go to a parent which takes integers only.
 pub(super) const SCALE: i64 = 1_000_000;
@@ -46,6 +47,25 @@ impl Stream {
                 encoder.encode(&Command::Variable { scope, name, value: *value }, text);
             }
         }
+    }
+
+    /// Says through whom the host's samples come, if the parent does not know it.
+    pub(super) fn describe_path(&mut self, path: &Arc<[PathElement]>) {
+        if Arc::ptr_eq(&self.path, path) || !self.agreed.contains(Capabilities::PATHS) {
+            return;
+        }
+        let is_news = *self.path != **path;
+        self.path = Arc::clone(path);
+        // An empty one is of a child that has not said it yet.
+        if !is_news || path.is_empty() {
+            return;
+        }
+        let Self { encoder, text, .. } = self;
+        encoder.encode(&Command::Json { keyword: KEYWORD }, text);
+        // Writing to memory does not fail, and the path's parts are texts and numbers.
+        let document = serde_json::to_vec(&StreamPath::of(path)).unwrap_or_default();
+        encoder.encode(&Command::Payload(&document), text);
+        encoder.encode(&Command::JsonEnd, text);
     }
 
     /// The lines that define a chart. `scales`: its rows are to be sent as integers, which its own dimensions do not

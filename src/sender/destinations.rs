@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     fn destination(host: &str) -> Destination {
-        Destination { host: host.to_owned(), interface: None, port: 1 }
+        Destination { host: host.to_owned(), interface: None, port: 1, is_encrypted: false }
     }
 
     #[test]

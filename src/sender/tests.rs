@@ -72,7 +72,8 @@ impl Story {
     }
 
     fn fail(&mut self) {
-        let failure = ConnectFailure { address: None, error: io::ErrorKind::ConnectionRefused.into() };
+        let error = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let failure = ConnectFailure { address: None, reason: error.into() };
         assert!(self.sender.not_connected(self.now_us, self.sender.attempt, failure).is_some());
     }
 
@@ -120,6 +121,23 @@ fn each_refusal_keeps_its_destination_waiting_for_its_time() {
         }
         // The wait ends within a jittered reconnect delay after the time.
         assert!(waited + 1 >= seconds, "{answer}: {waited}");
+    }
+}
+
+#[test]
+fn a_parent_whose_tls_fails_is_left_alone_for_five_minutes() {
+    let failures = [
+        (ConnectError::NotBelieved("expired".into()), "certificate_not_trusted"),
+        (ConnectError::Handshake("no TLS".into()), "tls_failed"),
+    ];
+    for (reason, label) in failures {
+        let mut story = Story::begin("a:1:SSL");
+        assert_eq!(story.wait(0), ["connect a:1:SSL"]);
+        let failure = ConnectFailure { address: None, reason };
+        let end = story.sender.not_connected(story.now_us, story.sender.attempt, failure);
+        assert_eq!(end.map(|end| end.label()), Some(label));
+        assert!((0..299).all(|_| story.wait(1).is_empty()), "{label}");
+        assert!((0..6).any(|_| !story.wait(1).is_empty()), "{label}");
     }
 }
 

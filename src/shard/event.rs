@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::RowsOp;
 use super::message::{Arrival, ForgetOutcome, LostChart, Question};
 use crate::catalog::{CatalogChange, HostRecord, HostSnapshot};
-use crate::config::{Destination, Limits};
+use crate::config::{Destination, Limits, Trust};
 use crate::receiver::DisconnectReason;
 use crate::saved::RestoredChart;
 use crate::sender::{Answered, ConnectFailure, PastWish};
@@ -86,6 +86,7 @@ pub enum Action {
         child: ConnectionId,
         attempt: u32,
         destination: Destination,
+        trust: Trust,
         timeout: Duration,
         buffer_bytes: usize,
     },

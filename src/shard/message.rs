@@ -153,7 +153,8 @@ pub enum Message {
         child: ConnectionId,
         attempt: u32,
         buffer_bytes: usize,
-        outcome: Result<OwnedFd, ConnectFailure>,
+        /// With its TLS session, if the destination has one.
+        outcome: Result<(OwnedFd, Option<Box<Session>>), ConnectFailure>,
     },
     /// What the disk has of the past of a chart that is sent on.
     Past(Box<Answered>),

@@ -128,6 +128,7 @@ impl Shard {
                     answer(&mut upstream.sender, child, &request, mirror, &self.engine, columns, now_us);
                 actions.extend(wish.map(Action::Past));
             }
+            upstream.sender.describe_path(mirror.stream_path());
             let mut orders = Vec::new();
             let end = upstream.sender.settle(now_us, mirror.shared_info(), &mut orders);
             carry(orders, upstream, child, &mut self.sending.links, actions);
@@ -297,7 +298,8 @@ fn carry(
         match order {
             Order::Connect { attempt, destination, timeout } => {
                 let buffer_bytes = upstream.sender.buffer_bytes();
-                actions.push(Action::Connect { child, attempt, destination, timeout, buffer_bytes });
+                let trust = upstream.sender.trust().clone();
+                actions.push(Action::Connect { child, attempt, destination, trust, timeout, buffer_bytes });
             }
             Order::Send(bytes) => {
                 if let Some(connection) = upstream.link {
