@@ -195,7 +195,7 @@ impl Parent {
         let (visit, visits) = mpsc::channel(VISITS);
 
         let mut inboxes = Vec::new();
-        let mut nudges = Vec::new();
+        let mut nudges: Vec<Vec<mpsc::Sender<()>>> = Vec::new();
         let mut shards = Vec::new();
         let (sealed, seals) = std::sync::mpsc::channel();
         let (connector, wishes) = mpsc::channel(connector::WAITING);
@@ -241,10 +241,19 @@ impl Parent {
             for chart in &mut charts {
                 chart.missing = missing.of(guid, &chart.record.id);
             }
-            let inbox = &inboxes[placement::owner(&guid, count).index()];
+            let owner = placement::owner(&guid, count).index();
+            let inbox = &inboxes[owner];
             // What was read would only wait there, in fresh memory, instead of taking that of what was restored.
+            let begun = Instant::now();
             while inbox.max_capacity() - inbox.capacity() > RESTORED_AHEAD && !inbox.is_closed() {
                 std::thread::sleep(Duration::from_micros(200));
+                if begun.elapsed() > watchdog::PING_EVERY {
+                    // It may have lost a wake-up, and the watchdog does not run yet.
+                    for task in &nudges[owner] {
+                        // Full: the last nudge was not taken yet.
+                        let _ = task.try_send(());
+                    }
+                }
             }
             // A shard that ended will be found by those who join it.
             let _ = inbox.blocking_send(Message::Restored { host: Box::new(host), charts });

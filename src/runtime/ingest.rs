@@ -13,9 +13,9 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::TrySendError;
+use std::sync::mpsc::{RecvTimeoutError, TrySendError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use dbengine::StoreOptions;
@@ -55,6 +55,9 @@ const TICK_BY_HAND: Duration = Duration::from_millis(1);
 const TICK_ALONE: Duration = Duration::from_millis(200);
 /// Bytes of one turn that are a rush.
 const RUSH_BYTES: u64 = 1 << 20;
+/// Executors that are started for a shard, one after the other, until one begins to run.
+const STARTS: u32 = 5;
+const STARTS_WITHIN: Duration = Duration::from_secs(2);
 /// Below 1 ms glommio's lost wake-up becomes frequent; its default of 100 ms delays everything else.
 const PREEMPT_TIMER: Duration = Duration::from_millis(1);
 /// Messages that one turn takes before the sockets get their chance.
@@ -101,23 +104,77 @@ pub(super) struct Ingest {
 
 impl Ingest {
     /// Starts the executor and waits until its loop turns, or says why it does not.
-    pub(super) fn start(mut self) -> Result<ExecutorJoinHandle<()>, String> {
-        let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
-        let placement = self.core.map_or(Placement::Unbound, Placement::Fixed);
+    ///
+    /// glommio loses a wake-up before an executor's first turn, too, when there is nobody yet who could be nudged: on a
+    /// busy machine one start of some thousand sleeps for good. So one that does not turn within [`STARTS_WITHIN`] gets a
+    /// rival; the first to turn is the shard, and the others end when they ever wake.
+    pub(super) fn start(self) -> Result<ExecutorJoinHandle<()>, String> {
         let id = self.id;
-        let handle = LocalExecutorBuilder::new(placement)
+        let (core, io_memory) = (self.core, self.io_memory);
+        let ingest = Arc::new(Mutex::new(Some(self)));
+        let mut rivals: Vec<Rival> = Vec::new();
+        for attempt in 1..=STARTS {
+            if attempt > 1 {
+                tracing::warn!(
+                    shard = id.0,
+                    attempt,
+                    "the shard's executor sleeps before its first turn; another is started"
+                );
+            }
+            rivals.push(Ingest::spawn(&ingest, id, core, io_memory)?);
+            let begun = Instant::now();
+            while begun.elapsed() < STARTS_WITHIN && !rivals.is_empty() {
+                let mut place = 0;
+                while place < rivals.len() {
+                    match rivals[place].is_ready.recv_timeout(STARTS_WITHIN / 20) {
+                        Ok(Ok(())) => return Ok(rivals.swap_remove(place).handle),
+                        Ok(Err(error)) => {
+                            return Err(format!("shard {}: cannot watch sockets: {error}", id.0));
+                        }
+                        Err(RecvTimeoutError::Timeout) => place += 1,
+                        Err(RecvTimeoutError::Disconnected) => {
+                            let Rival { handle, .. } = rivals.swap_remove(place);
+                            let is_left = ingest.lock().expect("nobody panics while it is held").is_some();
+                            // glommio reports what went wrong inside its thread only to whoever joins it.
+                            match handle.join() {
+                                Err(error) => return Err(format!("shard {}: {error}", id.0)),
+                                Ok(()) if is_left => {
+                                    return Err(format!("shard {}: its executor ended at once", id.0));
+                                }
+                                // Another one was faster.
+                                Ok(()) => {}
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Err(format!("shard {}: none of {STARTS} executors began to run", id.0))
+    }
+
+    fn spawn(
+        ingest: &Arc<Mutex<Option<Ingest>>>,
+        id: ShardId,
+        core: Option<usize>,
+        io_memory: usize,
+    ) -> Result<Rival, String> {
+        let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
+        let ingest = Arc::clone(ingest);
+        let handle = LocalExecutorBuilder::new(core.map_or(Placement::Unbound, Placement::Fixed))
             .name(&format!("shard-{}", id.0))
-            .io_memory(self.io_memory)
+            .io_memory(io_memory)
             .preempt_timer(PREEMPT_TIMER)
             .spawn(move || async move {
-                for mut nudge in std::mem::take(&mut self.nudges) {
+                let taken = ingest.lock().expect("nobody panics while it is held").take();
+                let Some(mut ingest) = taken else { return };
+                for mut nudge in std::mem::take(&mut ingest.nudges) {
                     glommio::spawn_local(async move { while nudge.recv().await.is_some() {} }).detach();
                 }
-                match Sockets::new(self.limits.pending_bytes_per_child) {
+                match Sockets::new(ingest.limits.pending_bytes_per_child) {
                     Ok(sockets) => {
                         // The starter waits for this one message.
                         let _ = ready.send(Ok(()));
-                        Executor::new(self, sockets).run().await;
+                        Executor::new(ingest, sockets).run().await;
                     }
                     Err(error) => {
                         let _ = ready.send(Err(error.to_string()));
@@ -125,16 +182,14 @@ impl Ingest {
                 }
             })
             .map_err(|error| format!("shard {}: {error}", id.0))?;
-        match is_ready.recv() {
-            Ok(Ok(())) => Ok(handle),
-            Ok(Err(error)) => Err(format!("shard {}: cannot watch sockets: {error}", id.0)),
-            // glommio reports what went wrong inside its thread only to whoever joins it.
-            Err(_) => Err(match handle.join() {
-                Ok(()) => format!("shard {}: its executor ended at once", id.0),
-                Err(error) => format!("shard {}: {error}", id.0),
-            }),
-        }
+        Ok(Rival { handle, is_ready })
     }
+}
+
+/// An executor that is to become the shard.
+struct Rival {
+    handle: ExecutorJoinHandle<()>,
+    is_ready: std::sync::mpsc::Receiver<Result<(), String>>,
 }
 
 /// The running loop.

@@ -15,7 +15,7 @@ use crate::shard::message::Message;
 use crate::shard::placement::ShardId;
 use crate::telemetry::Telemetry;
 
-const PING_EVERY: Duration = Duration::from_millis(100);
+pub(super) const PING_EVERY: Duration = Duration::from_millis(100);
 /// A shard that answers later than this is not healthy: children's data waits in their sockets.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
