@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::child::{self, End, Known};
-use crate::database::{Database, Timeline};
+use crate::database::{Database, ReplayFault, Timeline};
 use crate::load::Load;
 use crate::replication::Answered;
 use crate::report::{Lag, Replay, Report, Totals, add, own_cpu_seconds};
@@ -23,6 +23,9 @@ use crate::tls::Tls;
 
 /// The longest lag that is told from longer ones.
 const LONGEST_LAG_US: u64 = 600_000_000;
+
+/// A parent asks for the next part of the past as soon as it has one; when it does not within this, it has all it wants.
+const QUIET: Duration = Duration::from_secs(2);
 
 /// Whom the children stream to.
 #[derive(Clone, Debug)]
@@ -142,6 +145,29 @@ impl Fleet {
     /// Whether all charts of all children are live. Older windows of them may still be asked for.
     pub fn is_streaming(&self) -> bool {
         self.shared.totals.streaming.load(Relaxed) == self.shared.load.children as u64
+    }
+
+    /// Waits until all charts are live and the parent asks for no more of the past. Says whether that came within
+    /// `patience`.
+    pub async fn until_filled(&self, patience: Duration) -> bool {
+        let late = match self.shared.load.database.and_then(|database| database.fault) {
+            Some(ReplayFault::Late { seconds }) => Duration::from_secs(seconds.into()),
+            _ => Duration::ZERO,
+        };
+        let totals = self.totals();
+        let asked = || (totals.replay_requests.load(Relaxed), totals.replay_answers.load(Relaxed));
+        let begun = Instant::now();
+        let (mut before, mut since) = (asked(), begun);
+        while begun.elapsed() < patience {
+            tokio::time::sleep(QUIET / 20).await;
+            let now = asked();
+            if now != before || !self.is_streaming() {
+                (before, since) = (now, Instant::now());
+            } else if since.elapsed() >= QUIET + late {
+                return true;
+            }
+        }
+        false
     }
 
     pub fn load(&self) -> &Load {

@@ -89,7 +89,8 @@ struct Arguments {
     #[arg(long, value_name = "PREFIX", default_value = "child")]
     name: String,
     /// Asks the parent's API for what was sent and compares, at the end and every so often. The exit code is 1 when a
-    /// point is missing or wrong. With --database: at the end only, but for everything since the children began.
+    /// point is missing or wrong. With --database: at the end only, when the parent has all that it asks for (or after two
+    /// minutes), but for everything since the children began.
     #[arg(long, value_name = "URL")]
     verify: Option<String>,
     /// Seconds between two verifications; 0: at the end only.
@@ -116,6 +117,9 @@ fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
     if (0.0..=86_400.0).contains(&seconds) { Ok(seconds) } else { Err("0 to 86400 seconds".into()) }
 }
+
+/// A parent that asks for longer is asked nevertheless.
+const FILLED_WITHIN: Duration = Duration::from_secs(120);
 
 impl Arguments {
     fn load(&self) -> Load {
@@ -205,7 +209,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         if let Some(verifier) = &mut verifier {
             verdict.merge(match arguments.database {
                 0 => verifier.round(&fleet).await,
-                _ => verifier.whole(&fleet).await,
+                _ => {
+                    // What the parent has not asked for yet is not missing.
+                    if !fleet.until_filled(FILLED_WITHIN).await {
+                        eprintln!("the parent still asks for the past after {} s", FILLED_WITHIN.as_secs());
+                    }
+                    verifier.whole(&fleet).await
+                }
             });
         }
         let report = fleet.report();
