@@ -553,6 +553,12 @@ impl Sender {
         if let Link::Streaming(stream) = &mut self.link { Some(stream) } else { None }
     }
 
+    /// The newest row of a chart that the parent was told of when it was defined; 0 for none.
+    fn told(&self, index: usize) -> i64 {
+        let Link::Streaming(stream) = &self.link else { return 0 };
+        stream.charts.get(index).map_or(0, |chart| chart.told)
+    }
+
     fn log(&self, text: &str) {
         let (hostname, destination) = (&self.hostname, self.destinations.current());
         tracing::info!(target: "mainstem::stream", "STREAM {hostname} [send to {destination}]: {text}");

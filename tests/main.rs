@@ -22,6 +22,8 @@ mod harness;
 
 mod memory_modes;
 
+mod mirror_pair;
+
 mod nodes;
 
 mod peer;

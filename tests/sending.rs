@@ -347,13 +347,13 @@ fn a_parent_that_does_not_read_costs_its_link_and_nothing_else() {
     proxy.wait("both children", |proxy| proxy.telemetry().total(|shard| &shard.connections) == 2);
 }
 
-const V2_WITHOUT_REPLICATION: u32 = V2 - 4096;
+pub(crate) const V2_WITHOUT_REPLICATION: u32 = V2 - 4096;
 
-fn ready_made(time: i64, value: f64) -> String {
+pub(crate) fn ready_made(time: i64, value: f64) -> String {
     format!("BEGIN2 'a.b' 0x1 0x{time:X} #\nSET2 'd' 0x1 {value} A\nEND2\n")
 }
 
-const CHART: &str = "CHART \"a.b\" \"\" \"t\" \"u\" \"f\" \"c\" \"line\" 1 1 \"\" \"p\" \"m\"\nDIMENSION \"d\" \"\" \"incremental\" 8 1000 \"\"\n";
+pub(crate) const CHART: &str = "CHART \"a.b\" \"\" \"t\" \"u\" \"f\" \"c\" \"line\" 1 1 \"\" \"p\" \"m\"\nDIMENSION \"d\" \"\" \"incremental\" 8 1000 \"\"\n";
 
 #[test]
 fn what_a_proxy_has_only_on_disk_reaches_a_parent_that_never_had_it() {

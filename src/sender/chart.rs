@@ -80,6 +80,8 @@ pub(super) struct SentChart {
     resync_until_us: i64,
     /// The newest row that went out as collected values, unix seconds; 0 for none.
     pub(super) last: i64,
+    /// The newest row that the parent was told of when the chart was defined, unix seconds; 0 for none.
+    pub(super) told: i64,
     /// Of a host without rows: the newest one as its past, and its time.
     pub(super) row: Vec<u8>,
     pub(super) row_time: i64,
@@ -260,6 +262,9 @@ impl Stream {
         let now = now_us.div_euclid(1_000_000);
         let newest = facts.newest.as_ref().map(|(time, _)| (*time, *time));
         let (first, last) = facts.kept.or(newest).unwrap_or((0, 0));
+        if !was_held {
+            self.charts[index].told = last;
+        }
         self.encoder.encode(&Command::ChartDefinitionEnd { first, last, now }, &mut self.text);
         // The parent's question about the first definition stands for both.
         if facts.kept.is_none() && !was_held {

@@ -341,6 +341,7 @@ impl Sender {
     /// What of a question is answered at once, of a chart with so many columns.
     pub fn window(
         &self,
+        index: usize,
         request: &Request,
         kept: (i64, i64),
         (step, columns): (u32, usize),
@@ -348,7 +349,8 @@ impl Sender {
     ) -> Window {
         let share = self.buffer_bytes() / 4;
         let rows = (share / (BYTES_A_ROW + columns * BYTES_A_VALUE)).max(1);
-        window(request, kept, i64::from(step), i64::try_from(rows).unwrap_or(i64::MAX), now)
+        let told = self.told(index);
+        window(request, told, kept, i64::from(step), i64::try_from(rows).unwrap_or(i64::MAX), now)
     }
 
     pub fn answer(&mut self, index: usize, request: &Request, answer: &Answer<'_>, now: i64) {
@@ -364,9 +366,13 @@ impl Sender {
     }
 }
 
-/// What of a question is answered at once. `rows`: not more.
-fn window(request: &Request, (first, last): (i64, i64), step: i64, rows: i64, now: i64) -> Window {
-    let (after, before) = (request.after.min(request.before), request.after.max(request.before));
+/// What of a question is answered at once. `told`: the newest row that the parent knew of when it asked. `rows`: not more.
+fn window(request: &Request, told: i64, (first, last): (i64, i64), step: i64, rows: i64, now: i64) -> Window {
+    let (mut after, mut before) = (request.after.min(request.before), request.after.max(request.before));
+    if after <= 0 && request.start_streaming && last > told {
+        // It wants nothing of what it knows of. What came since was held back and belongs to what it wants.
+        (after, before) = (told.max(first - step), last);
+    }
     if after <= 0 || last <= 0 || after > now {
         return Window { after: request.after, before: request.before, is_last: true };
     }
@@ -411,7 +417,7 @@ mod tests {
         fn check(asked: (bool, i64, i64), rows: i64, expected: (i64, i64, bool)) {
             let (start_streaming, after, before) = asked;
             let request = Request { chart: (*b"a.b").into(), start_streaming, after, before };
-            let found = window(&request, (1000, 2000), 1, rows, 2001);
+            let found = window(&request, 2000, (1000, 2000), 1, rows, 2001);
             assert_eq!((found.after, found.before, found.is_last), expected, "{asked:?} {rows}");
         }
         check((true, 1500, 1600), 10_000, (1500, 2000, true));
@@ -423,5 +429,19 @@ mod tests {
         check((true, 0, 0), 100, (0, 0, true));
         check((true, 5000, 6000), 100, (5000, 6000, true));
         check((true, 2000, 2000), 100, (2000, 2000, true));
+    }
+
+    #[test]
+    fn who_wants_nothing_of_the_past_gets_what_came_since_the_definition() {
+        let request = Request { chart: (*b"a.b").into(), start_streaming: true, after: 0, before: 0 };
+        let check = |told, kept, expected: (i64, i64, bool)| {
+            let found = window(&request, told, kept, 1, 100, 2001);
+            assert_eq!((found.after, found.before, found.is_last), expected, "{told} {kept:?}");
+        };
+        check(0, (0, 0), (0, 0, true));
+        check(0, (1990, 2000), (1989, 2000, true));
+        check(1995, (1990, 2000), (1995, 2000, true));
+        check(2000, (1990, 2000), (0, 0, true));
+        check(0, (1000, 2000), (999, 1099, false));
     }
 }

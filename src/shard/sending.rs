@@ -337,7 +337,7 @@ fn answer(
     let (group, step, width) =
         (mirrored.chart.group, mirrored.chart.update_every, mirrored.chart.dimensions.len());
     let Kept { first, last, first_in_memory } = kept(engine, mirrored, sender.oldest(mirrored.chart.key));
-    let mut window = sender.window(request, (first, last), (step, width), now);
+    let mut window = sender.window(index, request, (first, last), (step, width), now);
     // What is read from disk ends where memory begins: the rest is asked for again, and nothing can come in between.
     let is_on_disk = window.after > 0 && window.after + 1 < first_in_memory && window.before > window.after;
     if is_on_disk {
