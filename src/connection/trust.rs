@@ -1,9 +1,10 @@
-//! [`Verifier`]: which parents of ours are believed to be who they say, and what a handshake with one needs.
+//! [`Verifier`]: whom we believe where we are the client: parents that hosts are sent to, and, for `mainstem nodes`, our own.
 //!
 //! ```text
 //! skipped                              whoever has the key of the certificate that it shows
 //! the certificate itself is named      whoever has its key, while it is good, whatever its names
 //! its authority is named, or system's  if its names have the destination's, while it is good
+//! it is the only one (our own parent)  whoever has its key
 //! ```
 //!
 //! The second row is what `openssl req -x509` makes of a parent that has no authority: a certificate that signed itself.
@@ -39,29 +40,52 @@ pub enum TrustError {
 pub fn client(trust: &Trust) -> Result<Arc<ClientConfig>, TrustError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = if trust.skips_verification {
-        Verifier { authorities: None, named: Vec::new(), provider: Arc::clone(&provider) }
+        Verifier::anybody(&provider)
     } else {
         Verifier::load(trust, &provider)?
     };
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| TrustError::Unusable(error.to_string()))?
+    client_of(verifier).map_err(|error| TrustError::Unusable(error.to_string()))
+}
+
+/// What a handshake needs with whoever has the key of this certificate.
+pub fn client_of_only(certificate: CertificateDer<'static>) -> Result<Arc<ClientConfig>, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    client_of(Verifier { believed: Believed::Only(certificate), provider })
+}
+
+fn client_of(verifier: Verifier) -> Result<Arc<ClientConfig>, Error> {
+    let config = ClientConfig::builder_with_provider(Arc::clone(&verifier.provider))
+        .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     Ok(Arc::new(config))
 }
 
+/// Decides about the certificate that the other side shows. That it has the key of it is verified in any case.
 #[derive(Debug)]
-struct Verifier {
-    /// `None`: everybody is believed.
-    authorities: Option<Arc<WebPkiServerVerifier>>,
-    /// What `CAfile` and `CApath` hold.
-    named: Vec<CertificateDer<'static>>,
+pub struct Verifier {
+    believed: Believed,
     provider: Arc<CryptoProvider>,
 }
 
+#[derive(Debug)]
+enum Believed {
+    Anybody,
+    Only(CertificateDer<'static>),
+    Authorities {
+        authorities: Arc<WebPkiServerVerifier>,
+        /// What `CAfile` and `CApath` hold.
+        named: Vec<CertificateDer<'static>>,
+    },
+}
+
 impl Verifier {
+    /// Takes every certificate.
+    pub fn anybody(provider: &Arc<CryptoProvider>) -> Self {
+        Self { believed: Believed::Anybody, provider: Arc::clone(provider) }
+    }
+
     fn load(trust: &Trust, provider: &Arc<CryptoProvider>) -> Result<Self, TrustError> {
         let Trust { ca_file, ca_path, .. } = trust;
         let is_named = ca_file.is_some() || ca_path.is_some();
@@ -85,7 +109,7 @@ impl Verifier {
             .build()
             .map_err(|error| TrustError::Unusable(error.to_string()))?;
         let named = if is_named { found.certs } else { Vec::new() };
-        Ok(Self { authorities: Some(authorities), named, provider: Arc::clone(provider) })
+        Ok(Self { believed: Believed::Authorities { authorities, named }, provider: Arc::clone(provider) })
     }
 }
 
@@ -98,8 +122,15 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Some(authorities) = &self.authorities else { return Ok(ServerCertVerified::assertion()) };
-        if self.named.iter().any(|named| named == shown) {
+        let (authorities, named) = match &self.believed {
+            Believed::Anybody => return Ok(ServerCertVerified::assertion()),
+            Believed::Only(certificate) if shown == certificate => {
+                return Ok(ServerCertVerified::assertion());
+            }
+            Believed::Only(_) => return Err(CertificateError::ApplicationVerificationFailure.into()),
+            Believed::Authorities { authorities, named } => (authorities, named),
+        };
+        if named.iter().any(|named| named == shown) {
             let validity =
                 Validity::of(shown).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
             let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
