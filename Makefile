@@ -24,7 +24,7 @@ build: tools/.installed-build
 # All tests, in the order in which they fail fastest.
 test: tools/.installed-build tools/.installed-test check
 	$(CARGO) build --workspace --bins $(ALL)
-	$(CARGO) test --workspace --no-fail-fast $(ALL)
+	tools/test $(ALL)
 	tests/fuzz/run
 
 check: tools/.installed-build

@@ -178,12 +178,12 @@ fn children_that_answer_late_and_are_cut_again_and_again_are_whole_in_the_end() 
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let directory = tempfile::tempdir().expect("a directory");
     let parent = TestParent::with(Clock::System, |_| {});
-    let load = ["--children", "3", "--charts", "60", "--dimensions", "10", "--duration", "24"];
+    let load = ["--children", "3", "--charts", "40", "--dimensions", "10", "--duration", "22"];
     let past = ["--database", "3600", "--history", "300", "--replay-fault", "late=2"];
     let cuts = ["--cut-every", "8", "--cut-for", "3"];
     let arguments: Vec<&str> = load.into_iter().chain(past).chain(cuts).collect();
     let report = Simulator::start(&parent, &directory, "late", &arguments).finish();
-    assert!(number(&report, "reconnects") >= 3, "{report}");
+    assert_eq!(number(&report, "reconnects"), 6, "{report}");
 }
 
 #[test]

@@ -206,6 +206,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             never = verify_often(&fleet, verifier.as_mut(), verify_every, &mut verdict) => match never {},
             never = cut_often(&fleet, arguments) => match never {},
         }
+        // The end may have come while all were cut.
+        fleet.resume(Duration::ZERO);
         if let Some(verifier) = &mut verifier {
             verdict.merge(match arguments.database {
                 0 => verifier.round(&fleet).await,
