@@ -7,6 +7,8 @@
 //! What is to survive a restart goes to the [`CatalogStore`] as [`CatalogChange`]s, in batches, and comes back as records
 //! when the parent starts.
 
+pub mod call;
+
 pub mod chart;
 
 pub mod dimension;

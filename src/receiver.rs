@@ -19,8 +19,6 @@
 
 mod chart;
 
-mod document;
-
 mod functions;
 
 mod ids;
@@ -48,12 +46,11 @@ use crate::telemetry::ChildCounters;
 use crate::wire::InboundError;
 use crate::wire::capability::Capabilities;
 use crate::wire::command::{Collected, Command, PointFlags, Reference, Slot, VariableScope};
+use crate::wire::document::Document;
 use crate::wire::stream_path::{KEYWORD, MAX_DOCUMENT, PathElement};
 use chart::text;
 pub use chart::{ChartIndex, MirroredChart, Moved};
-use document::Document;
 use functions::Calls;
-pub use functions::{CallError, FunctionCall, FunctionResult};
 use ids::Expected;
 pub use mirror::Mirror;
 pub use replication::{Pace, ReplicationProgress};
@@ -230,6 +227,7 @@ pub struct Receiver {
     calls: Calls,
     place: Place,
     agrees_on_paths: bool,
+    agrees_on_node_ids: bool,
     /// Between a payload's first line and its last, if it is of use.
     payload: Option<Payload>,
 }
@@ -265,6 +263,7 @@ impl Receiver {
             calls: Calls::new(capabilities),
             place: Place::new(own),
             agrees_on_paths: capabilities.contains(Capabilities::PATHS),
+            agrees_on_node_ids: capabilities.contains(Capabilities::NODE_ID),
             payload: None,
         }
     }

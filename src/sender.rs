@@ -24,6 +24,8 @@ mod definitions;
 
 mod destinations;
 
+mod functions;
+
 mod past;
 
 use std::io;
@@ -31,24 +33,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::catalog::HostInfo;
+use crate::catalog::call::FunctionCall;
+use crate::catalog::function::Functions;
 use crate::config::{Destination, SendPolicy, Trust};
 use crate::wire::capability::{Capabilities, Compression, negotiate};
 use crate::wire::handshake::{Reply, StreamRequest, encode_request, parse_reply};
 use crate::wire::stream_path::PathElement;
 use chart::Stream;
-pub use chart::{Facts, Stand};
+pub use chart::{Facts, News, NodeId, Stand};
 pub use destinations::Destinations;
 pub use past::{Answer, Answered, LinkName, PastWish, Request, Window};
 
 /// What we can do as a child.
-const OFFERED: Capabilities = Capabilities::OURS
-    .without(Capabilities::FUNCTIONS)
-    .without(Capabilities::FUNCTION_DEL)
-    .without(Capabilities::PROGRESS)
-    .without(Capabilities::SLOTS)
-    .without(Capabilities::GZIP)
-    .without(Capabilities::BROTLI);
+const OFFERED: Capabilities =
+    Capabilities::OURS.without(Capabilities::SLOTS).without(Capabilities::GZIP).without(Capabilities::BROTLI);
 
 /// What is to be done about it.
 #[derive(Debug)]
@@ -321,6 +322,24 @@ impl Sender {
             }
         }
         None
+    }
+
+    /// What the host can be asked to do. To be called each turn.
+    pub fn describe_functions(&mut self, functions: &Arc<Functions>) {
+        if let Link::Streaming(stream) = &mut self.link {
+            stream.describe_functions(functions);
+            stream.answer_calls();
+        }
+    }
+
+    /// Calls of the parent's that the host's child is to be asked.
+    pub fn take_calls(&mut self, host: Uuid) -> Vec<FunctionCall> {
+        self.stream().map(|stream| stream.calls.take_wanted(host).collect()).unwrap_or_default()
+    }
+
+    /// What the parent has said since the last time.
+    pub fn take_news(&mut self) -> Vec<News> {
+        self.stream().map(|stream| std::mem::take(&mut stream.news)).unwrap_or_default()
     }
 
     /// The agents on the host's way, ourselves last. To be called each turn.

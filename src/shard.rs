@@ -739,7 +739,7 @@ impl Shard {
         let place = connection.place as usize;
         let is_it = |child: &Child| child.connection == connection;
         if !self.children.get(place).and_then(Option::as_ref).is_some_and(is_it) {
-            return self.link_ended(now_us, connection, reason);
+            return self.link_ended(now_us, connection, reason, actions);
         }
         // Nothing is said any more.
         self.with_child(now_us, place, &mut Vec::new(), Receiver::end_connection);

@@ -75,6 +75,7 @@
 pub mod capability;
 pub mod command;
 pub mod compression;
+pub mod document;
 pub mod encoder;
 pub mod handshake;
 pub mod inbound;

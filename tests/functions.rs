@@ -18,7 +18,7 @@ const FUNCTIONS: u32 = V2 + 2048;
 /// The same with progress.
 const PROGRESS: u32 = FUNCTIONS + (1 << 22);
 /// The same with stream paths, and functions that go.
-const ALL: u32 = PROGRESS + (1 << 25) + (1 << 28);
+pub(crate) const ALL: u32 = PROGRESS + (1 << 25) + (1 << 28);
 
 /// A connected child with functions; `top` takes 60 s at most.
 fn child(parent: &TestParent, ver: u32) -> Child {
@@ -36,13 +36,13 @@ fn child(parent: &TestParent, ver: u32) -> Child {
 }
 
 /// Asks in the background.
-fn ask(parent: &TestParent, path: &str) -> std::thread::JoinHandle<Response> {
+pub(crate) fn ask(parent: &TestParent, path: &str) -> std::thread::JoinHandle<Response> {
     let (address, path) = (parent.address, path.to_owned());
     std::thread::spawn(move || get(address, &path))
 }
 
 /// Reads lines of the parent until one begins so.
-fn line(child: &mut Child, beginning: &str) -> String {
+pub(crate) fn line(child: &mut Child, beginning: &str) -> String {
     let mut text = Vec::new();
     loop {
         let mut byte = [0];
@@ -63,7 +63,7 @@ fn line(child: &mut Child, beginning: &str) -> String {
 }
 
 /// The transaction of a call.
-fn transaction(line: &str) -> String {
+pub(crate) fn transaction(line: &str) -> String {
     line.split(' ').nth(1).expect("a transaction").into()
 }
 

@@ -38,6 +38,8 @@ mod restart;
 
 mod sending;
 
+mod sending_functions;
+
 mod sending_tls;
 
 mod tls;

@@ -90,9 +90,11 @@ pub struct HostSnapshot {
     pub charts: Vec<Arc<Chart>>,
     /// What its child can be asked to do; none while it is not connected.
     pub functions: Arc<Functions>,
-    /// The agents on its way to us, the host itself first, we ourselves last; none while it is not connected, or if its
-    /// child does not say.
+    /// The agents on its way, the host itself first; we ourselves and then those that it is sent on to. None while it is
+    /// not connected; those before us only if its child says them.
     pub stream_path: Arc<[PathElement]>,
+    /// What the cloud calls it that a parent of ours belongs to.
+    pub node_id: Option<Uuid>,
 }
 
 /// What readers are told of a host.

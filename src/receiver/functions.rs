@@ -18,11 +18,12 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::chart::text;
-use super::document::{Document, TooLong};
 use super::{DisconnectReason, Payload, PayloadOf, Receiver, Surroundings};
+use crate::catalog::call::{CallError, CallOutcome, FunctionCall, FunctionResult};
 use crate::catalog::function::{Access, Function};
 use crate::wire::capability::Capabilities;
 use crate::wire::command::{FunctionDefinition, Instruction};
+use crate::wire::document::{Document, TooLong};
 use crate::wire::instruction::encode_instruction;
 
 /// Functions that a host may have: a child of 2.11 offers a dozen.
@@ -36,51 +37,10 @@ const MOST_CALLS: usize = 16;
 /// The longest result: what a Netdata of 1.37 buffers.
 const MOST_RESULT_BYTES: usize = 10 << 20;
 
-/// A function that somebody wants to be called.
-#[derive(Debug)]
-pub struct FunctionCall {
-    pub host: Uuid,
-    /// What the call is known by at the child.
-    pub transaction: Uuid,
-    /// The function's name and arguments.
-    pub call: String,
-    pub timeout_s: u32,
-    /// What the caller may do.
-    pub access: Access,
-    /// Who the caller is, for the child's log.
-    pub source: String,
-    /// Dropped without an answer when the connection ends. When nobody listens any more, the call is cancelled.
-    pub answer: oneshot::Sender<Result<FunctionResult, CallError>>,
-}
-
-/// What a child answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FunctionResult {
-    /// An HTTP status, as the child understands it.
-    pub code: u32,
-    pub content_type: EcoString,
-    /// Unix seconds.
-    pub expires: i64,
-    pub body: Vec<u8>,
-}
-
-/// Why a call has no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
-    #[error("the host is not connected")]
-    NotConnected,
-    #[error("{limit} calls of functions of this host wait for their answers already")]
-    TooMany { limit: usize },
-    #[error("the function has not answered within {seconds} s")]
-    TimedOut { seconds: u32 },
-    #[error("the function's answer is longer than {limit} bytes")]
-    TooLong { limit: usize },
-}
-
 #[derive(Debug)]
 struct Waiting {
     transaction: Uuid,
-    answer: oneshot::Sender<Result<FunctionResult, CallError>>,
+    answer: oneshot::Sender<CallOutcome>,
     timeout_s: u32,
     /// When its time is over.
     ends_us: i64,

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use dbengine::{Engine, GroupId, GroupKey, Keep, UnixSeconds, prefetch, tight};
 use ecow::EcoString;
+use uuid::Uuid;
 
 use super::DisconnectReason;
 use super::chart::{ById, ChartIndex, MirroredChart, Moved, chart_name, readable_if_damaged, reading, text};
 use super::functions::{MOST_CHARTS_WITH_FUNCTIONS, MOST_FUNCTIONS};
 use super::ids::{Expected, Ids};
-
 use crate::catalog::chart::group_key;
 use crate::catalog::function::{Function, Functions};
 use crate::catalog::{
@@ -38,6 +38,10 @@ pub struct Mirror {
     functions: Arc<Functions>,
     /// As its child said, and ourselves.
     stream_path: Arc<[PathElement]>,
+    /// The agents behind us, and all of them.
+    path_beyond: Vec<PathElement>,
+    whole_path: Arc<[PathElement]>,
+    node_id: Option<Uuid>,
     charts: Vec<MirroredChart>,
     ids: Ids,
     by_id: ById,
@@ -73,6 +77,9 @@ impl Mirror {
             state,
             functions: Arc::default(),
             stream_path: Arc::default(),
+            path_beyond: Vec::new(),
+            whole_path: Arc::default(),
+            node_id: None,
             charts: Vec::new(),
             ids: Ids::default(),
             by_id: ById::default(),
@@ -204,6 +211,8 @@ impl Mirror {
     pub fn leave(&mut self, now_us: i64, reason: Box<str>) {
         self.functions = Arc::default();
         self.stream_path = Arc::default();
+        self.path_beyond = Vec::new();
+        self.whole_path = Arc::default();
         self.away_since_us = Some(now_us);
         let since = UnixSeconds(now_us.div_euclid(1_000_000));
         self.set_state(HostState::Disconnected { since, reason });
@@ -280,6 +289,11 @@ impl Mirror {
         }
     }
 
+    /// What its child can be asked to do.
+    pub fn functions(&self) -> &Arc<Functions> {
+        &self.functions
+    }
+
     /// The agents on its way, ourselves last; empty as long as its child has not said it.
     pub fn stream_path(&self) -> &Arc<[PathElement]> {
         &self.stream_path
@@ -290,9 +304,35 @@ impl Mirror {
         let is_new = *self.stream_path != *elements;
         if is_new {
             self.stream_path = elements.into();
-            self.changed = true;
+            self.join_path();
         }
         is_new
+    }
+
+    /// The agents on its way, those behind us included.
+    pub(super) fn whole_path(&self) -> &[PathElement] {
+        &self.whole_path
+    }
+
+    /// Sets the agents behind us; whether these are others than before.
+    pub(super) fn set_path_beyond(&mut self, elements: Vec<PathElement>) -> bool {
+        let is_new = self.path_beyond != elements;
+        if is_new {
+            self.path_beyond = elements;
+            self.join_path();
+        }
+        is_new
+    }
+
+    fn join_path(&mut self) {
+        self.whole_path = self.stream_path.iter().chain(&self.path_beyond).cloned().collect();
+        self.changed = true;
+    }
+
+    /// Sets what the cloud of a parent calls it.
+    pub(super) fn set_node_id(&mut self, node_id: Option<Uuid>) {
+        self.changed |= self.node_id != node_id;
+        self.node_id = node_id;
     }
 
     /// Whether readers' snapshot is older than what we know.
@@ -402,7 +442,8 @@ impl Mirror {
             shard,
             charts: self.charts.iter().map(|mirrored| Arc::clone(&mirrored.chart)).collect(),
             functions: Arc::clone(&self.functions),
-            stream_path: Arc::clone(&self.stream_path),
+            stream_path: Arc::clone(&self.whole_path),
+            node_id: self.node_id,
         }
     }
 

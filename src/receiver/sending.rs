@@ -1,5 +1,7 @@
 //! What a child sends, handed on to the [`Sender`] of its host.
 
+use std::sync::Arc;
+
 use dbengine::{Engine, UnixSeconds};
 
 use super::chart::{ChartIndex, MirroredChart};
@@ -43,7 +45,13 @@ impl Mirror {
             let Kept { first, last, .. } = kept(engine, mirrored, sender.oldest(mirrored.chart.key));
             (first, last)
         });
-        Some(Facts { collects, stand, kept, newest: newest.map(|(time, values)| (time.0, values.to_vec())) })
+        Some(Facts {
+            collects,
+            stand,
+            kept,
+            newest: newest.map(|(time, values)| (time.0, values.to_vec())),
+            functions: Arc::clone(self.functions()),
+        })
     }
 }
 

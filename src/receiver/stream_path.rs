@@ -3,9 +3,10 @@
 //! A path that leads through us before it reaches the child is a loop: that child's connection ends, with its reason.
 //! Elements behind the child are of an earlier connection and are left out.
 
-use super::document::Document;
 use super::{DisconnectReason, Receiver, Surroundings};
+use crate::sender::NodeId;
 use crate::wire::command::Instruction;
+use crate::wire::document::Document;
 use crate::wire::instruction::encode_instruction;
 use crate::wire::stream_path::{self, KEYWORD, PathElement, StreamPath};
 
@@ -53,14 +54,51 @@ impl Receiver {
         }
         elements.push(own.clone());
         if around.mirror.set_stream_path(elements) {
-            encode_instruction(&Instruction::Json { keyword: KEYWORD }, around.out);
-            let path = StreamPath::of(around.mirror.stream_path());
-            // Writing to memory does not fail, and the path's parts are texts and numbers.
-            let document = serde_json::to_vec(&path).unwrap_or_default();
-            encode_instruction(&Instruction::Payload(&document), around.out);
-            encode_instruction(&Instruction::JsonEnd, around.out);
+            self.tell_path(around);
         }
         Ok(())
+    }
+
+    /// A parent of ours has said who is behind us: all of the way, or nothing of it when the link to it has ended.
+    pub fn take_path_beyond(&mut self, document: Option<&[u8]>, around: &mut Surroundings<'_>) {
+        let own = &self.place.own;
+        let elements = match document.map(stream_path::parse) {
+            None => Vec::new(),
+            Some(Ok(mut elements)) => {
+                elements.retain(|element| element.hops > own.hops && element.host_id != own.host_id);
+                elements
+            }
+            Some(Err(error)) => {
+                let host = &*around.mirror.info().hostname;
+                tracing::debug!(host, %error, "the parent's stream path is not understood and passed over");
+                return;
+            }
+        };
+        if around.mirror.set_path_beyond(elements) {
+            self.tell_path(around);
+        }
+    }
+
+    /// A parent of ours has said what its cloud calls the host.
+    pub fn take_node_id(&mut self, named: &NodeId, around: &mut Surroundings<'_>) {
+        around.mirror.set_node_id(uuid::Uuid::try_parse_ascii(&named.node_id).ok());
+        if self.agrees_on_node_ids {
+            let NodeId { claim_id, node_id, url } = named;
+            encode_instruction(&Instruction::NodeId { claim_id, node_id, url }, around.out);
+        }
+    }
+
+    /// Tells the child the whole way.
+    fn tell_path(&self, around: &mut Surroundings<'_>) {
+        let path = around.mirror.whole_path();
+        if !self.agrees_on_paths || path.is_empty() {
+            return;
+        }
+        encode_instruction(&Instruction::Json { keyword: KEYWORD }, around.out);
+        // Writing to memory does not fail, and the path's parts are texts and numbers.
+        let document = serde_json::to_vec(&StreamPath::of(path)).unwrap_or_default();
+        encode_instruction(&Instruction::Payload(&document), around.out);
+        encode_instruction(&Instruction::JsonEnd, around.out);
     }
 
     /// The oldest of our samples is looked for once a connection: it takes a look at every chart.

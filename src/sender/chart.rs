@@ -17,16 +17,19 @@ use std::sync::Arc;
 use dbengine::{Row, SampleFlags};
 
 use super::definitions::{SCALE, reference};
+use super::functions::ParentCalls;
 use super::past::{Request, Requests};
 use super::{Order, Sender, SendingCounters};
+use crate::catalog::function::Functions;
 use crate::catalog::{Chart, HostInfo};
 use crate::config::{SendPolicy, SimplePattern};
 use crate::wire::capability::Capabilities;
 use crate::wire::command::{Collected, Command, Instruction, PointFlags, VariableScope};
 use crate::wire::compression::Compressor;
+use crate::wire::document::Document;
 use crate::wire::encoder::Encoder;
 use crate::wire::instruction::{InstructionParser, InstructionTooLong};
-use crate::wire::stream_path::PathElement;
+use crate::wire::stream_path::{KEYWORD, MAX_DOCUMENT, PathElement};
 
 /// Text that is kept as room for the next turn's.
 const KEPT_TEXT: usize = 64 << 10;
@@ -45,6 +48,22 @@ pub struct Stand {
     pub dimensions: Vec<(i64, f64)>,
 }
 
+/// What a parent says of the host and of whom it knows beyond us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The document of a `STREAM_PATH`, as it came.
+    Path(Vec<u8>),
+    NodeId(NodeId),
+}
+
+/// The words of a `NODE_ID`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeId {
+    pub claim_id: Box<[u8]>,
+    pub node_id: Box<[u8]>,
+    pub url: Box<[u8]>,
+}
+
 /// What there is of a chart when it is defined.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -55,6 +74,8 @@ pub struct Facts {
     pub kept: Option<(i64, i64)>,
     /// The newest row.
     pub newest: Option<(i64, Vec<f32>)>,
+    /// Of its host, some of them perhaps its own.
+    pub functions: Arc<Functions>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -105,6 +126,12 @@ pub(super) struct Stream {
     pub(super) info: Option<Arc<HostInfo>>,
     /// As the parent knows it, or would.
     pub(super) path: Arc<[PathElement]>,
+    /// As the parent knows them.
+    pub(super) functions: Arc<Functions>,
+    pub(super) calls: ParentCalls,
+    /// A document of the parent's that is coming.
+    document: Option<Document>,
+    pub(super) news: Vec<News>,
     pub(super) charts: Vec<SentChart>,
     pub(super) requests: Requests,
     /// Answers whose rows are being read from disk.
@@ -142,6 +169,10 @@ impl Stream {
             text: Vec::new(),
             info: None,
             path: Arc::default(),
+            functions: Arc::default(),
+            calls: ParentCalls::default(),
+            document: None,
+            news: Vec::new(),
             charts: Vec::new(),
             requests: Requests::default(),
             reading: 0,
@@ -202,16 +233,59 @@ impl Stream {
         let partial = std::mem::take(&mut self.partial);
         let mut rest = &partial[..];
         while let Some(instruction) = self.parser.next(&mut rest)? {
-            if let Instruction::ReplayChart { chart, start_streaming, after, before } = instruction {
+            self.obey(instruction);
+        }
+        self.partial.extend_from_slice(rest);
+        Ok(())
+    }
+
+    fn obey(&mut self, instruction: Instruction<'_>) {
+        let can = |what| self.agreed.contains(what);
+        match instruction {
+            Instruction::ReplayChart { chart, start_streaming, after, before } => {
                 let request = Request { chart: chart.into(), start_streaming, after, before };
                 // The newest question about a chart is the one that counts.
                 if self.requests.len() < MOST_REQUESTS {
                     self.requests.put(request);
                 }
             }
+            Instruction::Function { transaction, timeout_s, call, access, source }
+                if can(Capabilities::FUNCTIONS) =>
+            {
+                self.calls.call(transaction, timeout_s, call, access, source);
+            }
+            Instruction::FunctionCancel { transaction } => self.calls.cancel(transaction),
+            Instruction::FunctionProgress { transaction } if self.calls.is_waiting(transaction) => {
+                let waits = Command::FunctionProgress { transaction, done: 0, all: 0 };
+                self.encoder.encode(&waits, &mut self.text);
+            }
+            Instruction::NodeId { claim_id, node_id, url } if can(Capabilities::NODE_ID) => {
+                let [claim_id, node_id, url] = [claim_id, node_id, url].map(Into::into);
+                self.put_news(News::NodeId(NodeId { claim_id, node_id, url }));
+            }
+            Instruction::Json { keyword } => {
+                let is_path = keyword == KEYWORD && can(Capabilities::PATHS);
+                self.document = is_path.then(|| Document::new(MAX_DOCUMENT));
+            }
+            Instruction::Payload(line) => {
+                if let Some(document) = &mut self.document {
+                    document.line(line);
+                }
+            }
+            Instruction::JsonEnd => {
+                if let Some(document) = self.document.take() {
+                    // One that is too long is as good as none.
+                    self.put_news(News::Path(document.finish().unwrap_or_default()));
+                }
+            }
+            _ => {}
         }
-        self.partial.extend_from_slice(rest);
-        Ok(())
+    }
+
+    /// The newest of a kind is the one that counts.
+    fn put_news(&mut self, news: News) {
+        self.news.retain(|known| std::mem::discriminant(known) != std::mem::discriminant(&news));
+        self.news.push(news);
     }
 
     fn chart_mut(&mut self, index: usize) -> &mut SentChart {
@@ -222,6 +296,7 @@ impl Stream {
     }
 
     fn define(&mut self, index: usize, chart: &Arc<Chart>, facts: &Facts, now_us: i64) {
+        self.describe_functions(&facts.functions);
         let interpolated = self.agreed.contains(Capabilities::INTERPOLATED);
         let replicates = self.agreed.contains(Capabilities::REPLICATION);
         let is_wanted = self.patterns.matches(&*chart.id) || self.patterns.matches(&*chart.name);

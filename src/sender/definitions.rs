@@ -128,6 +128,8 @@ impl Stream {
             };
             encoder.encode(&Command::Dimension(definition), text);
         }
+        self.describe_functions_of(&chart.id);
+        let Self { encoder, text, .. } = self;
         for (name, value) in &chart.variables {
             let (scope, name) = (VariableScope::Chart, name.as_bytes());
             encoder.encode(&Command::Variable { scope, name, value: *value }, text);

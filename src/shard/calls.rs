@@ -2,7 +2,8 @@
 
 use super::Shard;
 use super::event::Action;
-use crate::receiver::{CallError, FunctionCall, Receiver};
+use crate::catalog::call::{CallError, FunctionCall};
+use crate::receiver::Receiver;
 
 impl Shard {
     /// Calls a function of a connected child.
@@ -15,6 +16,17 @@ impl Shard {
             let _ = call.answer.send(Err(CallError::NotConnected));
             return;
         };
+        self.call_child(now_us, place, call, actions);
+    }
+
+    /// Calls a function of the child at this place.
+    pub(super) fn call_child(
+        &mut self,
+        now_us: i64,
+        place: usize,
+        call: FunctionCall,
+        actions: &mut Vec<Action>,
+    ) {
         self.with_child(now_us, place, actions, |receiver, around| receiver.call(call, around));
         if !self.called.contains(&place) {
             self.called.push(place);

@@ -14,8 +14,8 @@ use crate::config::MemoryMode;
 use crate::config::SendPolicy;
 use crate::receiver::{DisconnectReason, Kept, Mirror, kept};
 use crate::sender::{
-    Answer, Answered, ConnectFailure, LinkEnd, LinkName, Order, PastWish, Request, Sender, SendingCounters,
-    SendingState, Window,
+    Answer, Answered, ConnectFailure, LinkEnd, LinkName, News, Order, PastWish, Request, Sender,
+    SendingCounters, SendingState, Window,
 };
 
 /// Questions about the past that are answered in one turn, over all hosts.
@@ -93,6 +93,7 @@ impl Shard {
         }
         let (children, next) = (self.children.len(), self.sending.last_answered + 1);
         let mut answers = 0;
+        let mut ended = Vec::new();
         for place in (0..children).map(|step| (next + step) % children) {
             let Some(child) = &mut self.children[place] else { continue };
             let Child { connection, host, receiver, upstream: Some(upstream), .. } = child else { continue };
@@ -129,12 +130,17 @@ impl Shard {
                 actions.extend(wish.map(Action::Past));
             }
             upstream.sender.describe_path(mirror.stream_path());
+            upstream.sender.describe_functions(mirror.functions());
             let mut orders = Vec::new();
             let end = upstream.sender.settle(now_us, mirror.shared_info(), &mut orders);
             carry(orders, upstream, child, &mut self.sending.links, actions);
             if let Some(end) = end {
                 self.telemetry.link_ends.add(end.label());
+                ended.push(place);
             }
+        }
+        for place in ended {
+            self.parents_left(now_us, place, actions);
         }
     }
 
@@ -198,15 +204,40 @@ impl Shard {
             return;
         };
         carry(orders, upstream, *connection, &mut self.sending.links, actions);
+        let (calls, news) = (upstream.sender.take_calls(info.machine_guid), upstream.sender.take_news());
+        let has_ended = end.is_some();
         if let Some(end) = end {
             self.telemetry.link_ends.add(end.label());
         }
+        for call in calls {
+            self.call_child(now_us, place, call, actions);
+        }
+        for said in news {
+            self.with_child(now_us, place, actions, |receiver, around| match &said {
+                News::Path(document) => receiver.take_path_beyond(Some(document), around),
+                News::NodeId(named) => receiver.take_node_id(named, around),
+            });
+        }
+        if has_ended {
+            self.parents_left(now_us, place, actions);
+        }
+    }
+
+    /// The link of a child's host has ended, and with it what is known of those behind us.
+    fn parents_left(&mut self, now_us: i64, place: usize, actions: &mut Vec<Action>) {
+        self.with_child(now_us, place, actions, |receiver, around| receiver.take_path_beyond(None, around));
     }
 
     /// A link is gone.
     #[cold]
-    pub(super) fn link_ended(&mut self, now_us: i64, link: ConnectionId, reason: DisconnectReason) {
-        let Some((_, _, upstream)) = self.on_link(link) else { return };
+    pub(super) fn link_ended(
+        &mut self,
+        now_us: i64,
+        link: ConnectionId,
+        reason: DisconnectReason,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some((place, _, upstream)) = self.on_link(link) else { return };
         upstream.link = None;
         let end = match reason {
             DisconnectReason::NotReading { pending } => LinkEnd::Overflow { pending },
@@ -216,6 +247,7 @@ impl Shard {
         let end = upstream.sender.ended(now_us, end);
         self.sending.links.remove(&link);
         self.telemetry.link_ends.add(end.label());
+        self.parents_left(now_us, place, actions);
     }
 
     /// So many bytes wait for a parent.

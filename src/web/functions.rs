@@ -10,9 +10,9 @@ use uuid::Uuid;
 use super::answer::Answer;
 use super::request::Target;
 use super::{Api, SHARD_ANSWERS_WITHIN};
+use crate::catalog::call::{CallError, FunctionCall, FunctionResult};
 use crate::catalog::function::{Access, Function, Functions, called};
 use crate::catalog::{HostSnapshot, HostState};
-use crate::receiver::{CallError, FunctionCall, FunctionResult};
 use crate::shard::message::{Message, Question};
 use crate::telemetry::Telemetry;
 
@@ -162,11 +162,7 @@ async fn answer(api: &Api, host: &HostSnapshot, target: &Target, peer: SocketAdd
 }
 
 fn failure(cause: CallError) -> Answer {
-    let status = match cause {
-        CallError::NotConnected | CallError::TooMany { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        CallError::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
-        CallError::TooLong { .. } => StatusCode::BAD_GATEWAY,
-    };
+    let status = StatusCode::from_u16(cause.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     error(status, cause.to_string())
 }
 

@@ -38,6 +38,7 @@ pub(super) fn snapshot(config: &Config, machine_guid: Uuid) -> HostSnapshot {
         charts: Vec::new(),
         functions: Arc::default(),
         stream_path: Arc::default(),
+        node_id: None,
     }
 }
 

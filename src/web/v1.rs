@@ -180,7 +180,7 @@ pub(super) fn info(api: &Api, host: &HostSnapshot) -> Answer {
             reachable: host.state.is_reachable(),
             hops: host.info.hops,
             claim_id: host.info.claim_id.map(|claim| claim.hyphenated().to_string()),
-            node_id: None,
+            node_id: host.node_id.map(|node| node.hyphenated().to_string()),
         })),
         alarms: Alarms { normal: 0, warning: 0, critical: 0 },
         facts: Members(facts),

@@ -121,6 +121,7 @@ impl Capabilities {
             | Self::GZIP.0
             | Self::BROTLI.0
             | Self::PROGRESS.0
+            | Self::NODE_ID.0
             | Self::PATHS.0
             | Self::FUNCTION_DEL.0,
     );

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::*;
+use crate::catalog::call::{CallError, FunctionCall, FunctionResult};
 use crate::catalog::function::Access;
-use crate::receiver::{CallError, FunctionCall, FunctionResult};
 
 const HOST: u128 = 7;
 const TRANSACTION: Uuid = Uuid::from_u128(0xABC);

@@ -2,7 +2,7 @@
 
 /// What has come of a payload.
 #[derive(Debug)]
-pub(super) struct Document {
+pub struct Document {
     /// Lines with their newlines.
     text: Vec<u8>,
     limit: usize,
@@ -11,23 +11,23 @@ pub(super) struct Document {
 
 /// A payload is longer than its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooLong {
-    pub(super) limit: usize,
+pub struct TooLong {
+    pub limit: usize,
 }
 
 impl Document {
-    pub(super) fn new(limit: usize) -> Self {
+    pub fn new(limit: usize) -> Self {
         Self { text: Vec::new(), limit, too_long: false }
     }
 
     /// A whole line, or what was left of one.
-    pub(super) fn line(&mut self, line: &[u8]) {
+    pub fn line(&mut self, line: &[u8]) {
         self.part(line);
         self.part(b"\n");
     }
 
     /// A part of a line that goes on. Nothing is kept of a payload that is too long.
-    pub(super) fn part(&mut self, part: &[u8]) {
+    pub fn part(&mut self, part: &[u8]) {
         // The last newline is not the payload's own.
         if self.too_long || self.text.len() + part.len() > self.limit + 1 {
             self.too_long = true;
@@ -38,7 +38,7 @@ impl Document {
     }
 
     /// All of it, without the newline that its sender put before the end line.
-    pub(super) fn finish(mut self) -> Result<Vec<u8>, TooLong> {
+    pub fn finish(mut self) -> Result<Vec<u8>, TooLong> {
         if self.too_long {
             return Err(TooLong { limit: self.limit });
         }
