@@ -20,6 +20,8 @@
 
 pub mod chart;
 
+pub mod choice;
+
 mod definitions;
 
 mod destinations;
@@ -44,22 +46,38 @@ use crate::wire::handshake::{Reply, StreamRequest, encode_request, parse_reply};
 use crate::wire::stream_path::PathElement;
 use chart::Stream;
 pub use chart::{Facts, News, NodeId, Stand};
+use choice::{Aside, Choice};
 pub use destinations::Destinations;
 pub use past::{Answer, Answered, LinkName, PastWish, Request, Window};
 
 /// What we can do as a child.
-const OFFERED: Capabilities =
-    Capabilities::OURS.without(Capabilities::SLOTS).without(Capabilities::GZIP).without(Capabilities::BROTLI);
+const OFFERED: Capabilities = Capabilities::OURS.without(Capabilities::GZIP).without(Capabilities::BROTLI);
 
 /// What is to be done about it.
 #[derive(Debug)]
 pub enum Order {
-    /// Connect to a parent; number `attempt` of this sender.
-    Connect { attempt: u32, destination: Destination, timeout: Duration },
+    Connect(Box<ConnectWish>),
     /// Bytes for the parent, in order.
     Send(Vec<u8>),
     /// What was sent last may be lost.
     Close,
+}
+
+/// A connection to one of these parents.
+#[derive(Debug)]
+pub struct ConnectWish {
+    /// The how manieth of its sender.
+    pub attempt: u32,
+    /// In the order of the configuration. If they are several, they are asked what they have of the host.
+    pub destinations: Vec<Destination>,
+    pub host: Uuid,
+    /// The host's way up to us.
+    pub path: Arc<[PathElement]>,
+    pub trust: Trust,
+    /// For a connection and its TLS handshake.
+    pub timeout: Duration,
+    /// So many bytes may wait on the connection.
+    pub buffer_bytes: usize,
 }
 
 /// Why there is no connection.
@@ -217,6 +235,8 @@ pub struct SendingCounters {
 pub struct Sender {
     policy: Box<SendPolicy>,
     hostname: Box<str>,
+    /// The host's way up to us.
+    path: Arc<[PathElement]>,
     destinations: Destinations,
     link: Link,
     attempt: u32,
@@ -239,6 +259,7 @@ impl Sender {
         Self {
             destinations: known.unwrap_or_else(|| Destinations::new(&policy.destinations, seed)),
             hostname: info.hostname.clone(),
+            path: Arc::default(),
             policy,
             link: Link::Resting { until_us: now_us },
             attempt: 0,
@@ -251,14 +272,6 @@ impl Sender {
     /// What it has learnt of its destinations, for the next sender of the host.
     pub fn into_destinations(self) -> Destinations {
         self.destinations
-    }
-
-    pub fn trust(&self) -> &Trust {
-        &self.policy.link.trust
-    }
-
-    pub fn buffer_bytes(&self) -> usize {
-        self.policy.link.buffer_bytes
     }
 
     /// Rows are of use now.
@@ -287,17 +300,25 @@ impl Sender {
         match &mut self.link {
             Link::Resting { until_us } if now_us < *until_us => {}
             Link::Resting { until_us } => {
-                let Some(destination) = self.destinations.next(now_us) else {
+                let destinations = self.destinations.ready(now_us);
+                if destinations.is_empty() {
                     let delay_us = microseconds(self.policy.link.reconnect_delay);
                     let due_us = self.destinations.due();
                     *until_us = due_us.min(now_us + self.destinations.jitter(delay_us)).max(now_us + 1);
                     return None;
-                };
+                }
                 self.attempt = self.attempt.wrapping_add(1);
                 self.link = Link::Connecting;
                 self.since_us = now_us;
-                let (attempt, timeout) = (self.attempt, self.policy.link.timeout);
-                orders.push(Order::Connect { attempt, destination, timeout });
+                orders.push(Order::Connect(Box::new(ConnectWish {
+                    attempt: self.attempt,
+                    destinations,
+                    host: info.machine_guid,
+                    path: Arc::clone(&self.path),
+                    trust: self.policy.link.trust.clone(),
+                    timeout: self.policy.link.timeout,
+                    buffer_bytes: self.policy.link.buffer_bytes,
+                })));
             }
             Link::Connecting => {}
             Link::Greeting { since_us } => {
@@ -344,9 +365,39 @@ impl Sender {
 
     /// The agents on the host's way, ourselves last. To be called each turn.
     pub fn describe_path(&mut self, path: &Arc<[PathElement]>) {
+        if !Arc::ptr_eq(&self.path, path) {
+            self.path = Arc::clone(path);
+        }
         if let Link::Streaming(stream) = &mut self.link {
             stream.describe_path(path);
         }
+    }
+
+    /// Parents were asked, on the way to the connection that was ordered. Why those were left aside that were.
+    pub fn chose(&mut self, now_us: i64, attempt: u32, choice: Choice) -> Vec<LinkEnd> {
+        if attempt != self.attempt || !matches!(self.link, Link::Connecting) {
+            return Vec::new();
+        }
+        let mut ends = Vec::new();
+        for (place, aside) in choice.aside {
+            self.destinations.choose(place);
+            let (end, delay_s) = match aside {
+                Aside::Failed(failure) => self.tell_failure(failure),
+                Aside::Not { end, words, seconds } => {
+                    self.log(words);
+                    let delay_us = self.destinations.jitter(seconds * 1_000_000);
+                    (end, delay_us / 1_000_000)
+                }
+            };
+            self.last_reason = Some(end.to_string().into());
+            self.destinations.postpone(now_us + delay_s * 1_000_000);
+            ends.push(end);
+        }
+        match choice.chosen {
+            Some(place) => self.destinations.choose(place),
+            None => self.link = Link::Resting { until_us: now_us },
+        }
+        ends
     }
 
     /// The connection that was ordered is there. Says no if nobody waits for it.
@@ -365,6 +416,12 @@ impl Sender {
         if attempt != self.attempt || !matches!(self.link, Link::Connecting) {
             return None;
         }
+        let (end, delay_s) = self.tell_failure(failure);
+        Some(self.end(now_us, delay_s, end))
+    }
+
+    /// Logs why there is no connection. For how many seconds the destination is left alone therefore.
+    fn tell_failure(&self, failure: ConnectFailure) -> (LinkEnd, i64) {
         let ConnectFailure { address, reason } = failure;
         let error = match reason {
             ConnectError::Socket(error) => error,
@@ -373,11 +430,11 @@ impl Sender {
                     "Closing the stream connection, because the server SSL certificate is not valid. ({why}; its authority \
                      belongs into 'CAfile' of [stream] in stream.conf, and its names must have the destination's)"
                 ));
-                return Some(self.end(now_us, TLS_S, LinkEnd::NotBelieved(why)));
+                return (LinkEnd::NotBelieved(why), TLS_S);
             }
             ConnectError::Handshake(why) => {
                 self.log(&format!("the TLS handshake failed: {why}"));
-                return Some(self.end(now_us, TLS_S, LinkEnd::Handshake(why)));
+                return (LinkEnd::Handshake(why), TLS_S);
             }
         };
         let destination = self.destinations.current();
@@ -392,7 +449,7 @@ impl Sender {
         );
         self.log("could not connect to parent node at this time.");
         let delay_us = microseconds(self.policy.link.reconnect_delay);
-        Some(self.end(now_us, delay_us / 1_000_000, LinkEnd::Connect(error)))
+        (LinkEnd::Connect(error), delay_us / 1_000_000)
     }
 
     /// Bytes came from the parent. The reason, if this is the end of the link.

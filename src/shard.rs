@@ -216,8 +216,8 @@ impl Shard {
             Event::Received { connection, bytes } => self.received(now_us, connection, bytes, actions),
             Event::Arrived { connection, arrival } => self.arrived(now_us, connection, *arrival, actions),
             Event::Ended { connection, reason } => self.ended(now_us, connection, reason, actions),
-            Event::Connected { child, attempt, outcome } => {
-                self.link_connected(now_us, child, attempt, outcome, actions);
+            Event::Connected { child, attempt, choice, outcome } => {
+                self.link_connected(now_us, (child, attempt), choice, outcome, actions);
             }
             Event::Past(answered) => self.past_read(now_us, *answered),
             Event::Waiting { link, bytes } => self.link_waits(now_us, link, bytes),

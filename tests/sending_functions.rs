@@ -215,3 +215,32 @@ fn a_real_child_answers_through_us() {
     });
     assert_eq!(far.json(ECHO), json!({"status": 200, "asked": "synth-echo a:1"}));
 }
+
+/// A parent that knows the host from an hour of samples, and one that never heard of it.
+#[test]
+fn of_several_parents_the_one_with_the_newest_samples_is_chosen() {
+    let old = TestParent::start();
+    let mut before = Child::connect(&old, "child", crate::child::V2);
+    chart(&mut before, "a.b", "");
+    old.wait("the row", |old| old.telemetry().total(|shard| &shard.rows) == 1);
+    drop(before);
+    old.wait("the host to be archived", |old| {
+        let asked = old.json(&format!("/api/v3/stream_info?machine_guid={}", guid_of("child")));
+        asked["ingest_type"] == "archived" && asked["last_time_s"].as_i64() > Some(0)
+    });
+    // One key for both.
+    let key = &old.key;
+    let state = tempfile::tempdir().expect("a directory");
+    std::fs::write(state.path().join("api.key"), key).expect("written");
+    let new = TestParent::within(state.path(), Clock::System, |_| {});
+    assert_eq!(new.key, *key);
+    let destinations = format!("{} {}", new.address, old.address);
+    let proxy = TestParent::with(Clock::System, |config| {
+        config.database.mode = MemoryMode::None;
+        send_to(config, &destinations, key);
+    });
+    let _child = Child::connect(&proxy, "child", ALL);
+    proxy.wait("a link", |proxy| links(proxy) == 1);
+    old.wait("the host", |old| old.telemetry().total(|shard| &shard.connections) == 1);
+    assert_eq!(new.telemetry().total(|shard| &shard.connections), 0);
+}

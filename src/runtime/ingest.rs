@@ -35,6 +35,7 @@ use crate::catalog::HostNews;
 use crate::config::Limits;
 use crate::connection::tls::Session;
 use crate::sender::ConnectFailure;
+use crate::sender::choice::Choice;
 use crate::shard::event::{Action, ConnectionId, Event};
 use crate::shard::message::{Arrival, Message};
 use crate::shard::placement::ShardId;
@@ -382,12 +383,12 @@ impl Executor {
         let now_us = self.clock.now_us();
         match message {
             Message::Arrived { socket, session, arrival } => self.adopt(socket, session, arrival),
-            Message::Connected { child, attempt, buffer_bytes, outcome } => {
+            Message::Connected { child, attempt, buffer_bytes, choice, outcome } => {
                 let added = outcome.and_then(|(socket, session)| {
                     let failed = |error: io::Error| ConnectFailure { address: None, reason: error.into() };
                     self.sockets.add_link(socket, session, buffer_bytes).map_err(failed)
                 });
-                let event = Event::Connected { child, attempt, outcome: added };
+                let event = Event::Connected { child, attempt, choice, outcome: added };
                 self.shard.apply(now_us, event, &mut self.actions);
             }
             Message::Past(answered) => {
@@ -455,13 +456,14 @@ impl Executor {
                 match action {
                     Action::Send { connection, bytes } => self.send(connection, bytes),
                     Action::Close { connection } => self.sockets.close(connection),
-                    Action::Connect { child, attempt, destination, trust, timeout, buffer_bytes } => {
-                        let shard = self.id;
-                        let wish = Wish { shard, child, attempt, destination, trust, timeout, buffer_bytes };
+                    Action::Connect { child, wish } => {
+                        let (shard, attempt) = (self.id, wish.attempt);
+                        let wish = Wish { shard, child, wish };
                         if self.connector.try_send(wish).is_err() {
                             let error = io::Error::other("too many connections are being made");
                             let outcome = Err(ConnectFailure { address: None, reason: error.into() });
-                            let event = Event::Connected { child, attempt, outcome };
+                            let choice = Choice { chosen: Some(0), aside: Vec::new() };
+                            let event = Event::Connected { child, attempt, choice, outcome };
                             self.shard.apply(self.clock.now_us(), event, &mut self.actions);
                         }
                     }

@@ -329,7 +329,7 @@ impl Stream {
         if !was_held || !replicates {
             sent.last = facts.newest.as_ref().map_or(0, |(time, _)| *time);
         }
-        self.describe_chart(chart, scales);
+        self.describe_chart(index, chart, scales);
         if !replicates {
             return;
         }
@@ -481,7 +481,7 @@ impl Sender {
         target.append(held, |out| {
             let Chart { id, update_every, .. } = &*sent;
             let begin = Command::Begin2 {
-                chart: reference(id),
+                chart: reference(index, id),
                 update_every: *update_every,
                 end_time: time,
                 wall_clock,
@@ -494,7 +494,7 @@ impl Sender {
                 let value = row.values[column];
                 if !value.is_nan() {
                     let set = Command::Set2 {
-                        dimension: reference(&dimension.id),
+                        dimension: reference(column, &dimension.id),
                         collected: Collected::Integer(collected(column)),
                         value: f64::from(value),
                         flags: flags(row, column),

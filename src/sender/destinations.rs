@@ -13,6 +13,8 @@ struct Known {
 pub struct Destinations {
     known: Vec<Known>,
     current: usize,
+    /// Places of those that were ready last.
+    asked: Vec<usize>,
     /// Failures in a row; with `seed` what makes the waits of many hosts differ.
     failures: u32,
     seed: u64,
@@ -23,7 +25,13 @@ impl Destinations {
         assert!(!destinations.is_empty(), "a host is sent somewhere or not at all");
         let known =
             |destination: &Destination| Known { destination: destination.clone(), postponed_until_us: 0 };
-        Self { known: destinations.iter().map(known).collect(), current: 0, failures: 0, seed }
+        Self {
+            known: destinations.iter().map(known).collect(),
+            current: 0,
+            asked: Vec::new(),
+            failures: 0,
+            seed,
+        }
     }
 
     /// Whether these are what the configuration says.
@@ -36,10 +44,18 @@ impl Destinations {
         &self.known[self.current].destination
     }
 
-    /// The first that may be tried, which is the current one from then on.
-    pub(super) fn next(&mut self, now_us: i64) -> Option<Destination> {
-        self.current = self.known.iter().position(|known| known.postponed_until_us <= now_us)?;
-        Some(self.current().clone())
+    /// Those that may be tried. The first of them is the current one until another is chosen.
+    pub(super) fn ready(&mut self, now_us: i64) -> Vec<Destination> {
+        self.asked.clear();
+        let is_ready = |(_, known): &(usize, &Known)| known.postponed_until_us <= now_us;
+        self.asked.extend(self.known.iter().enumerate().filter(is_ready).map(|(place, _)| place));
+        self.current = self.asked.first().copied().unwrap_or(self.current);
+        self.asked.iter().map(|place| self.known[*place].destination.clone()).collect()
+    }
+
+    /// One of those that were ready last is the current one.
+    pub(super) fn choose(&mut self, asked: usize) {
+        self.current = self.asked.get(asked).copied().unwrap_or(self.current);
     }
 
     /// When the first of them may be tried again.
@@ -79,14 +95,20 @@ mod tests {
     #[test]
     fn the_first_that_may_be_tried_is() {
         let mut all = Destinations::new(&[destination("a"), destination("b")], 7);
-        let next = |all: &mut Destinations, now| all.next(now).map(|found| found.host);
-        assert_eq!(next(&mut all, 0).as_deref(), Some("a"));
+        let ready = |all: &mut Destinations, now| -> Vec<String> {
+            all.ready(now).into_iter().map(|found| found.host).collect()
+        };
+        assert_eq!(ready(&mut all, 0), ["a", "b"]);
+        assert_eq!(all.current().host, "a");
         all.postpone(100);
-        assert_eq!(next(&mut all, 0).as_deref(), Some("b"));
+        assert_eq!(ready(&mut all, 0), ["b"]);
+        assert_eq!(all.current().host, "b");
         all.postpone(50);
-        assert_eq!((next(&mut all, 49), all.due()), (None, 50));
-        assert_eq!(next(&mut all, 50).as_deref(), Some("b"));
-        assert_eq!(next(&mut all, 100).as_deref(), Some("a"));
+        assert_eq!((ready(&mut all, 49), all.due()), (vec![], 50));
+        assert_eq!(ready(&mut all, 50), ["b"]);
+        assert_eq!(ready(&mut all, 100), ["a", "b"]);
+        all.choose(1);
+        assert_eq!(all.current().host, "b");
     }
 
     #[test]

@@ -138,14 +138,15 @@ impl Stream {
         if ids.is_empty() {
             return;
         }
-        let is_meant = |sent: &&SentChart| {
+        let is_meant = |(_, sent): &(usize, &SentChart)| {
             matches!(sent.progress, Progress::Held | Progress::Live)
                 && sent.sent.as_ref().is_some_and(|chart| ids.contains(&chart.id))
         };
-        let meant = self.charts.iter().filter(is_meant);
-        let meant: Vec<_> = meant.filter_map(|sent| Some((sent.sent.clone()?, sent.scales))).collect();
-        for (chart, scales) in meant {
-            self.describe_chart(&chart, scales);
+        let meant = self.charts.iter().enumerate().filter(is_meant);
+        let meant: Vec<_> =
+            meant.filter_map(|(index, sent)| Some((index, sent.sent.clone()?, sent.scales))).collect();
+        for (index, chart, scales) in meant {
+            self.describe_chart(index, &chart, scales);
         }
     }
 

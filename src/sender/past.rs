@@ -17,7 +17,7 @@ use super::definitions::{SCALE, reference};
 use crate::catalog::Chart;
 use crate::shard::event::ConnectionId;
 use crate::wire::capability::Capabilities;
-use crate::wire::command::{Command, PointFlags, ReplayedPoint};
+use crate::wire::command::{Command, PointFlags, Reference, ReplayedPoint};
 
 /// About what a value of an answer takes, its id included, and a row without values.
 const BYTES_A_VALUE: usize = 48;
@@ -118,6 +118,9 @@ impl Answered {
 /// Windows of a host that may be read from disk at once.
 const READS_AT_ONCE: usize = 4;
 
+/// In `RBEGIN '' …`, which is of the chart named last.
+const NO_CHART: Reference<'static> = Reference { slot: None, id: b"" };
+
 /// What an answer is made of.
 #[derive(Debug)]
 pub struct Answer<'a> {
@@ -144,11 +147,11 @@ impl Stream {
                 end: *time,
                 wall_clock: now.max(*time),
             };
-            encoder.encode(&Command::ReplayBegin { chart: reference(""), point: Some(point) }, &mut kept.row);
-            for (dimension, value) in chart.dimensions.iter().zip(values) {
+            encoder.encode(&Command::ReplayBegin { chart: NO_CHART, point: Some(point) }, &mut kept.row);
+            for (column, (dimension, value)) in chart.dimensions.iter().zip(values).enumerate() {
                 if !value.is_nan() {
                     let flags = PointFlags { not_anomalous: true, ..PointFlags::default() };
-                    let (dimension, value) = (reference(&dimension.id), f64::from(*value));
+                    let (dimension, value) = (reference(column, &dimension.id), f64::from(*value));
                     encoder.encode(&Command::ReplaySet { dimension, value, flags }, &mut kept.row);
                 }
             }
@@ -162,10 +165,12 @@ impl Stream {
     }
 
     fn write_stand(&mut self, chart: &Chart, stand: &Stand, scales: bool, out: &mut Vec<u8>) {
-        for (dimension, (last, calculated)) in chart.dimensions.iter().zip(&stand.dimensions) {
+        for (column, (dimension, (last, calculated))) in
+            chart.dimensions.iter().zip(&stand.dimensions).enumerate()
+        {
             let calculated = if calculated.is_finite() { *calculated } else { 0.0 };
             let state = Command::ReplayDimensionState {
-                dimension: reference(&dimension.id),
+                dimension: reference(column, &dimension.id),
                 last_collected_us: stand.last_collected_us,
                 last_collected_value: if scales { (calculated * SCALE as f64).round() as i64 } else { *last },
                 last_calculated: calculated,
@@ -189,7 +194,7 @@ impl Stream {
         self.counters.replication_answers += 1;
         let mut text = std::mem::take(&mut self.text);
         let out = &mut text;
-        self.encoder.encode(&Command::ReplayBegin { chart: reference(&chart.id), point: None }, out);
+        self.encoder.encode(&Command::ReplayBegin { chart: reference(index, &chart.id), point: None }, out);
         let step = i64::from(chart.update_every);
         let mut places = vec![0; columns.len()];
         loop {
@@ -207,11 +212,10 @@ impl Stream {
                 };
                 if !std::mem::replace(&mut is_begun, true) {
                     let point = ReplayedPoint { start: time - step, end: time, wall_clock: now.max(time) };
-                    self.encoder
-                        .encode(&Command::ReplayBegin { chart: reference(""), point: Some(point) }, out);
+                    self.encoder.encode(&Command::ReplayBegin { chart: NO_CHART, point: Some(point) }, out);
                     self.counters.replayed_rows += 1;
                 }
-                let (dimension, value) = (reference(&dimension.id), f64::from(value));
+                let (dimension, value) = (reference(column, &dimension.id), f64::from(value));
                 let set = Command::ReplaySet { dimension, value, flags: point_flags(flags) };
                 self.encoder.encode(&set, out);
             }
@@ -232,7 +236,7 @@ impl Stream {
     fn answer_held(&mut self, index: usize, request: &Request, now: i64) {
         let Some(chart) = self.known(index, request) else { return };
         self.counters.replication_answers += 1;
-        let begin = Command::ReplayBegin { chart: reference(&chart.id), point: None };
+        let begin = Command::ReplayBegin { chart: reference(index, &chart.id), point: None };
         self.encoder.encode(&begin, &mut self.text);
         let sent = &self.charts[index];
         let is_wanted = request.after < sent.row_time && request.before > 0;
@@ -347,7 +351,7 @@ impl Sender {
         (step, columns): (u32, usize),
         now: i64,
     ) -> Window {
-        let share = self.buffer_bytes() / 4;
+        let share = self.policy.link.buffer_bytes / 4;
         let rows = (share / (BYTES_A_ROW + columns * BYTES_A_VALUE)).max(1);
         let told = self.told(index);
         window(request, told, kept, i64::from(step), i64::try_from(rows).unwrap_or(i64::MAX), now)

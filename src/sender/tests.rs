@@ -58,7 +58,7 @@ impl Story {
 
     fn orders(&mut self) -> Vec<String> {
         let word = |order: Order| match order {
-            Order::Connect { destination, .. } => format!("connect {destination}"),
+            Order::Connect(wish) => format!("connect {}", wish.destinations[0]),
             Order::Send(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Order::Close => "close".to_owned(),
         };

@@ -1,7 +1,6 @@
 //! [`Event`]: all that can happen to a shard; [`Action`]: all that it can ask for.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use dbengine::{DiskDone, DiskOp, FileId};
 use tokio::sync::oneshot;
@@ -10,10 +9,11 @@ use uuid::Uuid;
 use super::RowsOp;
 use super::message::{Arrival, ForgetOutcome, LostChart, Question};
 use crate::catalog::{CatalogChange, HostRecord, HostSnapshot};
-use crate::config::{Destination, Limits, Trust};
+use crate::config::Limits;
 use crate::receiver::DisconnectReason;
 use crate::saved::RestoredChart;
-use crate::sender::{Answered, ConnectFailure, PastWish};
+use crate::sender::choice::Choice;
+use crate::sender::{Answered, ConnectFailure, ConnectWish, PastWish};
 
 /// A connection of a shard: a place that is used again, and a number that is not, so that late news of a closed
 /// connection cannot reach its successor.
@@ -44,7 +44,12 @@ pub enum Event<'a> {
     /// The connection is gone.
     Ended { connection: ConnectionId, reason: DisconnectReason },
     /// The connection to a parent that this child's sender asked for, under a name of its own, or why there is none.
-    Connected { child: ConnectionId, attempt: u32, outcome: Result<ConnectionId, ConnectFailure> },
+    Connected {
+        child: ConnectionId,
+        attempt: u32,
+        choice: Choice,
+        outcome: Result<ConnectionId, ConnectFailure>,
+    },
     /// So many bytes wait for the parent on this connection.
     Waiting { link: ConnectionId, bytes: usize },
     /// What a sender wanted to know of the disk.
@@ -81,15 +86,8 @@ pub enum Action {
     Send { connection: ConnectionId, bytes: Vec<u8> },
     /// Send what is waiting, then close. The shard has forgotten the connection already.
     Close { connection: ConnectionId },
-    /// A child's host is to be sent to this parent: connect. `buffer_bytes` may wait on the connection then.
-    Connect {
-        child: ConnectionId,
-        attempt: u32,
-        destination: Destination,
-        trust: Trust,
-        timeout: Duration,
-        buffer_bytes: usize,
-    },
+    /// A child's host is to be sent to one of these parents: connect.
+    Connect { child: ConnectionId, wish: Box<ConnectWish> },
     /// A sender wants to know this of the disk.
     Past(PastWish),
     /// Readers are to see this state of a host.

@@ -16,6 +16,7 @@ use crate::catalog::{Chart, HostRecord};
 use crate::config::{ChildPolicy, Limits, redacted};
 use crate::connection::tls::Session;
 use crate::saved::RestoredChart;
+use crate::sender::choice::Choice;
 use crate::sender::{Answered, ConnectFailure};
 use crate::wire::capability::Capabilities;
 use crate::wire::handshake::StreamRequest;
@@ -153,6 +154,8 @@ pub enum Message {
         child: ConnectionId,
         attempt: u32,
         buffer_bytes: usize,
+        /// Whose, if several parents could be asked.
+        choice: Choice,
         /// With its TLS session, if the destination has one.
         outcome: Result<(OwnedFd, Option<Box<Session>>), ConnectFailure>,
     },

@@ -13,6 +13,7 @@ use crate::catalog::Chart;
 use crate::config::MemoryMode;
 use crate::config::SendPolicy;
 use crate::receiver::{DisconnectReason, Kept, Mirror, kept};
+use crate::sender::choice::Choice;
 use crate::sender::{
     Answer, Answered, ConnectFailure, LinkEnd, LinkName, News, Order, PastWish, Request, Sender,
     SendingCounters, SendingState, Window,
@@ -148,15 +149,20 @@ impl Shard {
     pub(super) fn link_connected(
         &mut self,
         now_us: i64,
-        child: ConnectionId,
-        attempt: u32,
+        (child, attempt): (ConnectionId, u32),
+        choice: Choice,
         outcome: Result<ConnectionId, ConnectFailure>,
         actions: &mut Vec<Action>,
     ) {
         let place = child.place as usize;
         let waiting =
             self.children.get_mut(place).and_then(Option::as_mut).filter(|it| it.connection == child);
-        let upstream = waiting.and_then(|child| Some((child.host, child.upstream.as_mut()?)));
+        let mut upstream = waiting.and_then(|child| Some((child.host, child.upstream.as_mut()?)));
+        if let Some((_, upstream)) = &mut upstream {
+            for end in upstream.sender.chose(now_us, attempt, choice) {
+                self.telemetry.link_ends.add(end.label());
+            }
+        }
         match (outcome, upstream) {
             (Ok(connection), Some((host, upstream))) => {
                 let mut orders = Vec::new();
@@ -328,11 +334,7 @@ fn carry(
 ) {
     for order in orders {
         match order {
-            Order::Connect { attempt, destination, timeout } => {
-                let buffer_bytes = upstream.sender.buffer_bytes();
-                let trust = upstream.sender.trust().clone();
-                actions.push(Action::Connect { child, attempt, destination, trust, timeout, buffer_bytes });
-            }
+            Order::Connect(wish) => actions.push(Action::Connect { child, wish }),
             Order::Send(bytes) => {
                 if let Some(connection) = upstream.link {
                     actions.push(Action::Send { connection, bytes });

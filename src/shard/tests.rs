@@ -116,7 +116,7 @@ impl Story {
             Some(match action {
                 Action::Send { bytes, .. } => String::from_utf8_lossy(&bytes).into_owned(),
                 Action::Close { connection } => format!("close {}", connection.generation),
-                Action::Connect { destination, .. } => format!("connect {destination}"),
+                Action::Connect { wish, .. } => format!("connect {}", wish.destinations[0]),
                 Action::Publish(host) => {
                     format!("publish {} {} charts", host.info.hostname, host.charts.len())
                 }
