@@ -40,6 +40,8 @@ mod sending;
 
 mod sending_functions;
 
+mod sending_links;
+
 mod sending_tls;
 
 mod tls;

@@ -201,6 +201,21 @@ fn parent_at(directory: &std::path::Path, address: SocketAddr) -> TestParent {
     })
 }
 
+/// A window to compare that is long enough for an outage of so many seconds in its middle, unix seconds.
+pub(crate) fn window(outage_s: i64) -> (i64, i64) {
+    let first = (now() + SETTLED_AFTER_S).div_euclid(WINDOW_S) * WINDOW_S + WINDOW_S;
+    (first, first + (outage_s + 20).div_euclid(WINDOW_S) * WINDOW_S + WINDOW_S)
+}
+
+pub(crate) fn sleep_until(second: i64) {
+    std::thread::sleep(Duration::from_secs((second - now()).max(0) as u64));
+}
+
+/// `OUTAGE_SECONDS` (9) says how long a parent is away.
+fn outage_s() -> i64 {
+    std::env::var("OUTAGE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(9)
+}
+
 /// The far parent is away for some seconds, in the middle of the window that is compared.
 fn check_outage(mode: MemoryMode) {
     let (state, address) = (tempfile::tempdir().expect("a directory"), free_port());
@@ -214,13 +229,11 @@ fn check_outage(mode: MemoryMode) {
     let child = Netdata::child(directory.path(), &proxy.key, proxy.address, "yes");
     proxy.wait("a link", |proxy| links(proxy) == 1);
 
-    let first = (now() + SETTLED_AFTER_S).div_euclid(WINDOW_S) * WINDOW_S + WINDOW_S;
-    let last = first + WINDOW_S;
-    let sleep_until = |second: i64| std::thread::sleep(Duration::from_secs((second - now()).max(0) as u64));
+    let (first, last) = window(outage_s());
     sleep_until(first + 6);
     drop(far);
     proxy.wait("the end of the link", |proxy| links(proxy) == 0);
-    sleep_until(first + 16);
+    sleep_until(first + 6 + outage_s());
     let far = parent_at(state.path(), address);
     proxy.wait("a new link", |proxy| links(proxy) == 1);
     sleep_until(last + STORED_AFTER_S);
@@ -452,13 +465,11 @@ fn a_proxy_with_a_database_fills_the_gap_of_a_netdata_parents_absence() {
     let child = Netdata::child(directory.path(), &proxy.key, proxy.address, "yes");
     proxy.wait("a link", |proxy| links(proxy) == 1);
 
-    let first = (now() + SETTLED_AFTER_S).div_euclid(WINDOW_S) * WINDOW_S + WINDOW_S;
-    let last = first + WINDOW_S;
-    let sleep_until = |second: i64| std::thread::sleep(Duration::from_secs((second - now()).max(0) as u64));
+    let (first, last) = window(outage_s());
     sleep_until(first + 5);
     drop(far);
     proxy.wait("the end of the link", |proxy| links(proxy) == 0);
-    sleep_until(first + 14);
+    sleep_until(first + 5 + outage_s());
     let far = start();
     wait_for("a new link", 2 * PATIENCE, &proxy, |proxy| links(proxy) == 1);
     sleep_until((last + STORED_AFTER_S).max(now() + STORED_AFTER_S));
