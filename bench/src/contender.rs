@@ -1,4 +1,9 @@
 //! [`Contender`]: a parent that can be started; [`Running`]: one that was, and is ended when dropped.
+//!
+//! ```text
+//! Role::Parent   children ──> it
+//! Role::Proxy    children ──> it ──> a mainstem without a database, which nobody measures
+//! ```
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -13,9 +18,26 @@ use uuid::Uuid;
 /// How long a parent may take to open its port, and to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Which parent.
+/// What a contender does with samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Parent,
+    /// Sends them on, and keeps them in this memory mode.
+    Proxy {
+        mode: &'static str,
+    },
+}
+
+/// Which parent, and what it does.
 #[derive(Clone, Debug)]
-pub(crate) enum Contender {
+pub(crate) struct Contender {
+    pub(crate) make: Make,
+    pub(crate) role: Role,
+}
+
+/// Whose program.
+#[derive(Clone, Debug)]
+pub(crate) enum Make {
     Mainstem {
         binary: PathBuf,
         /// It was built from this tree.
@@ -37,43 +59,67 @@ pub(crate) struct Running {
     /// Removed with all that the parent wrote.
     directory: TempDir,
     ended: bool,
+    /// The parent that a proxy sends to, ended after it.
+    behind: Option<Box<Running>>,
 }
 
 impl Contender {
     pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Contender::Mainstem { .. } => "mainstem",
-            Contender::Netdata { .. } => "netdata",
+        match (&self.make, self.role) {
+            (Make::Mainstem { .. }, Role::Parent) => "mainstem",
+            (Make::Netdata { .. }, Role::Parent) => "netdata",
+            (Make::Mainstem { .. }, Role::Proxy { mode: "none" }) => "headless",
+            (Make::Mainstem { .. }, Role::Proxy { .. }) => "with database",
+            (Make::Netdata { .. }, Role::Proxy { mode: "none" }) => "netdata headless",
+            (Make::Netdata { .. }, Role::Proxy { .. }) => "netdata with db",
         }
     }
 
     pub(crate) fn binary(&self) -> &Path {
-        match self {
-            Contender::Mainstem { binary, .. } | Contender::Netdata { binary } => binary,
+        match &self.make {
+            Make::Mainstem { binary, .. } | Make::Netdata { binary } => binary,
         }
     }
 
     /// What it says of itself; of a mainstem built from this tree also the commit.
     pub(crate) fn version(&self) -> Result<String> {
-        match self {
-            Contender::Mainstem { binary, ours: false } => said(binary, "--version"),
-            Contender::Mainstem { binary, ours: true } => {
+        match &self.make {
+            Make::Mainstem { binary, ours: false } => said(binary, "--version"),
+            Make::Mainstem { binary, ours: true } => {
                 let commit = Command::new("git")
                     .args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"])
                     .output();
                 let commit = commit.map(|output| text(&output.stdout)).unwrap_or_default();
                 Ok(format!("{} {commit}", said(binary, "--version")?).trim().to_owned())
             }
-            Contender::Netdata { binary } => said(binary, "-V"),
+            Make::Netdata { binary } => said(binary, "-V"),
         }
     }
 
     /// Starts it and waits until its port is open.
     pub(crate) fn start(&self) -> Result<Running> {
-        Running::start(self.name(), |directory, port, key| match self {
-            Contender::Mainstem { binary, .. } => mainstem(binary, directory, port, key, ""),
-            Contender::Netdata { binary } => Ok(netdata(binary, directory, port, key)),
-        })
+        let (mode, behind) = match self.role {
+            Role::Parent => ("dbengine", None),
+            Role::Proxy { mode } => {
+                let directory = tempfile::Builder::new().prefix("mainstem-bench-").tempdir()?;
+                (mode, Some(Box::new(Self::start_ours(directory, &in_mode("none"))?)))
+            }
+        };
+        let to = behind.as_deref().map(|behind| (behind.address, behind.key));
+        let mut running = Running::start(self.name(), |directory, port, key| match &self.make {
+            Make::Mainstem { binary, .. } => {
+                let command = mainstem(binary, directory, port, key, &in_mode(mode))?;
+                if let Some((address, key)) = to {
+                    let config = directory.join("config/stream.conf");
+                    let rules = fs::read_to_string(&config)?;
+                    fs::write(config, format!("{}{rules}", sending_to(address, key)))?;
+                }
+                Ok(command)
+            }
+            Make::Netdata { binary } => Ok(netdata(binary, directory, port, key, mode, to)),
+        })?;
+        running.behind = behind;
+        Ok(running)
     }
 
     /// Starts the mainstem of this tree, which is beside this program, in a directory that may have a database. `settings`
@@ -110,7 +156,7 @@ impl Running {
     ) -> Result<Running> {
         let begun = Instant::now();
         let (process, address, key) = launch(name, directory.path(), command)?;
-        let mut running = Running { process, begun, address, key, directory, ended: false };
+        let mut running = Running { process, begun, address, key, directory, ended: false, behind: None };
         running.wait_for_port(name)?;
         Ok(running)
     }
@@ -227,12 +273,32 @@ fn mainstem(binary: &Path, directory: &Path, port: u16, key: Uuid, settings: &st
 
 /// A bare parent: no collectors, no health, no machine learning, normal priority; see tests/peer/README.md. Without
 /// replication, which the simulated children have no use for.
-fn netdata(binary: &Path, directory: &Path, port: u16, key: Uuid) -> Command {
+fn netdata(
+    binary: &Path,
+    directory: &Path,
+    port: u16,
+    key: Uuid,
+    mode: &str,
+    to: Option<(SocketAddr, Uuid)>,
+) -> Command {
     let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/peer/run.sh"));
     command.arg("parent").arg(directory.join("netdata")).env("NETDATA", binary);
     command.args([format!("PORT={port}"), format!("KEY={key}")]);
-    command.args(["REPLICATION=no", "TIERS=3", "CACHE=64", "DISK=4096"]);
+    command.args(["REPLICATION=no", "TIERS=3", "CACHE=64", "DISK=4096"]).arg(format!("MODE={mode}"));
+    if let Some((address, key)) = to {
+        command.args([format!("PARENT={address}"), format!("PARENTKEY={key}")]);
+    }
     command
+}
+
+/// Lines of netdata.conf.
+fn in_mode(mode: &str) -> String {
+    format!("[db]\n    mode = {mode}\n")
+}
+
+/// Lines of stream.conf.
+fn sending_to(address: SocketAddr, key: Uuid) -> String {
+    format!("[stream]\n    enabled = yes\n    destination = {address}\n    api key = {key}\n")
 }
 
 /// The first line that a program prints when asked.

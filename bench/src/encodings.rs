@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use dbengine::{Encoding, Page, SampleFlags, Samples, TimeRange, UnixSeconds};
 
-use crate::contender::Contender;
+use crate::contender::{Contender, Make, Role};
 use crate::corpus::{self, ChartRows};
 use crate::extents::{self, INDEX_BYTES, INDEX_GROUP_BYTES, SealedPage, Written};
 use crate::netdata::{self, Kept};
@@ -118,7 +118,8 @@ pub(crate) fn run(arguments: &Encodings) -> Result<()> {
 
 /// The table of what the same samples take here and in a Netdata.
 fn beside(binary: &Path, children: &[(&'static str, Vec<ChartRows>)], written: &Written) -> Result<String> {
-    let version = Contender::Netdata { binary: binary.into() }.version()?;
+    let version =
+        Contender { make: Make::Netdata { binary: binary.into() }, role: Role::Parent }.version()?;
     let Kept { data_bytes, journal_bytes } = netdata::keep(binary, children)?;
     let samples: usize = children.iter().flat_map(|(_, charts)| charts).map(|chart| chart.values.len()).sum();
     let [data, journal] = [data_bytes, journal_bytes].map(|bytes| bytes as f64 / samples as f64);

@@ -64,7 +64,7 @@ use mainstem_child::load::{Compression, Protocol};
 use tokio::signal::unix::{SignalKind, signal};
 
 use catalog::Catalog;
-use contender::Contender;
+use contender::{Contender, Make, Role};
 use results::{Machine, Results, Rounds, today};
 use workload::Workload;
 
@@ -129,6 +129,10 @@ struct Compare {
     /// The program.
     #[arg(long, value_name = "PATH", default_value = "/usr/sbin/netdata")]
     netdata: PathBuf,
+    /// As proxies before a parent: without a database, Netdata the same, and with a database. The parent is a mainstem and
+    /// not measured.
+    #[arg(long)]
+    proxy: bool,
     /// Measures one of the two.
     #[arg(long, value_enum)]
     only: Option<Only>,
@@ -154,6 +158,7 @@ impl Compare {
                 name: "bench".into(),
                 seed: 1,
             },
+            proxy: self.proxy,
             warm_up_s: self.warm_up,
             measured_s: self.seconds,
             rounds: self.rounds,
@@ -162,25 +167,33 @@ impl Compare {
 
     fn contenders(&self) -> Result<Vec<Contender>> {
         let mainstem = match &self.mainstem {
-            Some(path) => Contender::Mainstem { binary: path.clone(), ours: false },
+            Some(path) => Make::Mainstem { binary: path.clone(), ours: false },
             None => {
                 let binary = std::env::current_exe()?.with_file_name("mainstem");
-                Contender::Mainstem { binary, ours: true }
+                Make::Mainstem { binary, ours: true }
             }
         };
-        let netdata = Contender::Netdata { binary: self.netdata.clone() };
-        let mut contenders = vec![mainstem, netdata];
-        contenders.retain(|contender| match self.only {
+        let netdata = Make::Netdata { binary: self.netdata.clone() };
+        let headless = Role::Proxy { mode: "none" };
+        let mut contenders = match self.proxy {
+            false => vec![(mainstem, Role::Parent), (netdata, Role::Parent)],
+            true => vec![
+                (mainstem.clone(), headless),
+                (netdata, headless),
+                (mainstem, Role::Proxy { mode: "dbengine" }),
+            ],
+        };
+        contenders.retain(|(make, _)| match self.only {
             None => true,
-            Some(Only::Mainstem) => matches!(contender, Contender::Mainstem { .. }),
-            Some(Only::Netdata) => matches!(contender, Contender::Netdata { .. }),
+            Some(Only::Mainstem) => matches!(make, Make::Mainstem { .. }),
+            Some(Only::Netdata) => matches!(make, Make::Netdata { .. }),
         });
+        let contenders: Vec<Contender> =
+            contenders.into_iter().map(|(make, role)| Contender { make, role }).collect();
         if let Some(missing) = contenders.iter().find(|contender| !contender.binary().is_file()) {
-            let cure = match missing {
-                Contender::Mainstem { .. } => "'make build' makes it",
-                Contender::Netdata { .. } => {
-                    "Debian's package is netdata-core; or name another with --netdata"
-                }
+            let cure = match missing.make {
+                Make::Mainstem { .. } => "'make build' makes it",
+                Make::Netdata { .. } => "Debian's package is netdata-core; or name another with --netdata",
             };
             bail!("there is no {}: {cure}", missing.binary().display());
         }

@@ -89,7 +89,7 @@ impl fmt::Display for Results {
         writeln!(f, "{cpu}, {cores} cores, Linux {kernel}, {}\n", self.date)?;
         write!(f, "{:<26}", "median")?;
         for contender in &self.contenders {
-            write!(f, "{:>14}", contender.name)?;
+            write!(f, "{:>18}", contender.name)?;
         }
         let compared = self.contenders.len() == 2;
         writeln!(f, "{}", if compared { "     ratio" } else { "" })?;
@@ -102,8 +102,8 @@ impl fmt::Display for Results {
                 .collect();
             for median in &medians {
                 match median {
-                    Some(median) => write!(f, "{median:>14.decimals$}")?,
-                    None => write!(f, "{:>14}", "-")?,
+                    Some(median) => write!(f, "{median:>18.decimals$}")?,
+                    None => write!(f, "{:>18}", "-")?,
                 }
             }
             if let [Some(ours), Some(theirs)] = medians[..]

@@ -10,6 +10,8 @@ use serde::Serialize;
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Workload {
     pub(crate) load: Load,
+    /// It goes through the contenders and on to a parent.
+    pub(crate) proxy: bool,
     /// Seconds before the measurement: connections, definitions, the first minute of higher tiers.
     pub(crate) warm_up_s: u64,
     pub(crate) measured_s: u64,
@@ -20,7 +22,8 @@ impl Workload {
     /// A word for file names.
     pub(crate) fn name(&self) -> String {
         let Load { children, charts, dimensions, .. } = self.load;
-        format!("{}-{}-{children}x{charts}x{dimensions}", self.protocol(), self.compression())
+        let role = if self.proxy { "proxy-" } else { "" };
+        format!("{role}{}-{}-{children}x{charts}x{dimensions}", self.protocol(), self.compression())
     }
 
     fn protocol(&self) -> &'static str {
@@ -48,8 +51,9 @@ impl Workload {
     pub(crate) fn describe(&self) -> String {
         let Load { children, charts, dimensions, update_every, .. } = self.load;
         format!(
-            "{children} children x {charts} charts x {dimensions} dimensions every {update_every} s, {} {}; {} s \
+            "{}{children} children x {charts} charts x {dimensions} dimensions every {update_every} s, {} {}; {} s \
              warm-up, {} s measured, {} round{}",
+            if self.proxy { "through a proxy: " } else { "" },
             self.protocol(),
             self.compression(),
             self.warm_up_s,
@@ -77,7 +81,7 @@ mod tests {
             name: "bench".into(),
             seed: 1,
         };
-        let workload = Workload { load, warm_up_s: 75, measured_s: 60, rounds: 1 };
+        let workload = Workload { load, proxy: false, warm_up_s: 75, measured_s: 60, rounds: 1 };
         assert_eq!(workload.name(), "v1-plain-200x100x10");
         assert_eq!(workload.arrival(), Duration::from_secs(9));
     }

@@ -7,6 +7,7 @@
 #   run.sh parent DIR PORT=29100 KEY=UUID [COMPRESSION=yes] [MODE=dbengine] [NAME=parent] [GUID=UUID]
 #                 [TIERS=3] [CACHE=32] [DISK=256] [REPLICATION=yes] [ACCESS=none]
 #                 [TLSKEY=file TLSCERT=file]         to speak TLS on its port, and plain text
+#                 [PARENT=127.0.0.1:29102 PARENTKEY=UUID]    to send on what it receives
 #
 # DIR is made if missing; what an earlier run left there (ids, database) is used again. NETDATA in the environment names
 # the binary when it is neither in PATH nor in /usr/sbin. PREPARE_ONLY=yes writes DIR and prints the command instead.
@@ -22,10 +23,10 @@ child) MODE=ram ;;
 parent) MODE=dbengine ;;
 *) usage ;;
 esac
-PORT='' PARENT='' KEY='' COMPRESSION=yes NAME=$role GUID='' TIERS=3 CACHE=32 DISK=256 REPLICATION=yes ACCESS=none PREPARE_ONLY=no CA='' SKIP=no TLSKEY='' TLSCERT=''
+PORT='' PARENT='' PARENTKEY='' KEY='' COMPRESSION=yes NAME=$role GUID='' TIERS=3 CACHE=32 DISK=256 REPLICATION=yes ACCESS=none PREPARE_ONLY=no CA='' SKIP=no TLSKEY='' TLSCERT=''
 for setting; do
     case ${setting%%=*} in
-    PORT | PARENT | KEY | COMPRESSION | MODE | NAME | GUID | TIERS | CACHE | DISK | REPLICATION | ACCESS | PREPARE_ONLY | CA | SKIP | TLSKEY | TLSCERT)
+    PORT | PARENT | PARENTKEY | KEY | COMPRESSION | MODE | NAME | GUID | TIERS | CACHE | DISK | REPLICATION | ACCESS | PREPARE_ONLY | CA | SKIP | TLSKEY | TLSCERT)
         export "$setting" ;;
     *) usage ;;
     esac
@@ -46,6 +47,12 @@ done
 if [ "$role" = child ]; then
     printf '    ssl skip certificate verification = %s\n' "$SKIP" >>"$dir/etc/stream.conf"
     [ -z "$CA" ] || printf '    CAfile = %s\n' "$CA" >>"$dir/etc/stream.conf"
+fi
+if [ "$role" = parent ] && [ -n "$PARENT" ]; then
+    # The first section of a name counts.
+    sed -i '/^\[stream\]/,/^$/d' "$dir/etc/stream.conf"
+    printf '\n[stream]\n    enabled = yes\n    destination = %s\n    api key = %s\n    enable compression = %s\n' \
+        "$PARENT" "$PARENTKEY" "$COMPRESSION" >>"$dir/etc/stream.conf"
 fi
 if [ -n "$TLSKEY" ]; then
     printf '\n[web]\n    bind to = 127.0.0.1:%s=dashboard|registry|badges|management|streaming|netdata.conf^SSL=optional\n    ssl key = %s\n    ssl certificate = %s\n' \
