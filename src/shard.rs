@@ -109,6 +109,8 @@ struct Child {
 #[derive(Debug)]
 pub struct Shard {
     id: ShardId,
+    /// Our own host, if it may be one of these.
+    own: Option<Uuid>,
     limits: Limits,
     cleanup: Cleanup,
     engine: Engine,
@@ -174,6 +176,7 @@ impl Shard {
         };
         Self {
             id,
+            own: None,
             limits,
             cleanup,
             engine,
@@ -208,6 +211,21 @@ impl Shard {
             out: Vec::new(),
             telemetry,
         }
+    }
+
+    /// The host of this machine GUID is our own: it comes from this process, and is no child to those who count them.
+    pub fn with_own_host(mut self, machine_guid: Uuid) -> Self {
+        self.own = Some(machine_guid);
+        self
+    }
+
+    fn is_own(&self, host: HostIndex) -> bool {
+        self.own == Some(self.hosts[host].info().machine_guid)
+    }
+
+    /// The children that came over the network.
+    fn strangers(&self) -> impl Iterator<Item = &Child> {
+        self.children.iter().flatten().filter(|child| !self.is_own(child.host))
     }
 
     /// Changes the state by what happened at `now_us` (unix microseconds), and appends what is to be done about it.
@@ -261,7 +279,7 @@ impl Shard {
             self.idle_checked_us = now_us;
             let idle = |child: &&Child| now_us - child.last_received_us > IDLE_AFTER_US;
             let silent: Vec<ConnectionId> =
-                self.children.iter().flatten().filter(idle).map(|child| child.connection).collect();
+                self.strangers().filter(idle).map(|child| child.connection).collect();
             for connection in silent {
                 let seconds = IDLE_AFTER_US.unsigned_abs() / 1_000_000;
                 self.disconnect(now_us, connection, DisconnectReason::Idle { seconds }, actions);
@@ -450,7 +468,7 @@ impl Shard {
         let mut connections = 0;
         let (mut starting, mut filling) = (0, 0);
         for child in self.children.iter().flatten() {
-            connections += 1;
+            connections += u64::from(!self.is_own(child.host));
             add(&mut sum, &child.counters);
             let progress = child.receiver.replication_progress();
             starting += progress.charts_starting;
@@ -463,7 +481,8 @@ impl Shard {
         metrics.filled_rows.store(sum.filled_rows, Relaxed);
         metrics.replication_given_up.store(sum.replication_given_up, Relaxed);
         metrics.connections.store(connections, Relaxed);
-        metrics.hosts.store(self.hosts.len() as u64, Relaxed);
+        let own = self.own.is_some_and(|own| self.by_guid.contains_key(&own));
+        metrics.hosts.store(self.hosts.len() as u64 - u64::from(own), Relaxed);
         metrics.stale_hosts.store(self.stale_hosts.min(connections), Relaxed);
         metrics.missing_rows.store(self.hosts.iter().map(Mirror::missing_rows).sum(), Relaxed);
         metrics.charts.store(self.hosts.iter().map(|host| host.charts().len() as u64).sum(), Relaxed);
@@ -520,6 +539,7 @@ impl Shard {
         let hostname = arrival.request.hostname.clone();
         let peer = arrival.peer;
         let known = self.by_guid.get(&arrival.machine_guid).copied();
+        let is_own = self.own == Some(arrival.machine_guid);
         if let Some(host) = known
             && let Some(other) = self.children.iter().flatten().find(|child| child.host == host)
         {
@@ -545,7 +565,7 @@ impl Shard {
             );
             self.disconnect(now_us, stale, DisconnectReason::Replaced, actions);
         }
-        if known.is_none() && self.hosts.len() >= self.limits.hosts {
+        if known.is_none() && !is_own && self.hosts.len() >= self.limits.hosts {
             tracing::error!(
                 target: "mainstem::stream",
                 "STREAM {hostname} [receive from {}]: refused: this shard mirrors {} hosts already; raise \
@@ -557,7 +577,7 @@ impl Shard {
             return;
         }
         let since = UnixSeconds(now_us.div_euclid(1_000_000));
-        let state = HostState::Connected { since, peer };
+        let state = if is_own { HostState::Localhost } else { HostState::Connected { since, peer } };
         let info = host_info(&arrival);
         let host = match known {
             Some(host) => {
@@ -597,10 +617,13 @@ impl Shard {
             last_received_us: now_us,
             _seat: arrival.seat.take(),
         });
-        self.telemetry.shards[self.id.index()].accepted.fetch_add(1, Relaxed);
         self.mark_changed(host);
-        log::taken_in(connection, &arrival, known.is_none());
-        actions.push(Action::Send { connection, bytes: Reply::Accepted(arrival.capabilities).encode() });
+        // Our own host knows what was agreed, and waits for no answer.
+        if !is_own {
+            self.telemetry.shards[self.id.index()].accepted.fetch_add(1, Relaxed);
+            log::taken_in(connection, &arrival, known.is_none());
+            actions.push(Action::Send { connection, bytes: Reply::Accepted(arrival.capabilities).encode() });
+        }
         if !arrival.early.is_empty() {
             self.received(now_us, connection, &arrival.early, actions);
         }
@@ -650,8 +673,10 @@ impl Shard {
         }
         child.last_received_us = now_us;
         child.counters.received_bytes += bytes.len() as u64;
-        self.received_bytes += bytes.len() as u64;
         let host = child.host;
+        if self.own != Some(self.hosts[host].info().machine_guid) {
+            self.received_bytes += bytes.len() as u64;
+        }
         let mut partial = std::mem::take(&mut child.partial);
         let input = if partial.is_empty() {
             bytes
@@ -748,10 +773,15 @@ impl Shard {
             self.end_sending(now_us, child.host, *upstream, actions);
         }
         add(&mut self.past, &child.counters);
-        self.telemetry.disconnections.add(reason.label());
         self.attendance[child.host].leave(now_us, &reason, &child.counters);
+        let is_own = self.is_own(child.host);
         let mirror = &mut self.hosts[child.host];
-        log::ended(connection, child.peer, mirror.info(), child.counters.rows, &reason);
+        if is_own {
+            log::own_ended(&reason);
+        } else {
+            self.telemetry.disconnections.add(reason.label());
+            log::ended(connection, child.peer, mirror.info(), child.counters.rows, &reason);
+        }
         mirror.leave(now_us, reason.to_string().into());
         self.mark_changed(child.host);
     }
@@ -795,7 +825,7 @@ impl Shard {
                     key: child.key,
                     peer: child.peer,
                 };
-                let _ = answer.send(self.children.iter().flatten().map(admission).collect());
+                let _ = answer.send(self.strangers().map(admission).collect());
             }
             Question::Call(call) => self.call(now_us, *call, actions),
             Question::Latest { host, answer } => {
@@ -864,7 +894,8 @@ fn host_info(arrival: &Arrival) -> HostInfo {
         timezone: request.timezone.as_str().into(),
         abbrev_timezone: request.abbrev_timezone.as_str().into(),
         utc_offset: request.utc_offset,
-        hops: request.hops,
+        // A child that does not say streams itself; only we are none away.
+        hops: if arrival.machine_guid == arrival.parent.machine_guid { 0 } else { request.hops.max(1) },
         update_every: arrival.policy.update_every_s.or(request.update_every).unwrap_or(1).max(1),
         program_name: request.program_name.as_str().into(),
         program_version: request.program_version.as_str().into(),
