@@ -14,6 +14,8 @@ mod access;
 
 mod bind;
 
+mod collecting;
+
 mod diagnostic;
 
 pub mod identity;
@@ -55,6 +57,7 @@ use dbengine::Retention;
 
 pub use self::access::{AccessLists, Client, Rights};
 pub use self::bind::{BindAddress, BindHost, BindTo, PortTls};
+pub use self::collecting::{Collecting, LinuxParts, PluginSettings, Plugins};
 pub use self::diagnostic::{Diagnostic, Severity};
 pub use self::mainstem_toml::{Durability, Limits, LogFormat, Runtime, Storage};
 pub use self::options::{Origin, Setting, is_uuid, redacted};
@@ -86,6 +89,8 @@ pub struct Config {
     pub client_certificates: ClientCertificates,
     pub logs: Logs,
     pub health: Health,
+    /// What is collected of our own host.
+    pub collecting: Collecting,
     /// Who may stream to us; ask [`Config::streaming_policy`].
     pub streaming: Streaming,
     pub runtime: Runtime,
@@ -125,6 +130,11 @@ impl Directories {
     /// Where the rows of hosts in the memory modes `save` and `map` are.
     pub fn rows(&self) -> PathBuf {
         self.cache.join("rows")
+    }
+
+    /// Where plugins keep their locks.
+    pub fn lock(&self) -> PathBuf {
+        self.lib.join("lock")
     }
 
     /// Where the samples are.
@@ -409,8 +419,15 @@ impl Config {
         if findings.has_errors() {
             return Err(findings.diagnostics);
         }
-        let netdata_conf::NetdataConf { hostname, directories, database, web, log_targets, health } =
-            netdata_conf;
+        let netdata_conf::NetdataConf {
+            hostname,
+            directories,
+            database,
+            web,
+            log_targets,
+            health,
+            collecting,
+        } = netdata_conf;
         let [daemon, access, health_log] = log_targets;
         let config = Config {
             hostname,
@@ -420,6 +437,7 @@ impl Config {
             client_certificates: own.client_certificates,
             logs: Logs { daemon, access, health: health_log, format: own.log_format },
             health,
+            collecting,
             streaming,
             runtime: own.runtime,
             limits: own.limits,

@@ -27,6 +27,10 @@ pub mod receiver;
 
 pub mod sender;
 
+// Our own host is a child that lives in this process.
+
+pub mod collecting;
+
 pub mod saved;
 
 pub mod catalog;

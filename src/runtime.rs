@@ -34,6 +34,8 @@ pub mod preflight;
 
 mod catalog;
 
+mod collecting;
+
 mod ingest;
 
 mod past;
@@ -145,6 +147,8 @@ pub struct Parent {
     keeper: JoinHandle<()>,
     rows: JoinHandle<()>,
     past: JoinHandle<()>,
+    /// None when nothing is collected.
+    collecting: Option<JoinHandle<()>>,
     query: JoinHandle<()>,
     services: JoinHandle<()>,
 }
@@ -206,6 +210,7 @@ impl Parent {
             nudges.push(nudge);
             let ingest = Ingest {
                 id: ShardId(index as u16),
+                machine_guid,
                 limits: config.limits.clone(),
                 cleanup: Cleanup::new(&config.database),
                 telemetry: Arc::clone(&telemetry),
@@ -302,6 +307,14 @@ impl Parent {
             })?
         };
 
+        let collectors = collecting::Collectors {
+            config: Arc::clone(&config),
+            machine_guid,
+            shard: inboxes[placement::owner(&machine_guid, count).index()].clone(),
+            telemetry: Arc::clone(&telemetry),
+            clock: clock.clone(),
+            stopped: stopped.clone(),
+        };
         let acceptor = Acceptor::new(
             in_force,
             machine_guid,
@@ -312,6 +325,7 @@ impl Parent {
         );
         let services =
             services(acceptor, doors, inboxes.clone(), (nudges, wishes), Arc::clone(&telemetry), stopped)?;
+        let collecting = collectors.start()?;
         Ok(Self {
             addresses,
             telemetry,
@@ -324,6 +338,7 @@ impl Parent {
             keeper,
             rows,
             past,
+            collecting,
             query,
             services,
         })
@@ -351,6 +366,10 @@ impl Parent {
         let begun = Instant::now();
         // The receivers may have ended by themselves.
         let _ = self.stop.send(true);
+        // First, so that what it has collected is still stored.
+        if self.collecting.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!(thread = "collecting", "the thread panicked");
+        }
         for inbox in &self.inboxes {
             let _ = inbox.blocking_send(Message::Stop);
         }

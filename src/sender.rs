@@ -611,8 +611,7 @@ impl Sender {
             timezone: info.timezone.to_string(),
             abbrev_timezone: info.abbrev_timezone.to_string(),
             utc_offset: info.utc_offset,
-            // A child that does not say streams itself.
-            hops: info.hops.max(1).saturating_add(1),
+            hops: info.hops.saturating_add(1),
             ver: self.offered().bits(),
             program_name: info.program_name.to_string(),
             program_version: info.program_version.to_string(),

@@ -11,6 +11,8 @@ mod calls;
 
 pub mod event;
 
+mod figures;
+
 mod forgetting;
 
 mod log;
@@ -39,7 +41,7 @@ use crate::catalog::{CatalogChange, HostInfo, HostRecord, HostState, Labels};
 use crate::config::{Limits, MemoryMode};
 use crate::receiver::{DisconnectReason, Mirror, Pace, Receiver, ReplicationProgress, Surroundings};
 use crate::saved::RestoredChart;
-use crate::telemetry::{ChildCounters, ShardMetrics, Telemetry};
+use crate::telemetry::{ChildCounters, Telemetry};
 use crate::wire::Inbound;
 use crate::wire::capability::Capabilities;
 use crate::wire::compression::Workspace;
@@ -109,6 +111,8 @@ struct Child {
 #[derive(Debug)]
 pub struct Shard {
     id: ShardId,
+    /// Our own host, if it may be one of these.
+    own: Option<Uuid>,
     limits: Limits,
     cleanup: Cleanup,
     engine: Engine,
@@ -174,6 +178,7 @@ impl Shard {
         };
         Self {
             id,
+            own: None,
             limits,
             cleanup,
             engine,
@@ -208,6 +213,21 @@ impl Shard {
             out: Vec::new(),
             telemetry,
         }
+    }
+
+    /// The host of this machine GUID is our own: it comes from this process, and is no child to those who count them.
+    pub fn with_own_host(mut self, machine_guid: Uuid) -> Self {
+        self.own = Some(machine_guid);
+        self
+    }
+
+    fn is_own(&self, host: HostIndex) -> bool {
+        self.own == Some(self.hosts[host].info().machine_guid)
+    }
+
+    /// The children that came over the network.
+    fn strangers(&self) -> impl Iterator<Item = &Child> {
+        self.children.iter().flatten().filter(|child| !self.is_own(child.host))
     }
 
     /// Changes the state by what happened at `now_us` (unix microseconds), and appends what is to be done about it.
@@ -261,7 +281,7 @@ impl Shard {
             self.idle_checked_us = now_us;
             let idle = |child: &&Child| now_us - child.last_received_us > IDLE_AFTER_US;
             let silent: Vec<ConnectionId> =
-                self.children.iter().flatten().filter(idle).map(|child| child.connection).collect();
+                self.strangers().filter(idle).map(|child| child.connection).collect();
             for connection in silent {
                 let seconds = IDLE_AFTER_US.unsigned_abs() / 1_000_000;
                 self.disconnect(now_us, connection, DisconnectReason::Idle { seconds }, actions);
@@ -444,70 +464,6 @@ impl Shard {
         self.received_bytes
     }
 
-    /// Copies the figures to where other threads read them.
-    pub fn report(&self, metrics: &ShardMetrics) {
-        let mut sum = self.past.clone();
-        let mut connections = 0;
-        let (mut starting, mut filling) = (0, 0);
-        for child in self.children.iter().flatten() {
-            connections += 1;
-            add(&mut sum, &child.counters);
-            let progress = child.receiver.replication_progress();
-            starting += progress.charts_starting;
-            filling += progress.charts_filling;
-        }
-        metrics.charts_starting.store(starting, Relaxed);
-        metrics.charts_filling.store(filling, Relaxed);
-        metrics.replication_requests.store(sum.replication_requests, Relaxed);
-        metrics.replayed_rows.store(sum.replayed_rows, Relaxed);
-        metrics.filled_rows.store(sum.filled_rows, Relaxed);
-        metrics.replication_given_up.store(sum.replication_given_up, Relaxed);
-        metrics.connections.store(connections, Relaxed);
-        metrics.hosts.store(self.hosts.len() as u64, Relaxed);
-        metrics.stale_hosts.store(self.stale_hosts.min(connections), Relaxed);
-        metrics.missing_rows.store(self.hosts.iter().map(Mirror::missing_rows).sum(), Relaxed);
-        metrics.charts.store(self.hosts.iter().map(|host| host.charts().len() as u64).sum(), Relaxed);
-        metrics.dimensions.store(self.hosts.iter().map(|host| host.dimension_count() as u64).sum(), Relaxed);
-        metrics.commands.store(sum.commands, Relaxed);
-        metrics.rows.store(sum.rows, Relaxed);
-        metrics.samples.store(sum.samples, Relaxed);
-        metrics.stale_rows.store(sum.stale_rows, Relaxed);
-        metrics.rows_in_the_future.store(sum.rows_in_the_future, Relaxed);
-        metrics.unknown_keywords.store(sum.unknown_keywords, Relaxed);
-        metrics.commands_without_effect.store(sum.commands_without_effect, Relaxed);
-        metrics.forgotten_hosts.store(self.forgotten_hosts, Relaxed);
-        metrics.forgotten_charts.store(self.forgotten_charts, Relaxed);
-        metrics.newest_sample.store(sum.newest_sample, Relaxed);
-        let (sent, links) = self.sending_counters();
-        metrics.links.store(links, Relaxed);
-        metrics.rows_sent.store(sent.rows, Relaxed);
-        metrics.rows_sent_again.store(sent.replayed_rows, Relaxed);
-        metrics.link_bytes.store(sent.bytes, Relaxed);
-    }
-
-    /// The figures of the store. Counting them looks at every group: not something to do every turn.
-    pub fn report_storage(&self, metrics: &ShardMetrics) {
-        let engine = self.engine.statistics();
-        metrics.groups.store(engine.groups, Relaxed);
-        metrics.stored_samples.store(engine.samples, Relaxed);
-        metrics.hot_bytes.store(engine.hot_bytes, Relaxed);
-        metrics.sealed_bytes.store(engine.sealed.bytes, Relaxed);
-        metrics.sealed_samples.store(engine.sealed.samples, Relaxed);
-        metrics.sealed_pages.store(engine.sealed.pages, Relaxed);
-        if let Some(store) = self.engine.store_totals() {
-            let files = store.datafiles;
-            metrics.disk.pages_written.store(files.pages_written, Relaxed);
-            metrics.disk.samples_written.store(files.samples_written, Relaxed);
-            metrics.disk.page_bytes.store(files.bytes_written, Relaxed);
-            metrics.disk.journal_bytes.store(store.journal_bytes, Relaxed);
-            metrics.disk.journal_segments.store(store.segments, Relaxed);
-            metrics.disk.rows_rewritten.store(store.rows_rewritten, Relaxed);
-            metrics.disk.bytes_waiting.store(files.bytes_waiting, Relaxed);
-            metrics.disk.samples_lost.store(files.samples_lost, Relaxed);
-            metrics.disk.errors.store(files.errors + store.journal_errors, Relaxed);
-        }
-    }
-
     // arrival
 
     fn arrived(
@@ -520,6 +476,7 @@ impl Shard {
         let hostname = arrival.request.hostname.clone();
         let peer = arrival.peer;
         let known = self.by_guid.get(&arrival.machine_guid).copied();
+        let is_own = self.own == Some(arrival.machine_guid);
         if let Some(host) = known
             && let Some(other) = self.children.iter().flatten().find(|child| child.host == host)
         {
@@ -545,7 +502,7 @@ impl Shard {
             );
             self.disconnect(now_us, stale, DisconnectReason::Replaced, actions);
         }
-        if known.is_none() && self.hosts.len() >= self.limits.hosts {
+        if known.is_none() && !is_own && self.hosts.len() >= self.limits.hosts {
             tracing::error!(
                 target: "mainstem::stream",
                 "STREAM {hostname} [receive from {}]: refused: this shard mirrors {} hosts already; raise \
@@ -557,7 +514,7 @@ impl Shard {
             return;
         }
         let since = UnixSeconds(now_us.div_euclid(1_000_000));
-        let state = HostState::Connected { since, peer };
+        let state = if is_own { HostState::Localhost } else { HostState::Connected { since, peer } };
         let info = host_info(&arrival);
         let host = match known {
             Some(host) => {
@@ -597,10 +554,13 @@ impl Shard {
             last_received_us: now_us,
             _seat: arrival.seat.take(),
         });
-        self.telemetry.shards[self.id.index()].accepted.fetch_add(1, Relaxed);
         self.mark_changed(host);
-        log::taken_in(connection, &arrival, known.is_none());
-        actions.push(Action::Send { connection, bytes: Reply::Accepted(arrival.capabilities).encode() });
+        // Our own host knows what was agreed, and waits for no answer.
+        if !is_own {
+            self.telemetry.shards[self.id.index()].accepted.fetch_add(1, Relaxed);
+            log::taken_in(connection, &arrival, known.is_none());
+            actions.push(Action::Send { connection, bytes: Reply::Accepted(arrival.capabilities).encode() });
+        }
         if !arrival.early.is_empty() {
             self.received(now_us, connection, &arrival.early, actions);
         }
@@ -650,8 +610,10 @@ impl Shard {
         }
         child.last_received_us = now_us;
         child.counters.received_bytes += bytes.len() as u64;
-        self.received_bytes += bytes.len() as u64;
         let host = child.host;
+        if self.own != Some(self.hosts[host].info().machine_guid) {
+            self.received_bytes += bytes.len() as u64;
+        }
         let mut partial = std::mem::take(&mut child.partial);
         let input = if partial.is_empty() {
             bytes
@@ -747,11 +709,16 @@ impl Shard {
         if let Some(upstream) = child.upstream.take() {
             self.end_sending(now_us, child.host, *upstream, actions);
         }
-        add(&mut self.past, &child.counters);
-        self.telemetry.disconnections.add(reason.label());
+        figures::add(&mut self.past, &child.counters);
         self.attendance[child.host].leave(now_us, &reason, &child.counters);
+        let is_own = self.is_own(child.host);
         let mirror = &mut self.hosts[child.host];
-        log::ended(connection, child.peer, mirror.info(), child.counters.rows, &reason);
+        if is_own {
+            log::own_ended(&reason);
+        } else {
+            self.telemetry.disconnections.add(reason.label());
+            log::ended(connection, child.peer, mirror.info(), child.counters.rows, &reason);
+        }
         mirror.leave(now_us, reason.to_string().into());
         self.mark_changed(child.host);
     }
@@ -795,7 +762,7 @@ impl Shard {
                     key: child.key,
                     peer: child.peer,
                 };
-                let _ = answer.send(self.children.iter().flatten().map(admission).collect());
+                let _ = answer.send(self.strangers().map(admission).collect());
             }
             Question::Call(call) => self.call(now_us, *call, actions),
             Question::Latest { host, answer } => {
@@ -814,23 +781,6 @@ impl Shard {
             }
         }
     }
-}
-
-fn add(sum: &mut ChildCounters, more: &ChildCounters) {
-    sum.received_bytes += more.received_bytes;
-    sum.commands += more.commands;
-    sum.rows += more.rows;
-    sum.samples += more.samples;
-    sum.stale_rows += more.stale_rows;
-    sum.rows_in_the_future += more.rows_in_the_future;
-    sum.collected_values += more.collected_values;
-    sum.replication_requests += more.replication_requests;
-    sum.replayed_rows += more.replayed_rows;
-    sum.filled_rows += more.filled_rows;
-    sum.replication_given_up += more.replication_given_up;
-    sum.unknown_keywords += more.unknown_keywords;
-    sum.commands_without_effect += more.commands_without_effect;
-    sum.newest_sample = sum.newest_sample.max(more.newest_sample);
 }
 
 /// What the engine holds of a host's rows.
@@ -864,7 +814,8 @@ fn host_info(arrival: &Arrival) -> HostInfo {
         timezone: request.timezone.as_str().into(),
         abbrev_timezone: request.abbrev_timezone.as_str().into(),
         utc_offset: request.utc_offset,
-        hops: request.hops,
+        // A child that does not say streams itself; only we are none away.
+        hops: if arrival.machine_guid == arrival.parent.machine_guid { 0 } else { request.hops.max(1) },
         update_every: arrival.policy.update_every_s.or(request.update_every).unwrap_or(1).max(1),
         program_name: request.program_name.as_str().into(),
         program_version: request.program_version.as_str().into(),

@@ -3,7 +3,11 @@
 //! A shard counts in plain numbers and copies them to its [`ShardMetrics`] once a turn; readers on other cores load
 //! them without ever making it wait. Rare events with a reason go to a [`ReasonCounter`].
 
+mod http;
+
 pub mod log;
+
+mod process;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,6 +16,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+pub use http::HttpMetrics;
+pub use process::ProcessFigures;
 
 /// What one child's connection did, in numbers that only grow.
 #[derive(Clone, Debug, Default)]
@@ -601,6 +607,11 @@ impl ReasonCounter {
         self.lock().get(reason).copied().unwrap_or(0)
     }
 
+    /// Whatever the reason was.
+    pub fn total(&self) -> u64 {
+        self.lock().values().sum()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, u64>> {
         // Counting cannot leave a map half changed, so a panic elsewhere poisons nothing.
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -631,6 +642,7 @@ pub struct Telemetry {
     pub reload: ReloadMetrics,
     pub http_requests: ReasonCounter,
     pub http_sent_bytes: AtomicU64,
+    pub http: HttpMetrics,
     pub queries: AtomicU64,
 }
 
@@ -651,6 +663,7 @@ impl Telemetry {
             reload: ReloadMetrics::default(),
             http_requests: ReasonCounter::default(),
             http_sent_bytes: AtomicU64::new(0),
+            http: HttpMetrics::default(),
             queries: AtomicU64::new(0),
         }
     }
@@ -779,39 +792,13 @@ impl Telemetry {
         }
         if let Some(process) = ProcessFigures::read() {
             head(&mut out, "process_cpu_seconds_total", "counter", "User and system CPU seconds.");
-            let _ = writeln!(out, "process_cpu_seconds_total {}", process.cpu_seconds);
+            let _ = writeln!(out, "process_cpu_seconds_total {}", process.cpu_seconds());
             head(&mut out, "process_resident_memory_bytes", "gauge", "Resident memory.");
             let _ = writeln!(out, "process_resident_memory_bytes {}", process.resident_bytes);
             head(&mut out, "process_open_fds", "gauge", "Open file descriptors.");
             let _ = writeln!(out, "process_open_fds {}", process.open_files);
         }
         out
-    }
-}
-
-/// What the kernel says of this process.
-struct ProcessFigures {
-    cpu_seconds: f64,
-    resident_bytes: u64,
-    open_files: usize,
-}
-
-impl ProcessFigures {
-    fn read() -> Option<Self> {
-        /// `USER_HZ`: the unit of `/proc/self/stat`, 100 on every Linux.
-        const TICKS_PER_SECOND: f64 = 100.0;
-        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-        let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-        let user: f64 = fields.nth(11)?.parse().ok()?;
-        let system: f64 = fields.next()?.parse().ok()?;
-        let status = std::fs::read_to_string("/proc/self/status").ok()?;
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let kilobytes: u64 = resident.split_ascii_whitespace().next()?.parse().ok()?;
-        Some(Self {
-            cpu_seconds: (user + system) / TICKS_PER_SECOND,
-            resident_bytes: kilobytes * 1024,
-            open_files: std::fs::read_dir("/proc/self/fd").ok()?.count(),
-        })
     }
 }
 

@@ -28,8 +28,6 @@ pub mod format;
 
 mod functions;
 
-mod localhost;
-
 pub mod nodes;
 
 mod request;
@@ -56,6 +54,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::catalog::{Chart, HostNews, HostSnapshot};
+use crate::collecting::identity;
 use crate::config::identity::ManagementKey;
 use crate::config::{Config, Rights};
 use crate::dashboard;
@@ -114,11 +113,15 @@ pub enum Scheme {
 
 /// A connection that is being served; dropping it is its end.
 #[derive(Debug)]
-pub struct Visitor(Rc<Cell<usize>>);
+pub struct Visitor {
+    all: Rc<Cell<usize>>,
+    telemetry: Arc<Telemetry>,
+}
 
 impl Drop for Visitor {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.all.set(self.all.get() - 1);
+        self.telemetry.http.clients.store(self.all.get() as u64, Relaxed);
     }
 }
 
@@ -132,11 +135,11 @@ impl Api {
         telemetry: Arc<Telemetry>,
         clock: Clock,
     ) -> Self {
-        let localhost = localhost::snapshot(&config, machine_guid);
+        let directory = Directory::new(identity::host_info(&config, machine_guid));
         Self {
             config,
             management_key,
-            directory: Directory::new(localhost),
+            directory,
             shards,
             storage: RefCell::new(storage),
             telemetry,
@@ -158,7 +161,8 @@ impl Api {
     /// A connection begins.
     pub fn enter(&self) -> Visitor {
         self.visitors.set(self.visitors.get() + 1);
-        Visitor(Rc::clone(&self.visitors))
+        self.telemetry.http.clients.store(self.visitors.get() as u64, Relaxed);
+        Visitor { all: Rc::clone(&self.visitors), telemetry: Arc::clone(&self.telemetry) }
     }
 
     /// Connections being served.
@@ -176,6 +180,7 @@ impl Api {
         let sent = http_body::Body::size_hint(response.body()).lower();
         self.telemetry.http_requests.add(code_label(response.status()));
         self.telemetry.http_sent_bytes.fetch_add(sent, Relaxed);
+        self.telemetry.http.answered(begun.elapsed());
         tracing::info!(
             target: "mainstem::access",
             "'{}' '{} {}' {} (sent/all = {sent}/{size} bytes, {:.2} ms)",

@@ -26,7 +26,7 @@ pub(crate) fn utf8(path: &Path) -> &str {
     path.to_str().expect("a path of the test's own")
 }
 
-/// A configuration directory as `init` writes it, on a free port.
+/// A configuration directory as `init` writes it, on a free port, without anything collected of the parent itself.
 pub(crate) fn configuration(directory: &Path) -> SocketAddr {
     let output = output(&["init", utf8(directory)]);
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -34,7 +34,8 @@ pub(crate) fn configuration(directory: &Path) -> SocketAddr {
         TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
     let file = directory.join("netdata.conf");
     let written = std::fs::read_to_string(&file).expect("netdata.conf");
-    std::fs::write(&file, format!("{written}\n[web]\nbind to = {address}\n")).expect("changed");
+    let uncollected = "[plugins]\nnetdata monitoring = no\nproc = no\ndiskspace = no\ncgroups = no\n";
+    std::fs::write(&file, format!("{written}\n{uncollected}[web]\nbind to = {address}\n")).expect("changed");
     address
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant};
 
-use mainstem::config::{BindAddress, BindHost, BindTo, Config, PortTls, Rights};
+use mainstem::config::{BindAddress, BindHost, BindTo, Collecting, Config, PortTls, Rights};
 use mainstem::runtime::Parent;
 use mainstem::runtime::clock::Clock;
 use uuid::Uuid;
@@ -55,6 +55,8 @@ impl TestParent {
             tls: PortTls::Unsaid,
         }];
         config.hostname = "parent".into();
+        // What a test counts came from its own children.
+        config.collecting = Collecting::off();
         change(&mut config);
         let machine_guid = Uuid::new_v4();
         // Shown for failed tests; `RUST_LOG` decides how much.

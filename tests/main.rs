@@ -28,6 +28,8 @@ mod nodes;
 
 mod peer;
 
+mod plugins;
+
 mod refusals;
 
 mod reload;

@@ -11,6 +11,9 @@ use mainstem_child::load::Protocol;
 
 use crate::harness::PATIENCE;
 
+/// What the tests count came from children.
+const UNCOLLECTED: &str = "[plugins]\nnetdata monitoring = no\nproc = no\ndiskspace = no\ncgroups = no\n";
+
 /// A parent's directories and its port.
 pub(crate) struct Place {
     pub(crate) directory: tempfile::TempDir,
@@ -27,8 +30,11 @@ impl Place {
         assert!(made.expect("the command runs").status.success());
         let file = place.config().join("netdata.conf");
         let written = std::fs::read_to_string(&file).expect("netdata.conf");
-        std::fs::write(&file, format!("{written}\n[web]\nbind to = {address}\n{netdata_conf}\n"))
-            .expect("changed");
+        std::fs::write(
+            &file,
+            format!("{written}\n{UNCOLLECTED}[web]\nbind to = {address}\n{netdata_conf}\n"),
+        )
+        .expect("changed");
         place
     }
 

@@ -259,11 +259,12 @@ fn launch(
     Ok((process, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), key))
 }
 
-/// Runs mainstem on `directory`, with `settings` as further lines of netdata.conf.
+/// Runs mainstem on `directory`, collecting nothing itself, with `settings` as further lines of netdata.conf.
 fn mainstem(binary: &Path, directory: &Path, port: u16, key: Uuid, settings: &str) -> Result<Command> {
     let config = directory.join("config");
     fs::create_dir_all(&config)?;
-    let netdata_conf = format!("[web]\n    bind to = 127.0.0.1:{port}\n{settings}");
+    let off = "[plugins]\n    netdata monitoring = no\n    proc = no\n    diskspace = no\n    cgroups = no\n";
+    let netdata_conf = format!("{off}[web]\n    bind to = 127.0.0.1:{port}\n{settings}");
     fs::write(config.join("netdata.conf"), netdata_conf)?;
     fs::write(config.join("stream.conf"), format!("[{key}]\n    enabled = yes\n"))?;
     let mut command = Command::new(binary);

@@ -10,6 +10,7 @@ use dbengine::Retention;
 
 use super::access::{AccessLists, access_list};
 use super::bind;
+use super::collecting::{self, Collecting};
 use super::diagnostic::Severity;
 use super::ini::Ini;
 use super::nearest::suggestion;
@@ -51,6 +52,7 @@ static TABLE: &[Known] = &[
     known("directories", &["cache"], &[("global", "cache directory")], ""),
     known("directories", &["lib"], &[("global", "lib directory")], ""),
     known("directories", &["registry"], &[("registry", "registry db directory")], ""),
+    known("directories", &["plugins"], &[("global", "plugins directory")], ""),
 
     known("db", &["db", "mode"], &[("global", "memory mode")], "dbengine"),
     known("db", &["update every"], &[("global", "update every")], "1"),
@@ -114,6 +116,14 @@ static TABLE: &[Known] = &[
 
     known("health", &["enabled"], &[], "yes"),
 
+    known("plugins", &["enable running new plugins"], &[], "yes"),
+    known("plugins", &["check for new plugins every"], &[], "60"),
+    known("plugins", &["netdata monitoring"], &[], "yes"),
+    known("plugins", &["proc"], &[], "yes"),
+    known("plugins", &["diskspace"], &[], "yes"),
+    known("plugins", &["cgroups"], &[], "yes"),
+    known("global statistics", &["update every"], &[], ""),
+
     known("registry", &["netdata unique id file"], &[], ""),
     known("registry", &["allow from"], &[], "*"),
 ];
@@ -129,13 +139,13 @@ static UNUSED: &[Unused] = &[
         "metric correlations method", "is ephemeral node", "has unstable connection", "cpu cores",
         "enable zero metrics", "memory deduplication (ksm)", "dbengine disk space",
         "dbengine page fetch timeout", "dbengine page fetch retries", "dbengine extent pages", "home directory",
-        "lock directory", "plugins directory", "debug log", "facility log", "debug flags",
+        "lock directory", "debug log", "facility log", "debug flags",
         "errors flood protection period", "errors to trigger flood protection", "TZ environment variable",
         "respect web browser do not track policy", "web x-frame-options header", "web compression strategy",
         "web files owner", "web files group", "profile", "crash reports", "pulse",
     ] },
     Unused { section: "directories", names: &[
-        "home", "lock", "plugins", "health config", "stock health config", "cloud.d",
+        "home", "lock", "health config", "stock health config", "cloud.d",
     ] },
     Unused { section: "db", names: &[
         "dbengine disk space MB",
@@ -186,7 +196,7 @@ static UNUSED: &[Unused] = &[
 /// Sections of which nothing is used; one that ends in `:` stands for all that begin so.
 #[rustfmt::skip]
 static UNUSED_SECTIONS: &[&str] = &[
-    "plugins", "plugin:", "environment variables", "host labels", "sqlite", "global statistics", "pulse",
+    "host labels", "sqlite", "pulse",
     "telemetry", "statsd", "cloud", "ml", "backend", "exporting:", "h2o",
 ];
 
@@ -210,18 +220,21 @@ pub(crate) struct NetdataConf {
     /// Of the daemon, of accesses, of health.
     pub log_targets: [LogTarget; 3],
     pub health: Health,
+    pub collecting: Collecting,
 }
 
 pub(crate) fn read(ini: &Ini, surroundings: &Surroundings, findings: &mut Findings) -> NetdataConf {
     let mut options = Options::new(ini, "netdata.conf", TABLE, findings);
     check_sections(&mut options);
     let directories = directories(&mut options, surroundings);
+    let database = database(&mut options);
     NetdataConf {
+        collecting: collecting::read(&mut options, surroundings, database.update_every_s),
         hostname: options.read_or("global", "hostname", &surroundings.hostname, |text| match text {
             "" => Reading::unusable("a host needs a name"),
             name => Reading::clean(name.to_owned()),
         }),
-        database: database(&mut options),
+        database,
         web: web(&mut options, &directories.config),
         log_targets: log_targets(&mut options, &directories.log),
         health: Health { enabled: options.read("health", "enabled", value::boolean) },
@@ -233,6 +246,9 @@ fn check_sections(options: &mut Options<'_>) {
     let ini = options.ini;
     for section in &ini.sections {
         let name = section.name.as_str();
+        if collecting::is_of_plugins(name) {
+            continue;
+        }
         let is_used = TABLE.iter().any(|known| known.section == name);
         let is_unused = UNUSED_SECTIONS
             .iter()

@@ -131,6 +131,11 @@ impl<'a> Options<'a> {
         self.value_of(known, &shown, entry, &read)
     }
 
+    /// Whether the table has an option of this name.
+    pub(crate) fn is_known(&self, section: &str, name: &str) -> bool {
+        self.table.iter().any(|known| known.section == section && known.names.contains(&name))
+    }
+
     pub(crate) fn say(&mut self, severity: Severity, line: Option<u32>, message: impl Into<String>) {
         self.findings.diagnostics.push(Diagnostic::new(severity, &self.ini.file, line, message));
     }

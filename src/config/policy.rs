@@ -99,6 +99,14 @@ impl Config {
         Ok(ChildPolicy { maximum_hosts, ..self.child_policy(options) })
     }
 
+    /// How our own host is kept, and sent on: it is no child, so only the sending of `[stream]` counts.
+    pub fn own_policy(&self) -> ChildPolicy {
+        self.child_policy(ChildOptions {
+            sending: self.streaming.all.sending.clone(),
+            ..ChildOptions::default()
+        })
+    }
+
     /// What no section says is what netdata.conf says, or built in.
     fn child_policy(&self, options: ChildOptions) -> ChildPolicy {
         let database = &self.database;

@@ -157,7 +157,7 @@ fn netdatas_other_options_are_known() {
         "{:?}",
         loaded.diagnostics
     );
-    assert_eq!(loaded.diagnostics.len(), 5);
+    assert_eq!(loaded.diagnostics.len(), 4);
     assert!(loaded.diagnostics[0].message.contains("not used by this version"));
 }
 

@@ -83,6 +83,8 @@ pub(super) struct ShardStore {
 #[derive(Debug)]
 pub(super) struct Ingest {
     pub(super) id: ShardId,
+    /// Our own.
+    pub(super) machine_guid: Uuid,
     pub(super) limits: Limits,
     pub(super) cleanup: Cleanup,
     pub(super) telemetry: Arc<Telemetry>,
@@ -226,7 +228,8 @@ impl Executor {
         }
         Self {
             id: ingest.id,
-            shard: Shard::new(ingest.id, ingest.limits, ingest.cleanup, Arc::clone(&ingest.telemetry), store),
+            shard: Shard::new(ingest.id, ingest.limits, ingest.cleanup, Arc::clone(&ingest.telemetry), store)
+                .with_own_host(ingest.machine_guid),
             disk,
             sockets,
             clock: ingest.clock,

@@ -94,7 +94,7 @@ impl Shard {
     /// An operator's wish. What datafiles have of the host expires with them.
     pub(super) fn forget_by_hand(&mut self, host: &Uuid, actions: &mut Vec<Action>) -> ForgetOutcome {
         let Some(&host) = self.by_guid.get(host) else { return ForgetOutcome::Unknown };
-        if self.hosts[host].away_since_us().is_none() {
+        if self.hosts[host].away_since_us().is_none() || self.is_own(host) {
             return ForgetOutcome::Connected;
         }
         let charts = self.hosts[host].charts().len();
@@ -120,6 +120,9 @@ impl Shard {
     /// Whether the host has been away for too long and is to go. One that stays for its samples gives memory back.
     fn is_orphan(&mut self, now_us: i64, host: HostIndex) -> bool {
         let Some(after_us) = self.cleanup.orphan_after_us else { return false };
+        if self.is_own(host) {
+            return false;
+        }
         let mirror = &mut self.hosts[host];
         if mirror.away_since_us().is_none_or(|since_us| now_us.saturating_sub(since_us) < after_us) {
             return false;

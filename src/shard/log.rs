@@ -125,3 +125,13 @@ pub(super) fn ended(
         host.machine_guid,
     );
 }
+
+/// The line about our own host whose collectors are cut off. What they may not send is our mistake, or a plugin's.
+pub(super) fn own_ended(reason: &DisconnectReason) {
+    match reason {
+        DisconnectReason::ClosedByChild | DisconnectReason::Shutdown => {
+            tracing::debug!("our own host is not collected any more: {reason}");
+        }
+        _ => tracing::error!("our own host's collectors are cut off, and begin anew: {reason}"),
+    }
+}

@@ -265,7 +265,9 @@ impl Shard {
         self.stale_hosts = 0;
         for child in self.children.iter_mut().flatten() {
             child.speed.mark(&child.counters, now_us);
-            self.stale_hosts += u64::from(is_stale(child, &self.hosts[child.host], now_us));
+            let mirror = &self.hosts[child.host];
+            let is_own = self.own == Some(mirror.info().machine_guid);
+            self.stale_hosts += u64::from(!is_own && is_stale(child, mirror, now_us));
         }
     }
 

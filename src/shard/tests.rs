@@ -6,6 +6,8 @@ mod functions;
 
 mod nodes;
 
+mod own;
+
 mod replication;
 
 mod saving;
@@ -19,6 +21,7 @@ use super::*;
 use crate::catalog::{CatalogChange, Chart, ChartRecord};
 use crate::config::Config;
 use crate::shard::message::Identity;
+use crate::telemetry::ShardMetrics;
 use crate::wire::capability::{Capabilities, negotiate};
 use crate::wire::handshake::StreamRequest;
 

@@ -6,22 +6,25 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::catalog::HostSnapshot;
+use crate::catalog::{HostInfo, HostSnapshot, HostState};
+use crate::shard::placement::ShardId;
 
 /// All known hosts.
 #[derive(Debug)]
 pub(super) struct Directory {
+    own: HostInfo,
     hosts: RefCell<Vec<Arc<HostSnapshot>>>,
     by_guid: RefCell<HashMap<Uuid, usize>>,
 }
 
 impl Directory {
     /// Knows only ourselves.
-    pub(super) fn new(localhost: HostSnapshot) -> Self {
-        let guid = localhost.info.machine_guid;
+    pub(super) fn new(own: HostInfo) -> Self {
+        let guid = own.machine_guid;
         Self {
-            hosts: RefCell::new(vec![Arc::new(localhost)]),
+            hosts: RefCell::new(vec![Arc::new(without_charts(&own))]),
             by_guid: RefCell::new(HashMap::from([(guid, 0)])),
+            own,
         }
     }
 
@@ -31,13 +34,30 @@ impl Directory {
         let next = hosts.len();
         let index = *self.by_guid.borrow_mut().entry(snapshot.info.machine_guid).or_insert(next);
         match hosts.get_mut(index) {
+            Some(known) if index == 0 => *known = Arc::new(self.ourselves(&snapshot)),
             Some(known) => *known = snapshot,
             None => hosts.push(snapshot),
         }
     }
 
-    /// A host is gone; ourselves stay. Those behind it move up.
+    /// Ourselves, with what is collected of us: we are always there, whatever has become of the collectors.
+    fn ourselves(&self, collected: &HostSnapshot) -> HostSnapshot {
+        let HostInfo { labels, variables, claim_id, .. } = &*collected.info;
+        let info = HostInfo {
+            labels: labels.clone(),
+            variables: variables.clone(),
+            claim_id: *claim_id,
+            ..self.own.clone()
+        };
+        HostSnapshot { info: Arc::new(info), state: HostState::Localhost, ..collected.clone() }
+    }
+
+    /// A host is gone; ourselves stay, without charts. Those behind it move up.
     pub(super) fn forget(&self, guid: &Uuid) {
+        if *guid == self.own.machine_guid {
+            self.hosts.borrow_mut()[0] = Arc::new(without_charts(&self.own));
+            return;
+        }
         let mut by_guid = self.by_guid.borrow_mut();
         if let Some(gone) = by_guid.get(guid).copied().filter(|index| *index > 0) {
             by_guid.remove(guid);
@@ -70,5 +90,17 @@ impl Directory {
         }
         let guid = Uuid::try_parse(name).ok().filter(|guid| guid.hyphenated().to_string() == name)?;
         self.by_guid(&guid)
+    }
+}
+
+fn without_charts(own: &HostInfo) -> HostSnapshot {
+    HostSnapshot {
+        info: Arc::new(own.clone()),
+        state: HostState::Localhost,
+        shard: ShardId(0),
+        charts: Vec::new(),
+        functions: Arc::default(),
+        stream_path: Arc::default(),
+        node_id: None,
     }
 }

@@ -233,7 +233,7 @@ pub(super) async fn answer(api: &Api, target: &Target) -> Answer {
         let state = states.remove(&host.info.machine_guid);
         // A host that was forgotten meanwhile has none.
         let node = match (&host.state, state) {
-            (HostState::Localhost, _) => localhost(&host, now),
+            (HostState::Localhost, state) => localhost(api, &host, state.as_ref(), now),
             (_, Some(state)) => node(api, &host, &state, now),
             (_, None) => continue,
         };
@@ -277,8 +277,12 @@ fn at_rest(host: &HostSnapshot, state: State, last_seen: i64) -> Node {
     }
 }
 
-fn localhost(host: &HostSnapshot, now: i64) -> Node {
-    at_rest(host, State::Localhost, now)
+/// Ourselves, with what is collected of us.
+fn localhost(api: &Api, host: &HostSnapshot, known: Option<&NodeState>, now: i64) -> Node {
+    let resting = at_rest(host, State::Localhost, now);
+    let Some(known) = known else { return resting };
+    let Node { charts, dimensions, newest_sample, lag_seconds, retention, .. } = node(api, host, known, now);
+    Node { charts, dimensions, newest_sample, lag_seconds, retention, ..resting }
 }
 
 fn node(api: &Api, host: &HostSnapshot, known: &NodeState, now: i64) -> Node {

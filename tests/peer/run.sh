@@ -8,6 +8,7 @@
 #                 [TIERS=3] [CACHE=32] [DISK=256] [REPLICATION=yes] [ACCESS=none]
 #                 [TLSKEY=file TLSCERT=file]         to speak TLS on its port, and plain text
 #                 [PARENT=127.0.0.1:29102 PARENTKEY=UUID]    to send on what it receives
+#                 [PLUGINS='apps charts.d']          to run these plugins of its package
 #
 # DIR is made if missing; what an earlier run left there (ids, database) is used again. NETDATA in the environment names
 # the binary when it is neither in PATH nor in /usr/sbin. PREPARE_ONLY=yes writes DIR and prints the command instead.
@@ -23,10 +24,10 @@ child) MODE=ram ;;
 parent) MODE=dbengine ;;
 *) usage ;;
 esac
-PORT='' PARENT='' PARENTKEY='' KEY='' COMPRESSION=yes NAME=$role GUID='' TIERS=3 CACHE=32 DISK=256 REPLICATION=yes ACCESS=none PREPARE_ONLY=no CA='' SKIP=no TLSKEY='' TLSCERT=''
+PORT='' PARENT='' PARENTKEY='' KEY='' COMPRESSION=yes NAME=$role GUID='' TIERS=3 CACHE=32 DISK=256 REPLICATION=yes ACCESS=none PREPARE_ONLY=no CA='' SKIP=no TLSKEY='' TLSCERT='' PLUGINS=''
 for setting; do
     case ${setting%%=*} in
-    PORT | PARENT | PARENTKEY | KEY | COMPRESSION | MODE | NAME | GUID | TIERS | CACHE | DISK | REPLICATION | ACCESS | PREPARE_ONLY | CA | SKIP | TLSKEY | TLSCERT)
+    PORT | PARENT | PARENTKEY | KEY | COMPRESSION | MODE | NAME | GUID | TIERS | CACHE | DISK | REPLICATION | ACCESS | PREPARE_ONLY | CA | SKIP | TLSKEY | TLSCERT | PLUGINS)
         export "$setting" ;;
     *) usage ;;
     esac
@@ -57,6 +58,14 @@ fi
 if [ -n "$TLSKEY" ]; then
     printf '\n[web]\n    bind to = 127.0.0.1:%s=dashboard|registry|badges|management|streaming|netdata.conf^SSL=optional\n    ssl key = %s\n    ssl certificate = %s\n' \
         "$PORT" "$TLSKEY" "$TLSCERT" >>"$dir/etc/netdata.conf"
+fi
+if [ -n "$PLUGINS" ]; then
+    # What a section says again counts.
+    printf '\n[directories]\n    plugins = "/usr/lib/netdata/plugins.d"\n    stock config = /usr/lib/netdata/conf.d\n[plugins]\n' \
+        >>"$dir/etc/netdata.conf"
+    for plugin in $PLUGINS; do
+        printf '    %s = yes\n' "$plugin" >>"$dir/etc/netdata.conf"
+    done
 fi
 : >"$dir/etc/.opt-out-from-anonymous-statistics"
 cp "$here/system-info.sh" "$dir/plugins/"

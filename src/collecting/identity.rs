@@ -1,18 +1,17 @@
-//! The parent's own entry among the hosts.
+//! Who our own host is: names, and facts of this machine.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::catalog::{HostInfo, HostSnapshot, HostState, Labels};
+use crate::catalog::{HostInfo, Labels};
 use crate::config::Config;
-use crate::shard::placement::ShardId;
+use crate::wire::handshake::StreamRequest;
 
-/// Ourselves as a host: identity and facts of this machine, no charts.
-pub(super) fn snapshot(config: &Config, machine_guid: Uuid) -> HostSnapshot {
+/// Our own host.
+pub fn host_info(config: &Config, machine_guid: Uuid) -> HostInfo {
     let hostname: Box<str> = config.hostname.as_str().into();
-    let info = HostInfo {
+    HostInfo {
         machine_guid,
         registry_hostname: hostname.clone(),
         hostname,
@@ -30,15 +29,26 @@ pub(super) fn snapshot(config: &Config, machine_guid: Uuid) -> HostSnapshot {
         claim_id: None,
         memory_mode: config.database.mode,
         history: config.database.retention_rows,
-    };
-    HostSnapshot {
-        info: Arc::new(info),
-        state: HostState::Localhost,
-        shard: ShardId(0),
-        charts: Vec::new(),
-        functions: Arc::default(),
-        stream_path: Arc::default(),
-        node_id: None,
+    }
+}
+
+/// How it would introduce itself as a child.
+pub fn request(info: &HostInfo) -> StreamRequest {
+    let facts = info.system.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    StreamRequest {
+        hostname: info.hostname.to_string(),
+        registry_hostname: info.registry_hostname.to_string(),
+        machine_guid: info.machine_guid.hyphenated().to_string(),
+        update_every: Some(info.update_every),
+        os: info.os.to_string(),
+        timezone: info.timezone.to_string(),
+        abbrev_timezone: info.abbrev_timezone.to_string(),
+        utc_offset: info.utc_offset,
+        hops: info.hops,
+        program_name: info.program_name.to_string(),
+        program_version: info.program_version.to_string(),
+        system_info: facts.collect(),
+        ..StreamRequest::default()
     }
 }
 
