@@ -152,3 +152,6 @@ fn entries(directory: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
     entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
+
+#[cfg(test)]
+mod tests;

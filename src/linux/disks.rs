@@ -47,6 +47,7 @@ const DISK: &[Chart] = &[
         .context("disk.busy")
         .area()
         .detail()
+        .if_not_zero()
         .dimensions(&[incremental("busy")]),
     chart("disk_util.*", "Disk Utilization Time", "% of time working", "*", 2040)
         .context("disk.util")

@@ -94,12 +94,14 @@ impl Subject for Interrupts {
     }
 }
 
-/// Interrupts of devices have a number for an id, and are called after the last word of their line.
+/// Interrupts of devices have a number for an id, and are called after the last word of their line, without what stands
+/// before a colon in it.
 fn put_name(name: &mut Vec<u8>, id: &[u8], line: &[u8], cores: usize) {
     name.clear();
     let device = words(line).skip(cores + 2).last();
     match device {
         Some(device) if id.first().is_some_and(u8::is_ascii_digit) => {
+            let device = device.rsplit(|&byte| byte == b':').find(|part| !part.is_empty()).unwrap_or(device);
             let room = LONGEST_NAME.saturating_sub(id.len() + 1);
             name.extend_from_slice(&device[..device.len().min(room)]);
             name.push(b'_');

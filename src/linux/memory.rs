@@ -74,7 +74,6 @@ const VMSTAT: &[Chart] = &[
     ]),
     chart("mem.oom_kill", "Out of Memory Kills", "kills/s", "system", 1020)
         .detail()
-        .if_not_zero()
         .dimensions(&[incremental("kills").from("oom_kill")]),
     chart("mem.pgfaults", "Memory Page Faults", "faults/s", "system", 1040).detail().dimensions(&[
         incremental("minor").from("pgfault"),

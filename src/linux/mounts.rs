@@ -99,6 +99,10 @@ pub(super) struct Mount {
 }
 
 impl Mount {
+    pub(super) fn file_system(&self) -> &str {
+        &self.file_system
+    }
+
     fn is_shown(&self) -> bool {
         let file_system = self.file_system.as_str();
         let is_excluded = DUMMY.contains(&file_system)
@@ -123,7 +127,7 @@ pub(super) fn read(reader: &mut Reader) -> Vec<Mount> {
     for line in reader.read_once(&path).into_iter().flat_map(lines) {
         let Ok(line) = std::str::from_utf8(line) else { continue };
         let Ok(info) = MountInfo::from_line(line) else { continue };
-        let mount_point = info.mount_point.to_string_lossy().into_owned();
+        let mount_point = unescape(&info.mount_point.to_string_lossy());
         if mounts.iter().any(|mount| mount.mount_point == mount_point) {
             continue;
         }
@@ -137,6 +141,25 @@ pub(super) fn read(reader: &mut Reader) -> Vec<Mount> {
         });
     }
     mounts
+}
+
+/// The kernel writes spaces and the like as a backslash and three octal digits.
+fn unescape(text: &str) -> String {
+    let mut parts = text.split('\\');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        match part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                bytes.extend_from_slice(&part.as_bytes()[3..]);
+            }
+            None => {
+                bytes.push(b'\\');
+                bytes.extend_from_slice(part.as_bytes());
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A name as it can stand in a chart's id.
