@@ -445,7 +445,21 @@ impl Group {
         file.set_file_name("cpu.max");
         let quota = reader.read_once(&file).map(|text| quota_percent(text, cores));
         self.last.put_cpu(charts, &values, throttling, quota, update_every_s);
-        if let Some(used) = values.memory {
+        if let Some(io) = values.io {
+            for (key, value) in ["rbytes", "wbytes", "rios", "wios"].into_iter().zip(io) {
+                charts.put(key, value);
+            }
+        }
+        // What was read of files and is not looked at any more counts as free, but for services.
+        let mut idle = 0;
+        file.set_file_name("memory.stat");
+        for (key, value) in reader.read_once(&file).into_iter().flat_map(pairs) {
+            charts.put(key, value);
+            if key == b"inactive_file" {
+                idle = value;
+            }
+        }
+        if let Some(used) = values.memory.map(|memory| memory.saturating_sub(idle)) {
             let limit = limit.map_or(machine, |limit| limit.min(machine));
             charts.put("ram", used);
             charts.put("swap", values.swap.unwrap_or(0));
@@ -453,20 +467,6 @@ impl Group {
                 charts.put("available", limit.saturating_sub(used));
                 charts.put("memory used", used);
                 charts.put("utilization", used.saturating_mul(100) / limit);
-            }
-        }
-        if let Some(io) = values.io {
-            for (key, value) in ["rbytes", "wbytes", "rios", "wios"].into_iter().zip(io) {
-                charts.put(key, value);
-            }
-        }
-        file.set_file_name("memory.stat");
-        for (key, value) in reader.read_once(&file).into_iter().flat_map(pairs) {
-            // Netdata shows what is mapped of files under this name.
-            match key {
-                b"file" => {}
-                b"file_mapped" => charts.put("file", value),
-                _ => charts.put(key, value),
             }
         }
         for resource in &RESOURCES {

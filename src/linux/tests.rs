@@ -98,7 +98,7 @@ fn a_chart_is_defined_once_and_then_only_filled() {
 }
 
 #[test]
-fn a_file_that_is_missing_for_a_while_leaves_its_time_to_the_next_row() {
+fn shared_memory_is_counted_by_its_list() {
     let mut machine = Machine::new(&[("proc/sysvipc/shm", "heading\n0 1 600 4096\n0 2 600 100\n")]);
     expect_row(&machine.collect(), "system.shared_memory_bytes", &["\"bytes\" = 4196"]);
     machine.write("proc/sysvipc/shm", "");
@@ -296,7 +296,7 @@ fn add_group(machine: &Machine, path: &str) {
     file("cpu.max", "50000 100000\n");
     file("memory.current", "1000\n");
     file("memory.max", "4000\n");
-    file("memory.stat", "anon 1\nfile 5\nfile_mapped 6\n");
+    file("memory.stat", "anon 1\nfile 5\ninactive_file 200\n");
     file("io.stat", "8:0 rbytes=1 wbytes=2 rios=3 wios=4\n8:16 rbytes=1 wbytes=2 rios=3 wios=4\n");
     file("io.pressure", "some avg10=0.10 avg60=0.00 avg300=0.00 total=9000\n");
 }
@@ -316,10 +316,10 @@ fn containers_have_charts_and_services_are_dimensions() {
     let text = machine.collect();
     expect_row(&text, "cgroup_docker_abc.cpu", &["\"user\" = 600", "\"system\" = 400"]);
     expect_row(&text, "cgroup_docker_abc.throttled_duration", &["\"duration\" = 5000"]);
-    expect_row(&text, "cgroup_docker_abc.mem_usage_limit", &["\"available\" = 3000", "\"used\" = 1000"]);
-    expect_row(&text, "cgroup_docker_abc.mem_utilization", &["\"utilization\" = 25"]);
+    expect_row(&text, "cgroup_docker_abc.mem_usage_limit", &["\"available\" = 3200", "\"used\" = 800"]);
+    expect_row(&text, "cgroup_docker_abc.mem_utilization", &["\"utilization\" = 20"]);
     expect_row(&text, "cgroup_docker_abc.io", &["\"read\" = 2", "\"write\" = 4"]);
-    assert_eq!(row(&text, "cgroup_docker_abc.mem").last().expect("a value"), "\"file\" = 6");
+    assert_eq!(row(&text, "cgroup_docker_abc.mem").last().expect("a value"), "\"file\" = 5");
     expect_row(&text, "cgroup_docker_abc.io_some_pressure_stall_time", &["\"time\" = 9"]);
     assert!(text.contains("CHART \"cgroup_vm.cpu\"") && !text.contains("u.scope"), "{text}");
     expect_row(&text, "services.cpu", &["\"system-slice_web-service\" = 1000"]);
