@@ -37,6 +37,10 @@ pub mod catalog;
 
 pub mod collect;
 
+// What this machine collects of itself.
+
+pub mod linux;
+
 // The way out. What lies between the two ways is the crate `dbengine`.
 
 pub mod query;

@@ -20,6 +20,8 @@ mod handshake;
 
 mod harness;
 
+mod linux;
+
 mod memory_modes;
 
 mod mirror_pair;

@@ -42,6 +42,12 @@ impl Netdata {
         Self::run("child", free_port(), directory, key, &[&[&*destination], settings].concat())
     }
 
+    /// A child that collects what its machine does, without compression.
+    pub(crate) fn machine(directory: &Path, key: &str, destination: SocketAddr) -> Self {
+        let destination = format!("PARENT={destination}");
+        Self::run("machine", free_port(), directory, key, &[&destination, "COMPRESSION=no"])
+    }
+
     /// A parent on this port; `settings` are more of those that `run.sh` knows.
     pub(crate) fn parent(api: SocketAddr, directory: &Path, key: &str, settings: &[&str]) -> Self {
         Self::run("parent", api, directory, key, settings)

@@ -4,6 +4,7 @@
 #
 #   run.sh child  DIR PORT=29101 PARENT=127.0.0.1:29100 KEY=UUID [COMPRESSION=yes] [MODE=ram] [NAME=child] [GUID=UUID]
 #                 [CA=file] [SKIP=no]                with PARENT=127.0.0.1:29100:SSL: whose certificates, whether any
+#   run.sh machine DIR ...                           a child that collects what its machine does, and nothing else
 #   run.sh parent DIR PORT=29100 KEY=UUID [COMPRESSION=yes] [MODE=dbengine] [NAME=parent] [GUID=UUID]
 #                 [TIERS=3] [CACHE=32] [DISK=256] [REPLICATION=yes] [ACCESS=none]
 #                 [TLSKEY=file TLSCERT=file]         to speak TLS on its port, and plain text
@@ -20,7 +21,7 @@ usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 role=$1 dir=$2
 shift 2
 case $role in
-child) MODE=ram ;;
+child | machine) MODE=ram ;;
 parent) MODE=dbengine ;;
 *) usage ;;
 esac
@@ -39,11 +40,13 @@ netdata=${NETDATA:-$(PATH="$PATH:/usr/sbin" command -v netdata)} || { echo 'run.
 
 mkdir -p "$dir/etc" "$dir/log" "$dir/cache" "$dir/lib/registry" "$dir/plugins"
 dir=$(cd "$dir" && pwd)
-for file in netdata.conf stream.conf; do
+stream=child
+[ "$role" != parent ] || stream=parent
+for file in "$role-netdata.conf" "$stream-stream.conf"; do
     sed -e "s|@DIR@|$dir|g" -e "s|@PORT@|$PORT|g" -e "s|@PARENT@|$PARENT|g" -e "s|@KEY@|$KEY|g" -e "s|@NAME@|$NAME|g" \
         -e "s|@COMPRESSION@|$COMPRESSION|g" -e "s|@MODE@|$MODE|g" -e "s|@TIERS@|$TIERS|g" -e "s|@CACHE@|$CACHE|g" \
         -e "s|@DISK@|$DISK|g" -e "s|@REPLICATION@|$REPLICATION|g" -e "s|@ACCESS@|$ACCESS|g" \
-        "$here/$role-$file" >"$dir/etc/$file"
+        "$here/$file" >"$dir/etc/${file#*-}"
 done
 if [ "$role" = child ]; then
     printf '    ssl skip certificate verification = %s\n' "$SKIP" >>"$dir/etc/stream.conf"
