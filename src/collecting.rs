@@ -24,6 +24,8 @@ pub mod plugin;
 
 pub mod restarts;
 
+pub mod system;
+
 /// Something in this process that collects.
 pub trait Source {
     /// Stands for the name of a plugin's file.

@@ -36,6 +36,7 @@ use crate::catalog::HostInfo;
 use crate::collecting::calls::{Calls, Route};
 use crate::collecting::own::OwnFigures;
 use crate::collecting::plugin::{Bounds, PluginText};
+use crate::collecting::system::System;
 use crate::collecting::{Source, environment, identity};
 use crate::config::Config;
 use crate::shard::message::{ApiKey, Arrival, Identity, Message};
@@ -113,6 +114,8 @@ impl Collectors {
             let telemetry = Arc::clone(&self.telemetry);
             sources.push(Box::new(OwnFigures::new(telemetry, self.clock.clone(), every_s, tiers)));
         }
+        let system = System::new(self.config.collecting.linux, self.config.database.update_every_s);
+        sources.extend(system.map(|system| Box::new(system) as Box<dyn Source>));
         sources
     }
 
