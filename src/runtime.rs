@@ -13,10 +13,11 @@
 //! catalog (a plain thread)
 //! ```
 //!
-//! Beside them three more plain threads: the keeper of complete datafiles, the reader of their past for parents of ours, and
+//! One more thread collects of our own host: the other end of its socket is at a shard, like a child's. Beside them three more
+//! plain threads: the keeper of complete datafiles, the reader of their past for parents of ours, and
 //! the writer of rows that the memory modes `save` and `map` keep in files. Connections to parents are made by the services.
 //!
-//! Every arrow is a bounded channel of values. Stopping goes along the arrows: no new connections, then the shards let
+//! Every arrow is a bounded channel of values. Stopping goes along the arrows: no new connections, plugins are ended, the shards let
 //! their children go, then the catalog is written and the query shard ends. Starting goes the other way round: the
 //! shards are told of every host that the catalog remembers before the first child can arrive.
 
