@@ -48,4 +48,6 @@ mod sending_links;
 
 mod sending_tls;
 
+mod setups;
+
 mod tls;

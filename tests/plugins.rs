@@ -356,7 +356,8 @@ fn our_own_figures_are_those_of_metrics_and_we_are_one_host() {
     );
 
     let info = parent.json("/api/v1/info");
-    assert_eq!(info["mirrored_hosts"], serde_json::json!(["parent", "one", "two"]));
+    assert_eq!(info["mirrored_hosts"][0], "parent");
+    assert_eq!(info["mirrored_hosts"].as_array().map(Vec::len), Some(3));
     assert_eq!(info["mirrored_hosts_status"][0]["hops"], 0);
     assert_eq!(info["mirrored_hosts_status"][0]["reachable"], true);
     let nodes = parent.json("/api/v2/nodes");
