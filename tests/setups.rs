@@ -187,7 +187,8 @@ fn machines_that_come_and_go_are_seen_while_they_live_and_forgotten_after() {
     let mut parent = Machine::new("parent", "parent", address, &[]);
     parent.change("cleanup orphan hosts after = 1h", "cleanup orphan hosts after = 10");
     parent.start();
-    let machine = |number: i32| Machine::new(&format!("vm-{number}"), "child", address, &[("parent", address)]);
+    let machine =
+        |number: i32| Machine::new(&format!("vm-{number}"), "child", address, &[("parent", address)]);
     let mut machines: Vec<Machine> = (1..=3).map(machine).collect();
     machines.iter_mut().for_each(Machine::start);
     wait_for("all of them", PATIENCE, &parent, |parent| parent.hosts() == names("parent vm-1 vm-2 vm-3"));
@@ -244,8 +245,7 @@ fn a_machine_moves_to_the_other_of_two_mirrors_and_the_one_that_was_dead_has_no_
     for parent in [&a, &b] {
         wait_for("no gap", PATIENCE, parent, |parent| {
             let rows = parent.rows("web", "system.cpu", window);
-            rows.len() as i64 >= window.1 - window.0
-                && rows == machine.rows("web", "system.cpu", window)
+            rows.len() as i64 >= window.1 - window.0 && rows == machine.rows("web", "system.cpu", window)
         });
     }
 }

@@ -159,12 +159,21 @@ impl Tale {
                 unanswered.push(id);
             }
         }
-        while let Some((chart, starts, after, before)) = parent.next_question() {
-            if !unanswered.contains(&chart) {
-                parent.bytes(now_us, child, it.answer(&chart, starts, after, before, now_us).as_bytes());
+        let answer = |parent: &mut Story, now_us: i64, is_back: bool| {
+            while let Some((chart, starts, after, before)) = parent.next_question() {
+                // What begins a chart anew later on, the recording answers.
+                if it.mirrored(&chart).is_some() && !unanswered.contains(&chart) && !(starts && is_back) {
+                    parent.bytes(now_us, child, it.answer(&chart, starts, after, before, now_us).as_bytes());
+                }
             }
+        };
+        answer(&mut parent, now_us, false);
+        // A parent asks about a few charts at a time: about some only when those are live whose answers were on their way.
+        for together in self.lines[back..].chunk_by(|one, next| one.0 == next.0) {
+            let text: Vec<u8> = together.iter().flat_map(|(_, line)| line.iter().copied()).collect();
+            parent.bytes(together[0].0, child, &text);
+            answer(&mut parent, together[0].0, true);
         }
-        self.say(&mut parent, child, back..self.lines.len());
         assert_eq!(parent.shard.connections(), 1, "{cut:?}");
         Told { rows: parent.rows(), young, unanswered }
     }
