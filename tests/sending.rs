@@ -82,8 +82,12 @@ fn check(far: &Far, mode: MemoryMode, compression: &str) {
     check_through(&proxy, far.address(), compression);
 }
 
-/// A real child through a proxy; what the far parent then has equals what the child has.
-pub(crate) fn check_through(proxy: &TestParent, far: SocketAddr, compression: &str) {
+/// A real child through a proxy; what the far parent then has equals what the child has. It lives as long as what is returned.
+pub(crate) fn check_through(
+    proxy: &TestParent,
+    far: SocketAddr,
+    compression: &str,
+) -> (Netdata, tempfile::TempDir) {
     let directory = tempfile::tempdir().expect("a directory");
     let child = Netdata::child(directory.path(), &proxy.key, proxy.address, compression);
     proxy.wait("a link", |proxy| links(proxy) == 1);
@@ -96,6 +100,7 @@ pub(crate) fn check_through(proxy: &TestParent, far: SocketAddr, compression: &s
     compare(child.api, far, first, last);
     assert_eq!(links(proxy), 1);
     assert_eq!(proxy.telemetry().link_ends.get("closed_by_parent"), 0, "one link all the time");
+    (child, directory)
 }
 
 #[test]

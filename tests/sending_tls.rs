@@ -33,7 +33,7 @@ fn a_real_child_comes_through_a_proxy_encrypted_to_a_parent_of_its_kind() {
     let far = parent_with(&authority.sign_for_parent("parent"), PortTls::Optional, |_| {});
     let trust = Trust { ca_file: Some(authority.file()), ..Trust::default() };
     let proxy = proxy(&far.address.to_string(), &far.key, trust);
-    check_through(&proxy, far.address, "yes");
+    let _child = check_through(&proxy, far.address, "yes");
     assert_eq!(encrypted_children(&far), 1);
     assert_eq!(encrypted_children(&proxy), 0, "its child is not encrypted, and a link is no child");
 }
