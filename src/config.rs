@@ -38,6 +38,8 @@ mod reload;
 
 pub mod report;
 
+mod role;
+
 pub mod sending;
 
 pub mod simple_pattern;
@@ -63,6 +65,7 @@ pub use self::mainstem_toml::{Durability, Limits, LogFormat, Runtime, Storage};
 pub use self::options::{Origin, Setting, is_uuid, redacted};
 pub use self::policy::{ChildPolicy, Denial};
 pub use self::reload::waits_for_restart;
+pub use self::role::Role;
 pub use self::sending::{Destination, LinkOptions, ParentKey, SendPolicy, Trust};
 pub use self::simple_pattern::SimplePattern;
 pub use self::stream_conf::{ChildOptions, SectionKind, StreamSection, Streaming};
@@ -371,7 +374,7 @@ impl Config {
         let mainstem_file = config_dir.join("mainstem.toml");
         let mainstem = read_file(&mainstem_file, &mut findings)?.unwrap_or_default();
         Self::assemble(
-            netdata_conf,
+            (&netdata, netdata_conf),
             &stream,
             (mainstem.as_str(), mainstem_file.as_path()),
             &surroundings,
@@ -397,17 +400,18 @@ impl Config {
         let (stream, said) = ini::parse(&format!("[{key}]\ntype = api\nenabled = yes\n"), file);
         findings.diagnostics.extend(said);
         let netdata_conf = netdata_conf::read(&netdata, &surroundings, &mut findings);
-        Self::assemble(netdata_conf, &stream, ("", file), &surroundings, findings)
+        Self::assemble((&netdata, netdata_conf), &stream, ("", file), &surroundings, findings)
     }
 
     fn assemble(
-        netdata_conf: netdata_conf::NetdataConf,
+        (netdata, netdata_conf): (&Ini, netdata_conf::NetdataConf),
         stream: &Ini,
         (mainstem_toml, mainstem_file): (&str, &Path),
         surroundings: &Surroundings,
         mut findings: Findings,
     ) -> Result<Loaded, Vec<Diagnostic>> {
         let streaming = stream_conf::read(stream, &mut findings);
+        role::check(netdata, &netdata_conf, &streaming, &mut findings);
         let own = mainstem_toml::read(mainstem_toml, mainstem_file, surroundings.cores, &mut findings);
         if own.client_certificates.demand == Demand::Required
             && netdata_conf.web.bind.iter().any(|item| item.tls != PortTls::Force)

@@ -109,6 +109,7 @@ fn run(places: &Places) -> anyhow::Result<ExitCode> {
     // The signals are listened to before anything starts, so that none is missed.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut signals = runtime.block_on(async { Signals::new() }).context("cannot listen to signals")?;
+    tracing::info!("role: {}; machine GUID {guid}", config.role());
     let parent = Parent::start(config, guid, Clock::System)?;
     for address in parent.addresses() {
         tracing::info!("listening on {address}; machine GUID {guid}");

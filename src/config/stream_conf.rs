@@ -229,7 +229,8 @@ pub(crate) fn read(ini: &Ini, findings: &mut Findings) -> Streaming {
             options.say(Severity::Warning, None, message);
         }
     }
-    if !streaming.lets_someone_in() {
+    // Who only sends needs none.
+    if !streaming.lets_someone_in() && streaming.all.sending.enabled != Some(true) {
         let message = "no API key is enabled, every child will be refused; a section named by a new UUID with \
                        `enabled = yes` is one, and `mainstem init` writes it";
         options.say(Severity::Warning, None, message);
@@ -449,7 +450,7 @@ impl Streaming {
         before.options = section.options.over(&before.options);
     }
 
-    fn lets_someone_in(&self) -> bool {
+    pub(super) fn lets_someone_in(&self) -> bool {
         self.sections.iter().any(|section| {
             section.enabled == Some(true) && matches!(section.kind, None | Some(SectionKind::Api))
         })

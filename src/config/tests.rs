@@ -37,7 +37,7 @@ pub(super) fn load_texts(netdata: &str, stream: &str, mainstem: &str) -> Result<
     findings.diagnostics.extend(said);
     let netdata_conf = netdata_conf::read(&netdata, &surroundings, &mut findings);
     let mainstem = (mainstem, Path::new("/conf/mainstem.toml"));
-    Config::assemble(netdata_conf, &stream, mainstem, &surroundings, findings)
+    Config::assemble((&netdata, netdata_conf), &stream, mainstem, &surroundings, findings)
 }
 
 pub(super) fn config_of(netdata: &str, stream: &str) -> Config {
@@ -138,7 +138,6 @@ fn mistakes_in_netdata_conf_are_said_with_line_and_remedy() {
     check("[db]\nretention = 1", "5 is used");
     check("[db]\nupdate every = 0", "1 is used");
     check("[db]\ncleanup orphan hosts after = 1", "10 s is used");
-    check("[web]\nmode = none", "no port is opened");
     check("[web]\nbind to = *=steaming|badges", "did you mean `streaming`?");
     check("[web]\ngzip compression level = 12", "9 is used");
     check("[web]\nbind to = *:99999", "netdata.conf:2: error: `[web] bind to`: `*:99999` cannot be bound");

@@ -192,7 +192,7 @@ pub(super) fn info(api: &Api, host: &HostSnapshot) -> Answer {
         agent_claimed: false,
         aclk_available: false,
         memory_mode: api.config.database.mode.to_string(),
-        stream_enabled: false,
+        stream_enabled: api.config.streaming.all.sending.enabled == Some(true),
         stream_compression: None,
         hosts_available: hosts.len(),
         https_enabled: true,
