@@ -603,24 +603,9 @@ impl Sender {
     fn request(&self, info: &HostInfo) -> StreamRequest {
         StreamRequest {
             key: self.policy.api_key.0.clone(),
-            hostname: info.hostname.to_string(),
-            registry_hostname: info.registry_hostname.to_string(),
-            machine_guid: info.machine_guid.hyphenated().to_string(),
-            update_every: Some(info.update_every),
-            os: info.os.to_string(),
-            timezone: info.timezone.to_string(),
-            abbrev_timezone: info.abbrev_timezone.to_string(),
-            utc_offset: info.utc_offset,
             hops: info.hops.saturating_add(1),
             ver: self.offered().bits(),
-            program_name: info.program_name.to_string(),
-            program_version: info.program_version.to_string(),
-            system_info: info
-                .system
-                .iter()
-                .map(|(name, value)| (name.to_string(), value.to_string()))
-                .collect(),
-            ..StreamRequest::default()
+            ..info.introduction()
         }
     }
 

@@ -14,6 +14,7 @@ use super::store::record::MemoryModeCode;
 use super::{Chart, Labels};
 use crate::config::MemoryMode;
 use crate::shard::placement::ShardId;
+use crate::wire::handshake::StreamRequest;
 use crate::wire::stream_path::PathElement;
 
 /// Who a host is, as its latest `STREAM` request and its label lines say. Part of the format of
@@ -53,6 +54,26 @@ impl HostInfo {
     /// Whether its samples, and so its definitions, are to outlive this process.
     pub fn is_persistent(&self) -> bool {
         matches!(self.memory_mode, MemoryMode::Dbengine | MemoryMode::Save | MemoryMode::Map)
+    }
+
+    /// How it introduces itself to a parent, without key and capabilities.
+    pub fn introduction(&self) -> StreamRequest {
+        let facts = self.system.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        StreamRequest {
+            hostname: self.hostname.to_string(),
+            registry_hostname: self.registry_hostname.to_string(),
+            machine_guid: self.machine_guid.hyphenated().to_string(),
+            update_every: Some(self.update_every),
+            os: self.os.to_string(),
+            timezone: self.timezone.to_string(),
+            abbrev_timezone: self.abbrev_timezone.to_string(),
+            utc_offset: self.utc_offset,
+            hops: self.hops,
+            program_name: self.program_name.to_string(),
+            program_version: self.program_version.to_string(),
+            system_info: facts.collect(),
+            ..StreamRequest::default()
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use uuid::Uuid;
 
 use crate::catalog::{HostInfo, Labels};
 use crate::config::Config;
-use crate::wire::handshake::StreamRequest;
 
 /// Our own host.
 pub fn host_info(config: &Config, machine_guid: Uuid) -> HostInfo {
@@ -29,26 +28,6 @@ pub fn host_info(config: &Config, machine_guid: Uuid) -> HostInfo {
         claim_id: None,
         memory_mode: config.database.mode,
         history: config.database.retention_rows,
-    }
-}
-
-/// How it would introduce itself as a child.
-pub fn request(info: &HostInfo) -> StreamRequest {
-    let facts = info.system.iter().map(|(name, value)| (name.to_string(), value.to_string()));
-    StreamRequest {
-        hostname: info.hostname.to_string(),
-        registry_hostname: info.registry_hostname.to_string(),
-        machine_guid: info.machine_guid.hyphenated().to_string(),
-        update_every: Some(info.update_every),
-        os: info.os.to_string(),
-        timezone: info.timezone.to_string(),
-        abbrev_timezone: info.abbrev_timezone.to_string(),
-        utc_offset: info.utc_offset,
-        hops: info.hops,
-        program_name: info.program_name.to_string(),
-        program_version: info.program_version.to_string(),
-        system_info: facts.collect(),
-        ..StreamRequest::default()
     }
 }
 

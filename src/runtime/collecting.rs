@@ -190,7 +190,7 @@ impl Collectors {
 
     /// Our own host as a child that was let in.
     fn arrival(&self, own: &HostInfo) -> Arrival {
-        let request = identity::request(own);
+        let request = own.introduction();
         Arrival {
             machine_guid: self.machine_guid,
             key: ApiKey(Uuid::nil()),

@@ -151,7 +151,7 @@ const CHART: &str = "CHART \"a.b\" \"\" \"t\" \"u\" \"\" \"\" \"line\" 1 1 \"\" 
 fn a_child_is_greeted_asked_and_published() {
     let mut story = Story::begin();
     let child = story.arrive(START, 1, 7);
-    assert_eq!(story.asked(), ["Hit me baby, push them over with the version=306510784"]);
+    assert_eq!(story.asked(), ["Hit me baby, push them over with the version=323288000"]);
     story.say(START, child, CHART);
     story.say(START, child, "CHART_DEFINITION_END 0 0 1\n");
     assert_eq!(story.asked(), ["REPLAY_CHART \"a.b\" \"true\" 0 0\n"]);

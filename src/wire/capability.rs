@@ -338,7 +338,7 @@ mod tests {
             (5, first | versions, 4),
             (16376, Capabilities::OURS, 14272 + 2048),
             (5, Capabilities::OURS, 5),
-            (66_912_248, Capabilities::OURS, 848_832 + 2048 + (1 << 22) + (1 << 25)),
+            (66_912_248, Capabilities::OURS, 848_832 + 2048 + (1 << 22) + (1 << 24) + (1 << 25)),
         ];
         for (offered, own, expected) in cases {
             assert_eq!(reply_to(offered, own, &ORDER), expected, "ver={offered}");
