@@ -77,7 +77,7 @@ fn old_and_new_versions_are_answered_as_they_understand() {
         (16376, "Hit me baby, push them over with the version=16320"),
         (15352, "Hit me baby, push them over with the version=15296"),
         // A 2.9.0 child: LZ4 comes first in our order.
-        (66912248, "Hit me baby, push them over with the version=38076352"),
+        (66912248, "Hit me baby, push them over with the version=54853568"),
     ];
     for (number, (version, words)) in cases.into_iter().enumerate() {
         let name = format!("version-{number}");
