@@ -339,6 +339,7 @@ impl Sender {
                     return Some(self.lost(now_us, LinkEnd::Stalled { seconds }));
                 }
                 stream.describe_host(info);
+                stream.answer_calls();
                 stream.flush(now_us, orders);
             }
         }
@@ -349,7 +350,6 @@ impl Sender {
     pub fn describe_functions(&mut self, functions: &Arc<Functions>) {
         if let Link::Streaming(stream) = &mut self.link {
             stream.describe_functions(functions);
-            stream.answer_calls();
         }
     }
 

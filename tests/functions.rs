@@ -278,16 +278,21 @@ fn calls_at_once_are_bounded_a_child() {
     }
 }
 
+/// What the host `child` says of itself in a stream path.
+pub(crate) fn own_element() -> Value {
+    json!({
+        "version": 1, "hostname": "child", "host_id": guid_of("child"), "node_id": null, "claim_id": null, "hops": 0,
+        "since": 1_795_343_770, "first_time_t": 1_795_343_770, "start_time": 0, "shutdown_time": 0,
+        "capabilities": ["V1", "PATHS"], "flags": [],
+    })
+}
+
 #[test]
 fn a_stream_path_goes_back_with_ourselves_and_is_shown() {
     let parent = TestParent::start();
     let mut child = child(&parent, ALL);
     assert_eq!(parent.json("/host/child/api/v3/stream_path"), json!({"version": 1, "streaming_path": []}));
-    let host = json!({
-        "version": 1, "hostname": "child", "host_id": guid_of("child"), "node_id": null, "claim_id": null, "hops": 0,
-        "since": 1_795_343_770, "first_time_t": 1_795_343_770, "start_time": 0, "shutdown_time": 0,
-        "capabilities": ["V1", "PATHS"], "flags": [],
-    });
+    let host = own_element();
     child.send(&format!(
         "JSON STREAM_PATH\n{}\nJSON_PAYLOAD_END\n",
         json!({"version": 1, "streaming_path": [host]})

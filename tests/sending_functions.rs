@@ -8,7 +8,7 @@ use mainstem::runtime::clock::Clock;
 use serde_json::{Value, json};
 
 use crate::child::{Child, guid_of};
-use crate::functions::{ALL, ask, line, transaction};
+use crate::functions::{ALL, ask, line, own_element, transaction};
 use crate::harness::TestParent;
 use crate::peer::Netdata;
 use crate::sending::{links, send_to};
@@ -139,11 +139,7 @@ fn calls_that_cannot_be_answered_say_why_to_the_last_parent() {
 #[test]
 fn a_parent_says_who_is_behind_us_and_the_child_hears_it() {
     let (first, _middle, last, mut child) = chain();
-    let host = json!({
-        "version": 1, "hostname": "child", "host_id": guid_of("child"), "node_id": null, "claim_id": null, "hops": 0,
-        "since": 1_795_343_770, "first_time_t": 1_795_343_770, "start_time": 0, "shutdown_time": 0,
-        "capabilities": ["V1", "PATHS"], "flags": [],
-    });
+    let host = own_element();
     child.send(&format!(
         "JSON STREAM_PATH\n{}\nJSON_PAYLOAD_END\n",
         json!({"version": 1, "streaming_path": [host]})

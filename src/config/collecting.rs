@@ -86,6 +86,13 @@ impl Collecting {
             },
         }
     }
+
+    /// Whether nothing is collected.
+    pub fn is_off(&self) -> bool {
+        let LinuxParts { proc, diskspace, cgroups } = self.linux;
+        let is_in_process = self.own_figures_every_s.is_some() || proc || diskspace || cgroups;
+        !is_in_process && self.plugins.directories.is_empty()
+    }
 }
 
 /// Whether a section is one of plugins, whose options have names of their own.

@@ -2,41 +2,36 @@
 
 use std::sync::Arc;
 
-use super::chart::{Chart, Charts, Instance, Layout, Lines, absolute, chart, incremental, share_of_growth};
+use super::chart::{
+    Chart, Charts, Dimension, Instance, Layout, Lines, absolute, chart, incremental, share_of_growth,
+};
 use super::roster::Roster;
 use super::text::{Reader, Text, hexadecimal, lines, number, words};
 use super::{PROC, Subject};
 
-const TOTAL: &[Chart] =
-    &[chart("system.cpu", "Total CPU utilization", "percentage", "cpu", 100).stacked().dimensions(&[
-        share_of_growth("guest_nice"),
-        share_of_growth("guest"),
-        share_of_growth("steal"),
-        share_of_growth("softirq"),
-        share_of_growth("irq"),
-        share_of_growth("user"),
-        share_of_growth("system"),
-        share_of_growth("nice"),
-        share_of_growth("iowait"),
-        share_of_growth("idle").hidden(),
-    ])];
+/// What a core does with its time.
+const UTILIZATION: &[Dimension] = &[
+    share_of_growth("guest_nice"),
+    share_of_growth("guest"),
+    share_of_growth("steal"),
+    share_of_growth("softirq"),
+    share_of_growth("irq"),
+    share_of_growth("user"),
+    share_of_growth("system"),
+    share_of_growth("nice"),
+    share_of_growth("iowait"),
+    share_of_growth("idle").hidden(),
+];
+
+const TOTAL: &[Chart] = &[chart("system.cpu", "Total CPU utilization", "percentage", "cpu", 100)
+    .stacked()
+    .dimensions(UTILIZATION)];
 
 const CORE: &[Chart] = &[chart("cpu.*", "Core utilization", "percentage", "utilization", 1001)
     .numbered()
     .context("cpu.cpu")
     .stacked()
-    .dimensions(&[
-        share_of_growth("guest_nice"),
-        share_of_growth("guest"),
-        share_of_growth("steal"),
-        share_of_growth("softirq"),
-        share_of_growth("irq"),
-        share_of_growth("user"),
-        share_of_growth("system"),
-        share_of_growth("nice"),
-        share_of_growth("iowait"),
-        share_of_growth("idle").hidden(),
-    ])];
+    .dimensions(UTILIZATION)];
 
 const ACTIVITY: &[Chart] = &[
     chart("system.processes", "System Processes", "processes", "processes", 600).dimensions(&[

@@ -98,7 +98,7 @@ struct Switchboard {
 impl Collectors {
     /// Starts the thread, unless there is nothing to collect.
     pub(super) fn start(self) -> io::Result<Option<JoinHandle<()>>> {
-        if self.sources().is_empty() && self.config.collecting.plugins.directories.is_empty() {
+        if self.config.collecting.is_off() {
             return Ok(None);
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -117,7 +117,7 @@ type Connected = (OwnedFd, Option<Box<Session>>);
 /// Asks the parents, all at once, if there is a choice.
 async fn choose_among(wish: &ConnectWish, trusted: &Trusted) -> Choice {
     if let [_] = &wish.destinations[..] {
-        return Choice { chosen: Some(0), aside: Vec::new() };
+        return Choice::only();
     }
     let questions = wish.destinations.iter().map(|destination| ask(destination, wish, trusted));
     choose(futures_util::future::join_all(questions).await, &wish.path)

@@ -465,8 +465,7 @@ impl Executor {
                         if self.connector.try_send(wish).is_err() {
                             let error = io::Error::other("too many connections are being made");
                             let outcome = Err(ConnectFailure { address: None, reason: error.into() });
-                            let choice = Choice { chosen: Some(0), aside: Vec::new() };
-                            let event = Event::Connected { child, attempt, choice, outcome };
+                            let event = Event::Connected { child, attempt, choice: Choice::only(), outcome };
                             self.shard.apply(self.clock.now_us(), event, &mut self.actions);
                         }
                     }

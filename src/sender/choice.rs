@@ -94,6 +94,13 @@ pub struct Choice {
     pub aside: Vec<(usize, Aside)>,
 }
 
+impl Choice {
+    /// There is but one parent, which is not asked.
+    pub fn only() -> Self {
+        Self { chosen: Some(0), aside: Vec::new() }
+    }
+}
+
 /// Decides. `path` is the host's way up to us.
 pub fn choose(asked: impl IntoIterator<Item = Asked>, path: &[PathElement]) -> Choice {
     let mut choice = Choice::default();

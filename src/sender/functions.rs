@@ -18,9 +18,8 @@ use crate::catalog::call::{CallError, CallOutcome, FunctionCall, FunctionResult}
 use crate::catalog::function::{Access, Function, Functions};
 use crate::wire::capability::Capabilities;
 use crate::wire::command::{Command, FunctionDefinition};
+use crate::wire::number;
 
-/// Calls that may wait for their answers: as many as a child takes.
-const MOST_CALLS: usize = 16;
 /// What a function may take whose call does not say it, in seconds.
 const DEFAULT_TIMEOUT_S: u32 = 10;
 
@@ -41,7 +40,7 @@ pub(super) struct ParentCalls {
 }
 
 impl ParentCalls {
-    /// The parent calls a function.
+    /// The parent calls a function. How many may wait, the child's receiver decides.
     pub(super) fn call(
         &mut self,
         transaction: &[u8],
@@ -51,19 +50,14 @@ impl ParentCalls {
         source: &[u8],
     ) {
         let (sender, answer) = oneshot::channel();
-        let waits = self.waiting.len();
         self.waiting.push(Waiting { transaction: transaction.into(), answer });
-        if waits >= MOST_CALLS {
-            // Its receiver is there.
-            let _ = sender.send(Err(CallError::TooMany { limit: MOST_CALLS }));
-            return;
-        }
         self.wanted.push(FunctionCall {
             host: Uuid::nil(),
             transaction: Uuid::try_parse_ascii(transaction).unwrap_or_else(|_| Uuid::new_v4()),
             call: String::from_utf8_lossy(call).into_owned(),
             timeout_s: if timeout_s == 0 { DEFAULT_TIMEOUT_S } else { timeout_s },
-            access: access_bits(access),
+            // A parent before 1.45 does not say what its visitor may do, who then may do what needs nothing.
+            access: Access(number::unsigned(access).unwrap_or_default()),
             source: String::from_utf8_lossy(source).into_owned(),
             answer: sender,
         });
@@ -82,12 +76,6 @@ impl ParentCalls {
     pub(super) fn take_wanted(&mut self, host: Uuid) -> impl Iterator<Item = FunctionCall> {
         std::mem::take(&mut self.wanted).into_iter().map(move |call| FunctionCall { host, ..call })
     }
-}
-
-/// `0x13`. A parent before 1.45 does not say what its visitor may do, and may do what needs nothing.
-fn access_bits(word: &[u8]) -> Access {
-    let digits = std::str::from_utf8(word).ok().and_then(|word| word.strip_prefix("0x"));
-    Access(digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default())
 }
 
 fn definition<'a>(name: &'a str, function: &'a Function) -> FunctionDefinition<'a> {
