@@ -43,11 +43,11 @@ use crate::collect::{CollectedRow, Collection};
 use crate::config::Limits;
 use crate::sender::Sender;
 use crate::telemetry::ChildCounters;
-use crate::wire::InboundError;
 use crate::wire::capability::Capabilities;
 use crate::wire::command::{Collected, Command, PointFlags, Reference, Slot, VariableScope};
 use crate::wire::document::Document;
 use crate::wire::stream_path::{KEYWORD, MAX_DOCUMENT, PathElement};
+use crate::wire::{InboundError, Onward};
 use chart::text;
 pub use chart::{ChartIndex, MirroredChart, Moved};
 use functions::Calls;
@@ -55,7 +55,7 @@ use ids::Expected;
 pub use mirror::Mirror;
 pub use replication::{Pace, ReplicationProgress};
 use replication::{Progress, Replay, Replication};
-pub use sending::{Kept, kept};
+pub use sending::{Kept, Relay, kept};
 use stream_path::Place;
 
 /// How far ahead of our clock a sample may be stamped, in seconds; further ones would block the samples to come.
@@ -158,6 +158,7 @@ struct ConnectedChart {
     progress: Progress,
     /// Some of its past is to be asked for, or was.
     is_filling: bool,
+    slot: Option<Slot>,
     /// Dimension slot, minus one -> index; `u32::MAX` where no dimension has the slot.
     slots: Vec<u32>,
 }
@@ -204,6 +205,8 @@ pub struct Receiver {
     previous: Option<ChartIndex>,
     /// Between `BEGIN` and `END`.
     collecting: bool,
+    /// The unit that came last, or is coming, goes on to the host's parent as it is.
+    passing: bool,
     /// Unix seconds of the row between `BEGIN2` and `END2`.
     row_time: Option<i64>,
     /// When the row between `BEGIN2` and `END2` was collected.
@@ -246,6 +249,7 @@ impl Receiver {
             scope: None,
             previous: None,
             collecting: false,
+            passing: false,
             row_time: None,
             row_collected_at: 0,
             replication: Replication::new(replication, program_version),
@@ -299,26 +303,40 @@ impl Receiver {
         gone.len()
     }
 
-    /// Does what one line says. Inlined into the parser's loop, where a `SET` then is never made a [`Command`].
+    /// Does what one line says, and says what becomes of the line. Inlined into the parser's loop, where a `SET` then is never
+    /// made a [`Command`].
     #[inline(always)]
     pub fn apply(
         &mut self,
         command: Command<'_>,
         around: &mut Surroundings<'_>,
-    ) -> Result<(), DisconnectReason> {
+    ) -> Result<Onward, DisconnectReason> {
         match command {
-            Command::Set { dimension, value } => self.set(dimension, value, around),
-            Command::Begin { chart, microseconds } => self.begin(chart, microseconds, around),
-            Command::End => self.end(around),
+            Command::Set { dimension, value } => self.set(dimension, value, around)?,
+            Command::Begin { chart, microseconds } => self.begin(chart, microseconds, around)?,
+            Command::End => {
+                self.end(around)?;
+                return Ok(self.onward_at_end(around));
+            }
             Command::Set2 { dimension, collected, value, flags } => {
-                self.set2(dimension, collected, value, flags, around)
+                self.set2(dimension, collected, value, flags, around)?;
             }
             Command::Begin2 { chart, update_every, end_time, wall_clock } => {
-                self.begin2(chart, update_every, end_time, wall_clock, around)
+                self.begin2(chart, update_every, end_time, wall_clock, around)?;
             }
-            Command::End2 => self.end2(around),
-            other => self.apply_rare(other, around),
+            Command::End2 => {
+                self.end2(around)?;
+                return Ok(self.onward_at_end(around));
+            }
+            Command::Variable { scope, name, value } => {
+                return self.variable(scope, name, value, around);
+            }
+            other => {
+                self.apply_rare(other, around)?;
+                return Ok(Onward::Told);
+            }
         }
+        Ok(if self.passing { Onward::AsItIs } else { Onward::Told })
     }
 
     // v1 data
@@ -342,6 +360,7 @@ impl Receiver {
         around.mirror.expect_follower(chart);
         self.open(chart);
         self.collecting = true;
+        self.passing = sending::passes_collected(microseconds, chart, around);
         Ok(())
     }
 
@@ -372,11 +391,11 @@ impl Receiver {
             return Err(DisconnectReason::OutOfPlace { keyword: "END" });
         };
         self.collecting = false;
-        if around.sender.is_some() {
+        if around.sender.is_some() && !self.passing {
             self.announce(chart, around);
         }
         let Surroundings { mirror, engine, counters, now_us, sender, .. } = around;
-        let mut sender = sender.as_deref_mut().filter(|sender| sender.is_streaming());
+        let mut sender = sender.as_deref_mut().filter(|sender| !self.passing && sender.is_streaming());
         let now = now_seconds(*now_us);
         let mirrored = mirror.chart(chart);
         let group = mirrored.group;
@@ -426,6 +445,10 @@ impl Receiver {
         self.start_row(columns);
         self.row_time = Some(end_time);
         self.row_collected_at = wall_clock;
+        if let Some(sender) = &mut around.sender {
+            let mirrored = &around.mirror.charts()[chart.index()];
+            self.passing = sender.passes_samples(chart.index(), &mirrored.chart, reference.slot);
+        }
         Ok(())
     }
 
@@ -458,13 +481,14 @@ impl Receiver {
         let (Some(chart), Some(time)) = (self.scope.take(), self.row_time.take()) else {
             return Err(DisconnectReason::OutOfPlace { keyword: "END2" });
         };
-        if around.sender.is_some() {
+        let is_told = around.sender.is_some() && !self.passing;
+        if is_told {
             self.announce(chart, around);
         }
         let mirrored = around.mirror.chart(chart);
         mirrored.collected_at = self.row_collected_at;
         self.store_row(chart, time, around);
-        if around.sender.is_some() {
+        if is_told {
             self.pass_row_on(chart, time, around);
         }
         Ok(())
@@ -533,6 +557,7 @@ impl Receiver {
         self.scope = Some(chart);
         self.previous = Some(chart);
         self.collecting = false;
+        self.passing = false;
         self.row_time = None;
     }
 
@@ -605,6 +630,11 @@ impl Receiver {
                         self.slots.resize(at + 1, None);
                     }
                     self.slots[at] = Some(chart);
+                    if self.charts[chart.index()].slot.replace(slot) != Some(slot)
+                        && let Some(sender) = &mut around.sender
+                    {
+                        sender.forget_slots(chart.index());
+                    }
                 }
                 self.open(chart);
                 self.chart_labels = Labels::default();
@@ -626,7 +656,11 @@ impl Receiver {
                     if slots.len() <= at {
                         slots.resize(at + 1, u32::MAX);
                     }
-                    slots[at] = index as u32;
+                    if std::mem::replace(&mut slots[at], index as u32) != index as u32
+                        && let Some(sender) = &mut around.sender
+                    {
+                        sender.forget_slots(chart.index());
+                    }
                 }
             }
             Command::ChartLabel { key, value, source } => {
@@ -655,7 +689,6 @@ impl Receiver {
                     around.mirror.change_info(|info| info.claim_id = claim_id);
                 }
             }
-            Command::Variable { scope, name, value } => self.variable(scope, name, value, around)?,
             Command::ReplayBegin { .. }
             | Command::ReplaySet { .. }
             | Command::ReplayDimensionState { .. }
@@ -710,13 +743,15 @@ impl Receiver {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn variable(
         &mut self,
         scope: VariableScope,
         name: &[u8],
         value: f64,
         around: &mut Surroundings<'_>,
-    ) -> Result<(), DisconnectReason> {
+    ) -> Result<Onward, DisconnectReason> {
         let limit = MOST_LABELS;
         let chart = match scope {
             VariableScope::Host => None,
@@ -729,8 +764,9 @@ impl Receiver {
         if known >= limit {
             return Err(DisconnectReason::TooManyLabels { limit });
         }
+        let before = around.mirror.described(chart);
         around.mirror.set_variable(chart, text(name), value);
-        Ok(())
+        Ok(self.onward_of_variable(chart, before, around))
     }
 }
 

@@ -28,7 +28,13 @@ mod destinations;
 
 mod functions;
 
+mod outgoing;
+
+mod passing;
+
 mod past;
+
+mod slots;
 
 use std::io;
 use std::net::SocketAddr;
@@ -49,6 +55,7 @@ pub use chart::{Facts, News, NodeId, Stand};
 use choice::{Aside, Choice};
 pub use destinations::Destinations;
 pub use past::{Answer, Answered, LinkName, PastWish, Request, Window};
+pub use slots::Slots;
 
 /// What we can do as a child.
 const OFFERED: Capabilities = Capabilities::OURS.without(Capabilities::GZIP).without(Capabilities::BROTLI);
@@ -225,6 +232,10 @@ pub struct SendingState {
 #[derive(Clone, Debug, Default)]
 pub struct SendingCounters {
     pub rows: u64,
+    /// Of these, those whose lines went on as they were.
+    pub passed_rows: u64,
+    /// Packets of children that went on as they were.
+    pub forwarded_packets: u64,
     pub replayed_rows: u64,
     pub replication_answers: u64,
     pub bytes: u64,
@@ -235,6 +246,8 @@ pub struct SendingCounters {
 pub struct Sender {
     policy: Box<SendPolicy>,
     hostname: Box<str>,
+    /// What its child has agreed on with us.
+    child: Capabilities,
     /// The host's way up to us.
     path: Arc<[PathElement]>,
     destinations: Destinations,
@@ -247,10 +260,12 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// `destinations` are those of an earlier child of the host, with what is known of them.
+    /// `child` is what its child has agreed on with us, `destinations` are those of an earlier child of the host, with what
+    /// is known of them.
     pub fn new(
         policy: Box<SendPolicy>,
         info: &HostInfo,
+        child: Capabilities,
         destinations: Option<Destinations>,
         now_us: i64,
     ) -> Self {
@@ -259,6 +274,7 @@ impl Sender {
         Self {
             destinations: known.unwrap_or_else(|| Destinations::new(&policy.destinations, seed)),
             hostname: info.hostname.clone(),
+            child,
             path: Arc::default(),
             policy,
             link: Link::Resting { until_us: now_us },
@@ -492,7 +508,7 @@ impl Sender {
                 );
                 self.since_us = now_us;
                 self.destinations.succeeded();
-                let mut stream = Stream::new(agreed, &self.policy, now_us);
+                let mut stream = Stream::new(agreed, self.child, &self.policy, now_us);
                 stream.describe_host(info);
                 stream.flush(now_us, orders);
                 self.link = Link::Streaming(Box::new(stream));
@@ -628,6 +644,8 @@ impl Sender {
 impl SendingCounters {
     pub fn add(&mut self, more: &SendingCounters) {
         self.rows += more.rows;
+        self.passed_rows += more.passed_rows;
+        self.forwarded_packets += more.forwarded_packets;
         self.replayed_rows += more.replayed_rows;
         self.replication_answers += more.replication_answers;
         self.bytes += more.bytes;

@@ -39,7 +39,7 @@ use uuid::Uuid;
 
 use crate::catalog::{CatalogChange, HostInfo, HostRecord, HostState, Labels};
 use crate::config::{Limits, MemoryMode};
-use crate::receiver::{DisconnectReason, Mirror, Pace, Receiver, ReplicationProgress, Surroundings};
+use crate::receiver::{DisconnectReason, Mirror, Pace, Receiver, Relay, ReplicationProgress, Surroundings};
 use crate::saved::RestoredChart;
 use crate::telemetry::{ChildCounters, Telemetry};
 use crate::wire::Inbound;
@@ -528,7 +528,9 @@ impl Shard {
                 self.add_host(Mirror::new(info, state, keep))
             }
         };
-        let upstream = self.begin_sending(now_us, host, arrival.policy.sending.clone()).map(Box::new);
+        let upstream = self
+            .begin_sending(now_us, host, arrival.capabilities, arrival.policy.sending.clone())
+            .map(Box::new);
         let place = connection.place as usize;
         if self.children.len() <= place {
             self.children.resize_with(place + 1, || None);
@@ -633,10 +635,17 @@ impl Shard {
             out: &mut self.out,
         };
         let filled = around.counters.filled_rows;
-        let outcome = inbound.feed(input, &mut self.workspace, &mut |command| {
-            around.counters.commands += 1;
-            receiver.apply(command, &mut around)
-        });
+        let outcome = if around.sender.is_some() {
+            let mut relay = Relay { receiver, around };
+            let outcome = inbound.feed_through(input, &mut self.workspace, &mut relay);
+            around = relay.around;
+            outcome
+        } else {
+            inbound.feed(input, &mut self.workspace, &mut |command| {
+                around.counters.commands += 1;
+                receiver.apply(command, &mut around).map(|_| ())
+            })
+        };
         receiver.ask_for_past(&mut around);
         if around.counters.filled_rows > filled && around.mirror.info().memory_mode == MemoryMode::Map {
             // What was appended to its file does not come after these.

@@ -90,6 +90,8 @@ pub struct ShardMetrics {
     pub sent_bytes: AtomicU64,
     pub links: AtomicU64,
     pub rows_sent: AtomicU64,
+    pub rows_passed: AtomicU64,
+    pub packets_forwarded: AtomicU64,
     pub rows_sent_again: AtomicU64,
     pub link_bytes: AtomicU64,
     pub messages: AtomicU64,
@@ -363,6 +365,18 @@ const SHARD_FIGURES: &[Figure] = &[
         kind: "counter",
         help: "Rows sent to parents as they came.",
         value: |shard| shard.rows_sent.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_link_passed_rows_total",
+        kind: "counter",
+        help: "Of the rows sent to parents, those whose lines went on as the child wrote them.",
+        value: |shard| shard.rows_passed.load(Relaxed),
+    },
+    Figure {
+        name: "mainstem_link_forwarded_packets_total",
+        kind: "counter",
+        help: "Compressed packets of children that went on as they came.",
+        value: |shard| shard.packets_forwarded.load(Relaxed),
     },
     Figure {
         name: "mainstem_link_replayed_rows_total",

@@ -89,4 +89,4 @@ pub mod word;
 pub(crate) mod capture;
 
 pub use encoder::Encoder;
-pub use inbound::{Inbound, InboundError};
+pub use inbound::{Inbound, InboundError, Onward, Packet, Reader};

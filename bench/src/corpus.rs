@@ -156,7 +156,9 @@ pub(crate) fn replay(directory: &Path, connections: &[&str]) -> Result<Vec<Chart
                 out: &mut out,
             };
             let consumed = inbound
-                .feed(&partial, &mut workspace, &mut |command| receiver.apply(command, &mut around))
+                .feed(&partial, &mut workspace, &mut |command| {
+                    receiver.apply(command, &mut around).map(|_| ())
+                })
                 .with_context(|| format!("recording {connection}"))?;
             partial.drain(..consumed);
         }

@@ -14,6 +14,7 @@ use super::DisconnectReason;
 use super::chart::{ById, ChartIndex, MirroredChart, Moved, chart_name, readable_if_damaged, reading, text};
 use super::functions::{MOST_CHARTS_WITH_FUNCTIONS, MOST_FUNCTIONS};
 use super::ids::{Expected, Ids};
+use super::sending::Described;
 use crate::catalog::chart::group_key;
 use crate::catalog::function::{Function, Functions};
 use crate::catalog::{
@@ -244,6 +245,14 @@ impl Mirror {
         };
         variables.insert(name, value);
         self.changed = true;
+    }
+
+    /// Where the description of a chart lies, or that of the host: another one when it has changed.
+    pub(super) fn described(&self, chart: Option<ChartIndex>) -> Described {
+        match chart {
+            Some(chart) => Described::Chart(Arc::as_ptr(&self.charts[chart.index()].chart)),
+            None => Described::Host(Arc::as_ptr(&self.info)),
+        }
     }
 
     /// Sets a function that its child offers, of the host or of a chart.

@@ -1,13 +1,24 @@
 //! What a child sends, handed on to the [`Sender`] of its host.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use dbengine::{Engine, UnixSeconds};
 
 use super::chart::{ChartIndex, MirroredChart};
-use super::{Mirror, Receiver, Surroundings};
+use super::{DisconnectReason, Mirror, Receiver, Surroundings};
+use crate::catalog::{Chart, HostInfo};
 use crate::collect::Collection;
-use crate::sender::{Facts, Sender, Stand};
+use crate::sender::{Facts, Sender, Slots, Stand};
+use crate::wire::command::{Command, Slot};
+use crate::wire::{Onward, Packet, Reader};
+
+/// Where a description lies that a line may change.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Described {
+    Chart(*const Chart),
+    Host(*const HostInfo),
+}
 
 impl MirroredChart {
     /// Where its arithmetic stands. Samples that come ready made stand at the newest of them.
@@ -23,35 +34,6 @@ impl MirroredChart {
             values.iter().enumerate().map(|(column, value)| (collected(column), f64::from(*value))).collect();
         let newest_us = time.0.saturating_mul(1_000_000);
         Some(Stand { last_collected_us: newest_us, last_updated_us: newest_us, dimensions })
-    }
-}
-
-impl Mirror {
-    /// What there is of a chart for a parent. `None`: not enough to begin with.
-    pub fn facts(
-        &self,
-        chart: ChartIndex,
-        collects: bool,
-        engine: &Engine,
-        sender: &Sender,
-    ) -> Option<Facts> {
-        let mirrored = &self.charts()[chart.index()];
-        let newest = engine.newest(mirrored.group);
-        let stand = mirrored.stand(newest);
-        if collects && stand.is_none() {
-            return None;
-        }
-        let kept = self.keeps_rows().then(|| {
-            let Kept { first, last, .. } = kept(engine, mirrored, sender.oldest(mirrored.chart.key));
-            (first, last)
-        });
-        Some(Facts {
-            collects,
-            stand,
-            kept,
-            newest: newest.map(|(time, values)| (time.0, values.to_vec())),
-            functions: Arc::clone(self.functions()),
-        })
     }
 }
 
@@ -90,7 +72,126 @@ pub(super) fn pass_on(
     }
 }
 
+/// Whether a unit of collected values that has begun, `microseconds` after the one before, goes on as it is.
+#[inline]
+pub(super) fn passes_collected(microseconds: i64, chart: ChartIndex, around: &mut Surroundings<'_>) -> bool {
+    let Some(sender) = &mut around.sender else { return false };
+    let mirrored = &around.mirror.charts()[chart.index()];
+    let Some(collector) = &mirrored.collector else { return false };
+    let intervals = (microseconds, collector.interval_us());
+    sender.passes_collected(chart.index(), &mirrored.chart, intervals, around.now_us)
+}
+
+/// The receiver of a child whose host is sent on, as the one who reads its lines.
+#[derive(Debug)]
+pub struct Relay<'r, 'a> {
+    pub receiver: &'r mut Receiver,
+    pub around: Surroundings<'a>,
+}
+
+impl Reader for Relay<'_, '_> {
+    type Error = DisconnectReason;
+
+    #[inline(always)]
+    fn apply(&mut self, command: Command<'_>) -> Result<Onward, DisconnectReason> {
+        self.around.counters.commands += 1;
+        self.receiver.apply(command, &mut self.around)
+    }
+
+    fn pass(&mut self, lines: &[u8], is_cut: bool) {
+        if let Some(sender) = &mut self.around.sender {
+            sender.pass(lines, is_cut, self.receiver.is_inside_passed());
+        }
+    }
+
+    fn pass_packet(&mut self, packet: Packet<'_>) -> bool {
+        let is_inside = self.receiver.is_inside_passed();
+        self.around.sender.as_mut().is_some_and(|sender| sender.pass_packet(packet, is_inside))
+    }
+}
+
 impl Receiver {
+    /// A link to a parent has begun: the rest of the unit that is coming, if one is, would be none to it.
+    pub fn begin_link(&mut self) {
+        self.passing = false;
+    }
+
+    /// The last line belongs to a unit that goes on and is not complete.
+    fn is_inside_passed(&self) -> bool {
+        self.passing && self.scope.is_some()
+    }
+
+    /// What becomes of the line that ended a unit.
+    #[inline]
+    pub(super) fn onward_at_end(&self, around: &Surroundings<'_>) -> Onward {
+        match &around.sender {
+            Some(sender) if self.passing && sender.has_own() => Onward::AsItIsThenOwn,
+            _ if self.passing => Onward::AsItIs,
+            _ => Onward::Told,
+        }
+    }
+
+    /// What becomes of the line that set a variable of a chart, or of the host; `before` is what was described before.
+    pub(super) fn onward_of_variable(
+        &self,
+        chart: Option<ChartIndex>,
+        before: Described,
+        around: &mut Surroundings<'_>,
+    ) -> Onward {
+        let Surroundings { mirror, sender: Some(sender), .. } = around else { return Onward::Told };
+        let is_inside = self.is_inside_passed();
+        match (chart, before) {
+            (Some(chart), Described::Chart(before)) if is_inside => {
+                sender.follow_chart(chart.index(), before, &mirror.charts()[chart.index()].chart);
+            }
+            (None, Described::Host(before)) if is_inside || sender.passes_variables() => {
+                sender.follow_host(before, mirror.shared_info());
+            }
+            _ => return Onward::Told,
+        }
+        Onward::AsItIs
+    }
+
+    /// The slots that the child gave to a chart and its dimensions.
+    fn slots(&self, chart: ChartIndex, columns: usize) -> Slots {
+        let Some(connected) = self.charts.get(chart.index()) else { return Slots::default() };
+        let mut dimensions = vec![None; columns];
+        for (at, column) in connected.slots.iter().enumerate() {
+            if let Some(place) = dimensions.get_mut(*column as usize) {
+                *place = u32::try_from(at + 1).ok().and_then(NonZeroU32::new).map(Slot);
+            }
+        }
+        Slots::of_child(connected.slot, dimensions)
+    }
+
+    /// What there is of a chart for a parent. `None`: not enough to begin with.
+    pub fn facts(
+        &self,
+        chart: ChartIndex,
+        mirror: &Mirror,
+        engine: &Engine,
+        sender: &Sender,
+    ) -> Option<Facts> {
+        let mirrored = &mirror.charts()[chart.index()];
+        let newest = engine.newest(mirrored.group);
+        let stand = mirrored.stand(newest);
+        if self.collects && stand.is_none() {
+            return None;
+        }
+        let kept = mirror.keeps_rows().then(|| {
+            let Kept { first, last, .. } = kept(engine, mirrored, sender.oldest(mirrored.chart.key));
+            (first, last)
+        });
+        Some(Facts {
+            collects: self.collects,
+            stand,
+            kept,
+            newest: newest.map(|(time, values)| (time.0, values.to_vec())),
+            functions: Arc::clone(mirror.functions()),
+            slots: self.slots(chart, mirrored.chart.dimensions.len()),
+        })
+    }
+
     /// Defines a chart for the parent before its next row, if that is not done. One whose past is still being asked for
     /// waits: its parent would not get that any more.
     #[inline]
@@ -101,7 +202,7 @@ impl Receiver {
         {
             return;
         }
-        if let Some(facts) = around.mirror.facts(chart, self.collects, around.engine, sender) {
+        if let Some(facts) = self.facts(chart, around.mirror, around.engine, sender) {
             let description = &around.mirror.charts()[chart.index()].chart;
             sender.define(chart.index(), description, &facts, around.now_us);
         }
@@ -114,10 +215,5 @@ impl Receiver {
         let (columns, wall_clock) = (mirrored.columns, self.row_collected_at);
         let collected = |column: usize| mirrored.collected.get(column).copied().unwrap_or(0);
         sender.stored(chart.index(), (time, wall_clock), self.row(columns), collected);
-    }
-
-    /// Whether values of its child arrive as collected.
-    pub fn collects(&self) -> bool {
-        self.collects
     }
 }

@@ -16,23 +16,22 @@ use std::sync::Arc;
 
 use dbengine::{Row, SampleFlags};
 
-use super::definitions::{SCALE, reference};
+use super::definitions::SCALE;
 use super::functions::ParentCalls;
+use super::outgoing::{Outgoing, are_alike};
 use super::past::{Request, Requests};
+use super::slots::Slots;
 use super::{Order, Sender, SendingCounters};
 use crate::catalog::function::Functions;
 use crate::catalog::{Chart, HostInfo};
 use crate::config::{SendPolicy, SimplePattern};
 use crate::wire::capability::Capabilities;
 use crate::wire::command::{Collected, Command, Instruction, PointFlags, VariableScope};
-use crate::wire::compression::Compressor;
 use crate::wire::document::Document;
-use crate::wire::encoder::Encoder;
+use crate::wire::encoder::{Encoder, is_plain};
 use crate::wire::instruction::{InstructionParser, InstructionTooLong};
 use crate::wire::stream_path::{KEYWORD, MAX_DOCUMENT, PathElement};
 
-/// Text that is kept as room for the next turn's.
-const KEPT_TEXT: usize = 64 << 10;
 /// Questions that may wait: one a chart, of all that a host may have.
 const MOST_REQUESTS: usize = 1 << 20;
 /// Intervals that a gap is told as; a longer one is told by its length.
@@ -76,6 +75,8 @@ pub struct Facts {
     pub newest: Option<(i64, Vec<f32>)>,
     /// Of its host, some of them perhaps its own.
     pub functions: Arc<Functions>,
+    /// Those of the child.
+    pub slots: Slots,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -94,11 +95,14 @@ pub(super) struct SentChart {
     pub(super) sent: Option<Arc<Chart>>,
     /// Its values go out as integers that its own dimensions do not describe.
     pub(super) scales: bool,
+    pub(super) slots: Slots,
+    /// The child's lines mean the same to the parent.
+    pub(super) passes: bool,
     keeps_rows: bool,
     /// Its variables are others than those that were sent.
-    variables_due: bool,
+    pub(super) variables_due: bool,
     /// Until then the parent measures its intervals by its own clock (unix microseconds).
-    resync_until_us: i64,
+    pub(super) resync_until_us: i64,
     /// The newest row that went out as collected values, unix seconds; 0 for none.
     pub(super) last: i64,
     /// The newest row that the parent was told of when the chart was defined, unix seconds; 0 for none.
@@ -117,11 +121,13 @@ pub(super) struct SentChart {
 pub(super) struct Stream {
     pub(super) agreed: Capabilities,
     pub(super) encoder: Encoder,
-    compressor: Option<Compressor>,
     parser: InstructionParser,
     partial: Vec<u8>,
-    /// What goes out at the end of the turn.
+    /// Words of our own that are to go out.
     pub(super) text: Vec<u8>,
+    pub(super) outgoing: Outgoing,
+    /// Lines of the child's live data mean the same to the parent, if it knows what they are about.
+    pub(super) passes: bool,
     /// As the parent knows it.
     pub(super) info: Option<Arc<HostInfo>>,
     /// As the parent knows it, or would.
@@ -159,14 +165,16 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(agreed: Capabilities, policy: &SendPolicy, now_us: i64) -> Self {
+    /// `child`: what its child has agreed on with us.
+    pub(super) fn new(agreed: Capabilities, child: Capabilities, policy: &SendPolicy, now_us: i64) -> Self {
         Self {
             agreed,
             encoder: Encoder::new(agreed),
-            compressor: Compressor::new(agreed),
             parser: InstructionParser::new(),
             partial: Vec::new(),
             text: Vec::new(),
+            outgoing: Outgoing::new(child, agreed),
+            passes: are_alike(child, agreed),
             info: None,
             path: Arc::default(),
             functions: Arc::default(),
@@ -195,19 +203,10 @@ impl Stream {
 
     /// Hands out what was appended.
     pub(super) fn flush(&mut self, now_us: i64, orders: &mut Vec<Order>) {
-        if self.text.is_empty() {
+        let bytes = self.outgoing.flush(&mut self.text);
+        if bytes.is_empty() {
             return;
         }
-        let bytes = match &mut self.compressor {
-            Some(compressor) => {
-                let mut packets = Vec::with_capacity(self.text.len() / 2);
-                compressor.encode(&self.text, &mut packets);
-                self.text.clear();
-                self.text.shrink_to(KEPT_TEXT);
-                packets
-            }
-            None => std::mem::take(&mut self.text),
-        };
         if self.waiting == 0 {
             self.progress_us = now_us;
         }
@@ -299,6 +298,7 @@ impl Stream {
         self.describe_functions(&facts.functions);
         let interpolated = self.agreed.contains(Capabilities::INTERPOLATED);
         let replicates = self.agreed.contains(Capabilities::REPLICATION);
+        let (passes, has_slots) = (self.passes, self.agreed.contains(Capabilities::SLOTS));
         let is_wanted = self.patterns.matches(&*chart.id) || self.patterns.matches(&*chart.name);
         let resync_us = i64::from(self.resync_iterations) * i64::from(chart.update_every) * 1_000_000;
         let sent = self.chart_mut(index);
@@ -321,7 +321,8 @@ impl Stream {
             return;
         }
         sent.scales = !interpolated && !facts.collects;
-        let scales = sent.scales;
+        sent.slots = if passes { facts.slots.clone() } else { Slots::Places };
+        sent.passes = passes && are_plain(chart) && (!has_slots || sent.slots.are_complete());
         sent.keeps_rows = facts.kept.is_some();
         sent.variables_due = false;
         sent.resync_until_us = now_us.saturating_add(resync_us);
@@ -329,7 +330,7 @@ impl Stream {
         if !was_held || !replicates {
             sent.last = facts.newest.as_ref().map_or(0, |(time, _)| *time);
         }
-        self.describe_chart(index, chart, scales);
+        self.describe_chart(index, chart);
         if !replicates {
             return;
         }
@@ -381,6 +382,11 @@ impl Target<'_> {
         *self.held_bytes += held.len() - before;
         *self.overflow |= *self.held_bytes > self.buffer_bytes;
     }
+}
+
+/// No id of the chart is written otherwise in our definition than in the child's lines.
+fn are_plain(chart: &Chart) -> bool {
+    is_plain(&chart.id) && chart.dimensions.iter().all(|dimension| is_plain(&dimension.id))
 }
 
 fn differ_in_variables_only(known: &Chart, chart: &Chart) -> bool {
@@ -474,14 +480,14 @@ impl Sender {
         let Some((encoder, chart, target)) = stream.target(index) else { return };
         let Some(sent) = chart.sent.clone() else { return };
         let due = std::mem::take(&mut chart.variables_due);
-        let SentChart { held, last, .. } = chart;
+        let SentChart { held, last, slots, .. } = chart;
         if !interpolated {
             return target.append(held, |out| scaled(encoder, &sent, last, time, row, out));
         }
         target.append(held, |out| {
             let Chart { id, update_every, .. } = &*sent;
             let begin = Command::Begin2 {
-                chart: reference(index, id),
+                chart: slots.chart(index, id),
                 update_every: *update_every,
                 end_time: time,
                 wall_clock,
@@ -494,7 +500,7 @@ impl Sender {
                 let value = row.values[column];
                 if !value.is_nan() {
                     let set = Command::Set2 {
-                        dimension: reference(column, &dimension.id),
+                        dimension: slots.dimension(column, &dimension.id),
                         collected: Collected::Integer(collected(column)),
                         value: f64::from(value),
                         flags: flags(row, column),

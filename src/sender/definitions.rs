@@ -1,25 +1,17 @@
 //! What a parent is told of a host and its charts before their rows.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::chart::Stream;
+use super::chart::{SentChart, Stream};
 use crate::catalog::{Chart, HostInfo};
 use crate::wire::capability::Capabilities;
 use crate::wire::command::{
-    Algorithm, ChartDefinition, ChartOptions, Command, DimensionDefinition, DimensionOptions, Reference,
-    Slot, VariableScope,
+    Algorithm, ChartDefinition, ChartOptions, Command, DimensionDefinition, DimensionOptions, VariableScope,
 };
 use crate::wire::stream_path::{KEYWORD, PathElement, StreamPath};
 
 /// What samples are multiplied by that go to a parent which takes integers only.
 pub(super) const SCALE: i64 = 1_000_000;
-
-/// A chart, or a dimension, by its place: that is its slot, too, for parents that agreed to be told it.
-pub(super) fn reference(place: usize, id: &str) -> Reference<'_> {
-    let slot = u32::try_from(place + 1).ok().and_then(NonZeroU32::new).map(Slot);
-    Reference { slot, id: id.as_bytes() }
-}
 
 impl Stream {
     /// Says of the host what the parent does not know yet.
@@ -71,10 +63,10 @@ impl Stream {
         encoder.encode(&Command::JsonEnd, text);
     }
 
-    /// The lines that define a chart. `scales`: its rows are to be sent as integers, which its own dimensions do not
-    /// describe.
-    pub(super) fn describe_chart(&mut self, index: usize, chart: &Chart, scales: bool) {
-        let Self { encoder, text, agreed, .. } = self;
+    /// The lines that define a chart at its place.
+    pub(super) fn describe_chart(&mut self, index: usize, chart: &Chart) {
+        let Self { encoder, text, agreed, charts, .. } = self;
+        let SentChart { scales, slots, .. } = &charts[index];
         let type_name = chart.type_name();
         let name = if chart.name == chart.id {
             ""
@@ -83,7 +75,7 @@ impl Stream {
             bare.unwrap_or(&chart.name)
         };
         let definition = ChartDefinition {
-            chart: reference(index, &chart.id),
+            chart: slots.chart(index, &chart.id),
             name: name.as_bytes(),
             title: chart.title.as_bytes(),
             units: chart.units.as_bytes(),
@@ -111,13 +103,13 @@ impl Stream {
             encoder.encode(&Command::ChartLabelCommit, text);
         }
         for (column, dimension) in chart.dimensions.iter().enumerate() {
-            let (algorithm, multiplier, divisor) = if scales {
+            let (algorithm, multiplier, divisor) = if *scales {
                 (Algorithm::Absolute, 1, SCALE)
             } else {
                 (dimension.algorithm, dimension.multiplier(), dimension.divisor())
             };
             let definition = DimensionDefinition {
-                dimension: reference(column, &dimension.id),
+                dimension: slots.dimension(column, &dimension.id),
                 name: dimension.name().as_bytes(),
                 algorithm,
                 multiplier,

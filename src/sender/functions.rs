@@ -131,10 +131,9 @@ impl Stream {
                 && sent.sent.as_ref().is_some_and(|chart| ids.contains(&chart.id))
         };
         let meant = self.charts.iter().enumerate().filter(is_meant);
-        let meant: Vec<_> =
-            meant.filter_map(|(index, sent)| Some((index, sent.sent.clone()?, sent.scales))).collect();
-        for (index, chart, scales) in meant {
-            self.describe_chart(index, &chart, scales);
+        let meant: Vec<_> = meant.filter_map(|(index, sent)| Some((index, sent.sent.clone()?))).collect();
+        for (index, chart) in meant {
+            self.describe_chart(index, &chart);
         }
     }
 

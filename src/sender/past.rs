@@ -12,12 +12,13 @@ use std::sync::Arc;
 use dbengine::{GroupKey, GroupSnapshot, Samples, TimeRange};
 
 use super::Sender;
-use super::chart::{Facts, Progress, Stand, Stream, point_flags};
-use super::definitions::{SCALE, reference};
+use super::chart::{Facts, Progress, SentChart, Stand, Stream, point_flags};
+use super::definitions::SCALE;
 use crate::catalog::Chart;
 use crate::shard::event::ConnectionId;
 use crate::wire::capability::Capabilities;
 use crate::wire::command::{Command, PointFlags, Reference, ReplayedPoint};
+use crate::wire::encoder::Encoder;
 
 /// About what a value of an answer takes, its id included, and a row without values.
 const BYTES_A_VALUE: usize = 48;
@@ -151,35 +152,16 @@ impl Stream {
             for (column, (dimension, value)) in chart.dimensions.iter().zip(values).enumerate() {
                 if !value.is_nan() {
                     let flags = PointFlags { not_anomalous: true, ..PointFlags::default() };
-                    let (dimension, value) = (reference(column, &dimension.id), f64::from(*value));
+                    let (dimension, value) = (kept.slots.dimension(column, &dimension.id), f64::from(*value));
                     encoder.encode(&Command::ReplaySet { dimension, value, flags }, &mut kept.row);
                 }
             }
         }
         if let Some(stand) = &facts.stand {
             let mut state = std::mem::take(&mut kept.state);
-            let scales = kept.scales;
-            self.write_stand(chart, stand, scales, &mut state);
-            self.charts[index].state = state;
+            write_stand(encoder, chart, stand, kept, &mut state);
+            kept.state = state;
         }
-    }
-
-    fn write_stand(&mut self, chart: &Chart, stand: &Stand, scales: bool, out: &mut Vec<u8>) {
-        for (column, (dimension, (last, calculated))) in
-            chart.dimensions.iter().zip(&stand.dimensions).enumerate()
-        {
-            let calculated = if calculated.is_finite() { *calculated } else { 0.0 };
-            let state = Command::ReplayDimensionState {
-                dimension: reference(column, &dimension.id),
-                last_collected_us: stand.last_collected_us,
-                last_collected_value: if scales { (calculated * SCALE as f64).round() as i64 } else { *last },
-                last_calculated: calculated,
-                last_stored: calculated,
-            };
-            self.encoder.encode(&state, out);
-        }
-        let Stand { last_collected_us, last_updated_us, .. } = *stand;
-        self.encoder.encode(&Command::ReplayChartState { last_collected_us, last_updated_us }, out);
     }
 
     /// The place is that of the chart which was asked for, and the parent knows it.
@@ -194,7 +176,9 @@ impl Stream {
         self.counters.replication_answers += 1;
         let mut text = std::mem::take(&mut self.text);
         let out = &mut text;
-        self.encoder.encode(&Command::ReplayBegin { chart: reference(index, &chart.id), point: None }, out);
+        let sent = &self.charts[index];
+        let named = sent.slots.chart(index, &chart.id);
+        self.encoder.encode(&Command::ReplayBegin { chart: named, point: None }, out);
         let step = i64::from(chart.update_every);
         let mut places = vec![0; columns.len()];
         loop {
@@ -215,7 +199,7 @@ impl Stream {
                     self.encoder.encode(&Command::ReplayBegin { chart: NO_CHART, point: Some(point) }, out);
                     self.counters.replayed_rows += 1;
                 }
-                let (dimension, value) = (reference(column, &dimension.id), f64::from(value));
+                let (dimension, value) = (sent.slots.dimension(column, &dimension.id), f64::from(value));
                 let set = Command::ReplaySet { dimension, value, flags: point_flags(flags) };
                 self.encoder.encode(&set, out);
             }
@@ -223,8 +207,7 @@ impl Stream {
         if window.is_last
             && let Some(stand) = stand
         {
-            let scales = self.charts[index].scales;
-            self.write_stand(&chart, stand, scales, out);
+            write_stand(&mut self.encoder, &chart, stand, sent, out);
             self.charts[index].last = stand.last_updated_us.div_euclid(1_000_000);
         }
         self.text = text;
@@ -236,9 +219,9 @@ impl Stream {
     fn answer_held(&mut self, index: usize, request: &Request, now: i64) {
         let Some(chart) = self.known(index, request) else { return };
         self.counters.replication_answers += 1;
-        let begin = Command::ReplayBegin { chart: reference(index, &chart.id), point: None };
-        self.encoder.encode(&begin, &mut self.text);
         let sent = &self.charts[index];
+        let begin = Command::ReplayBegin { chart: sent.slots.chart(index, &chart.id), point: None };
+        self.encoder.encode(&begin, &mut self.text);
         let is_wanted = request.after < sent.row_time && request.before > 0;
         if is_wanted {
             self.text.extend_from_slice(&sent.row);
@@ -271,6 +254,29 @@ impl Stream {
             *progress = Progress::Live;
         }
     }
+}
+
+/// Where a chart's arithmetic stands, a line a dimension and one for all.
+fn write_stand(encoder: &mut Encoder, chart: &Chart, stand: &Stand, sent: &SentChart, out: &mut Vec<u8>) {
+    for (column, (dimension, (last, calculated))) in
+        chart.dimensions.iter().zip(&stand.dimensions).enumerate()
+    {
+        let calculated = if calculated.is_finite() { *calculated } else { 0.0 };
+        let state = Command::ReplayDimensionState {
+            dimension: sent.slots.dimension(column, &dimension.id),
+            last_collected_us: stand.last_collected_us,
+            last_collected_value: if sent.scales {
+                (calculated * SCALE as f64).round() as i64
+            } else {
+                *last
+            },
+            last_calculated: calculated,
+            last_stored: calculated,
+        };
+        encoder.encode(&state, out);
+    }
+    let Stand { last_collected_us, last_updated_us, .. } = *stand;
+    encoder.encode(&Command::ReplayChartState { last_collected_us, last_updated_us }, out);
 }
 
 impl Sender {

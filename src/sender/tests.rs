@@ -45,7 +45,7 @@ impl Story {
             link: LinkOptions::default(),
         };
         let info = info();
-        let sender = Sender::new(Box::new(policy), &info, None, START);
+        let sender = Sender::new(Box::new(policy), &info, Capabilities::NONE, None, START);
         Self { sender, info, now_us: START, orders: Vec::new() }
     }
 

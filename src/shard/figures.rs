@@ -45,6 +45,8 @@ impl Shard {
         let (sent, links) = self.sending_counters();
         metrics.links.store(links, Relaxed);
         metrics.rows_sent.store(sent.rows, Relaxed);
+        metrics.rows_passed.store(sent.passed_rows, Relaxed);
+        metrics.packets_forwarded.store(sent.forwarded_packets, Relaxed);
         metrics.rows_sent_again.store(sent.replayed_rows, Relaxed);
         metrics.link_bytes.store(sent.bytes, Relaxed);
     }

@@ -18,6 +18,7 @@ use crate::sender::{
     Answer, Answered, ConnectFailure, LinkEnd, LinkName, News, Order, PastWish, Request, Sender,
     SendingCounters, SendingState, Window,
 };
+use crate::wire::capability::Capabilities;
 
 /// Questions about the past that are answered in one turn, over all hosts.
 const ANSWERS_A_TURN: usize = 256;
@@ -56,12 +57,13 @@ impl Shard {
         &mut self,
         now_us: i64,
         host: usize,
+        child: Capabilities,
         policy: Option<Box<SendPolicy>>,
     ) -> Option<Upstream> {
         let policy = policy?;
         self.sending.senders += 1;
         let destinations = self.attendance[host].destinations.take();
-        let sender = Sender::new(policy, self.hosts[host].info(), destinations, now_us);
+        let sender = Sender::new(policy, self.hosts[host].info(), child, destinations, now_us);
         Some(Upstream { sender, link: None })
     }
 
@@ -114,8 +116,7 @@ impl Shard {
                 if let Some(mirrored) = mirror.charts().get(index)
                     && upstream.sender.needs(index, &mirrored.chart)
                     && let Some(chart) = mirror.search(mirrored.chart.id.as_bytes())
-                    && let Some(facts) =
-                        mirror.facts(chart, receiver.collects(), &self.engine, &upstream.sender)
+                    && let Some(facts) = receiver.facts(chart, mirror, &self.engine, &upstream.sender)
                 {
                     upstream.sender.define(index, &mirrored.chart, &facts, now_us);
                 }
@@ -205,10 +206,15 @@ impl Shard {
         let info = Arc::clone(self.hosts[host].shared_info());
         let Some((_, _, upstream)) = self.on_link(link) else { return };
         let mut orders = Vec::new();
+        let was_streaming = upstream.sender.is_streaming();
         let end = upstream.sender.received(now_us, bytes, &info, &mut orders);
-        let Some(Child { connection, upstream: Some(upstream), .. }) = &mut self.children[place] else {
+        let Some(Child { connection, receiver, upstream: Some(upstream), .. }) = &mut self.children[place]
+        else {
             return;
         };
+        if !was_streaming {
+            receiver.begin_link();
+        }
         carry(orders, upstream, *connection, &mut self.sending.links, actions);
         let (calls, news) = (upstream.sender.take_calls(info.machine_guid), upstream.sender.take_news());
         let has_ended = end.is_some();

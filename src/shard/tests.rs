@@ -8,6 +8,8 @@ mod nodes;
 
 mod own;
 
+mod passing;
+
 mod replication;
 
 mod saving;
@@ -19,10 +21,10 @@ use uuid::Uuid;
 
 use super::*;
 use crate::catalog::{CatalogChange, Chart, ChartRecord};
-use crate::config::Config;
+use crate::config::{Config, SendPolicy};
 use crate::shard::message::Identity;
 use crate::telemetry::ShardMetrics;
-use crate::wire::capability::{Capabilities, negotiate};
+use crate::wire::capability::{Capabilities, Compression, negotiate};
 use crate::wire::handshake::StreamRequest;
 
 const SECOND: i64 = 1_000_000;
@@ -39,8 +41,12 @@ struct Story {
     program_version: &'static str,
     /// What they offer.
     capabilities: Capabilities,
+    /// Of the compressions that they offer, the first of these is taken.
+    compressions: &'static [Compression],
     /// Agents between them and their hosts, and they.
     hops: u32,
+    /// Where their hosts are sent on to.
+    sending: Option<SendPolicy>,
     _state: tempfile::TempDir,
 }
 
@@ -60,7 +66,9 @@ impl Story {
             actions: Vec::new(),
             program_version: "v1.40.0",
             capabilities: Capabilities::OURS,
+            compressions: &[],
             hops: 1,
+            sending: None,
             _state: state,
         }
     }
@@ -75,17 +83,18 @@ impl Story {
         let connection = ConnectionId { place: generation, generation };
         let machine_guid = Uuid::from_u128(host);
         let peer: std::net::SocketAddr = ([127, 0, 0, 1], 4000 + generation as u16).into();
-        let policy = self
+        let mut policy = self
             .config
             .streaming_policy(&self.key, &machine_guid.to_string(), peer.ip())
             .expect("the embedded key");
+        policy.sending = self.sending.clone().map(Box::new);
         let request = StreamRequest {
             hostname: format!("host-{host}"),
             program_version: self.program_version.into(),
             hops: self.hops,
             ..StreamRequest::default()
         };
-        let capabilities = negotiate(self.capabilities, Capabilities::OURS, &[]);
+        let capabilities = negotiate(self.capabilities, Capabilities::OURS, self.compressions);
         let key = ApiKey(Uuid::try_parse(&self.key).expect("a key"));
         let parent = Identity { machine_guid: PARENT, hostname: "parent".into() };
         let arrival = Arrival {

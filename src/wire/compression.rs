@@ -227,6 +227,13 @@ impl Compressor {
         Some(Compressor { algorithm, cuts_anywhere, payload: Vec::new() })
     }
 
+    /// LZ4 packets of somebody else went out: the next ones of ours refer to nothing before.
+    pub fn restart_lz4(&mut self) {
+        if let Algorithm::Lz4(encoder) = &mut self.algorithm {
+            encoder.restart();
+        }
+    }
+
     /// Appends the packets of `text` to `out`.
     pub fn encode(&mut self, text: &[u8], out: &mut Vec<u8>) {
         if let Algorithm::Lz4(encoder) = &mut self.algorithm {

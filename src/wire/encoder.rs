@@ -343,6 +343,16 @@ fn flag_word(flags: PointFlags, with_anomaly: bool) -> &'static str {
     }
 }
 
+/// The byte cannot stand in an id.
+fn breaks_id(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\'' | b'\\') || byte.is_ascii_control()
+}
+
+/// Whether an id is written as it is.
+pub fn is_plain(id: &str) -> bool {
+    !id.bytes().any(breaks_id)
+}
+
 /// A line in the making: words, each with the space before it.
 pub(super) struct Line<'o> {
     pub(super) out: &'o mut Vec<u8>,
@@ -362,7 +372,7 @@ impl Line<'_> {
 
     /// A foreign id. It has to be the same in every line, whatever quotes that line has.
     pub(super) fn id(&mut self, id: &[u8], quote: u8) -> &mut Self {
-        self.quoted(id, quote, |byte| matches!(byte, b'"' | b'\'' | b'\\') || byte.is_ascii_control())
+        self.quoted(id, quote, breaks_id)
     }
 
     fn quoted(&mut self, text: &[u8], quote: u8, breaks: impl Fn(u8) -> bool) -> &mut Self {

@@ -36,6 +36,66 @@ pub enum InboundError<E> {
     Apply(E),
 }
 
+/// What becomes of a line besides what it says, where a host is sent on to a parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Onward {
+    /// What it says is told in words of our own, or not at all.
+    Told,
+    /// The line itself goes on.
+    AsItIs,
+    /// The same, and words of our own are to come behind it.
+    AsItIsThenOwn,
+}
+
+/// Who reads a connection, line by line, and may want the lines themselves as well.
+///
+/// Every line is applied; those that go on come once more, in order and in pieces as large as possible.
+pub trait Reader {
+    type Error;
+
+    /// Does what one line says.
+    fn apply(&mut self, command: Command<'_>) -> Result<Onward, Self::Error>;
+
+    /// These whole lines go on as they are, all of them since the last piece. Behind them is the place for what their
+    /// application, and that of the line behind them, has to say of its own. `is_cut`: what comes next in the child's packets
+    /// is not what follows them here.
+    fn pass(&mut self, lines: &[u8], is_cut: bool);
+
+    /// All lines that the packet completes go on. Says no if they cannot go on as a packet; then they are passed.
+    fn pass_packet(&mut self, packet: Packet<'_>) -> bool;
+}
+
+/// A packet of which all lines that it completes go on as they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    /// As it came, with its header.
+    pub bytes: &'a [u8],
+    /// The line that was not complete before it, then its own text.
+    pub text: &'a [u8],
+    /// Bytes of `text` that came before it.
+    pub before: usize,
+    /// Bytes of `text` in whole lines.
+    pub whole: usize,
+}
+
+/// A reader that hands nothing on.
+struct Applying<'f, F>(&'f mut F);
+
+impl<E, F: FnMut(Command<'_>) -> Result<(), E>> Reader for Applying<'_, F> {
+    type Error = E;
+
+    #[inline(always)]
+    fn apply(&mut self, command: Command<'_>) -> Result<Onward, E> {
+        (self.0)(command).map(|()| Onward::AsItIs)
+    }
+
+    fn pass(&mut self, _: &[u8], _: bool) {}
+
+    fn pass_packet(&mut self, _: Packet<'_>) -> bool {
+        false
+    }
+}
+
 /// How a connection's bytes become text.
 #[derive(Debug)]
 enum Framing {
@@ -68,23 +128,37 @@ impl Inbound {
         workspace: &mut Workspace,
         apply: &mut impl FnMut(Command<'_>) -> Result<(), E>,
     ) -> Result<usize, InboundError<E>> {
+        self.feed_through(input, workspace, &mut Applying(apply))
+    }
+
+    /// The same for a reader that wants lines as they are, too.
+    pub fn feed_through<R: Reader>(
+        &mut self,
+        input: &[u8],
+        workspace: &mut Workspace,
+        reader: &mut R,
+    ) -> Result<usize, InboundError<R::Error>> {
         let mut rest = input;
         match &mut self.framing {
-            Framing::Plain => apply_all(&mut self.parser, &mut rest, apply)?,
+            Framing::Plain => {
+                let Read { taken, passed } = read(&mut self.parser, rest, reader)?;
+                reader.pass(&rest[passed..taken], false);
+                rest = &rest[taken..];
+            }
             Framing::Packets(packets) => {
-                feed_packets(&mut packets.open(workspace), &mut self.parser, &mut rest, apply)?;
+                feed_packets(&mut packets.open(workspace), &mut self.parser, &mut rest, reader)?;
             }
         }
         Ok(input.len() - rest.len())
     }
 }
 
-fn feed_packets<E>(
+fn feed_packets<R: Reader>(
     packets: &mut OpenDecompressor<'_>,
     parser: &mut Parser,
     rest: &mut &[u8],
-    apply: &mut impl FnMut(Command<'_>) -> Result<(), E>,
-) -> Result<(), InboundError<E>> {
+    reader: &mut R,
+) -> Result<(), InboundError<R::Error>> {
     while let Some(first) = rest.first() {
         if *first != SIGNATURE {
             if !packets.text().is_empty() {
@@ -95,14 +169,17 @@ fn feed_packets<E>(
                 return if searched.len() > MAX_LINE { Err(ParseError::LineTooLong.into()) } else { Ok(()) };
             };
             // A blank line is consumed here whether or not the parser makes a command of it.
-            let (mut line, behind) = rest.split_at(end + 1);
+            let (line, behind) = rest.split_at(end + 1);
             *rest = behind;
-            apply_all(parser, &mut line, apply)?;
+            let Read { taken, passed } = read(parser, line, reader)?;
+            // No packet refers to it.
+            reader.pass(&line[passed..taken], true);
             continue;
         }
         let Some((header, behind)) = rest.split_first_chunk::<HEADER_LEN>() else { return Ok(()) };
         let len = decode_header(*header).ok_or(InboundError::BadHeader(*header))?;
         let Some((payload, behind)) = behind.split_at_checked(len) else { return Ok(()) };
+        let bytes = &rest[..HEADER_LEN + len];
         *rest = behind;
 
         let before = packets.text().len();
@@ -110,25 +187,43 @@ fn feed_packets<E>(
         let text = packets.text();
         // A long line in many small packets is not searched from its beginning with each of them. The parser knows
         // which may be longer.
-        if memchr(b'\n', &text[before..]).is_some() || text.len() > MAX_LINE {
-            let mut unread = text;
-            apply_all(parser, &mut unread, apply)?;
-            let taken = text.len() - unread.len();
-            packets.consume(taken);
+        let may_end_line = memchr(b'\n', &text[before..]).is_some() || text.len() > MAX_LINE;
+        let read = if may_end_line { read(parser, text, reader)? } else { Read::default() };
+        let packet = Packet { bytes, text, before, whole: read.taken };
+        if read.passed > 0 || !reader.pass_packet(packet) {
+            reader.pass(&text[read.passed..read.taken], false);
         }
+        packets.consume(read.taken);
     }
     Ok(())
 }
 
-fn apply_all<E>(
-    parser: &mut Parser,
-    text: &mut &[u8],
-    apply: &mut impl FnMut(Command<'_>) -> Result<(), E>,
-) -> Result<(), InboundError<E>> {
-    while let Some(applied) = parser.visit(text, &mut *apply)? {
-        applied.map_err(InboundError::Apply)?;
+/// What came of a text.
+#[derive(Clone, Copy, Debug, Default)]
+struct Read {
+    /// Bytes in whole lines.
+    taken: usize,
+    /// Bytes whose lines were passed, or are not to be; 0 if all lines go on as they are.
+    passed: usize,
+}
+
+/// Lets the reader apply all whole lines. Those behind the last that does not go on are not passed yet.
+fn read<R: Reader>(parser: &mut Parser, text: &[u8], reader: &mut R) -> Result<Read, InboundError<R::Error>> {
+    let mut rest = text;
+    let mut passed = 0;
+    loop {
+        let begin = text.len() - rest.len();
+        let Some(applied) = parser.visit(&mut rest, |command| reader.apply(command))? else {
+            return Ok(Read { taken: text.len() - rest.len(), passed });
+        };
+        let onward = applied.map_err(InboundError::Apply)?;
+        if onward != Onward::AsItIs {
+            let end = text.len() - rest.len();
+            let is_told = onward == Onward::Told;
+            reader.pass(&text[passed..if is_told { begin } else { end }], is_told);
+            passed = end;
+        }
     }
-    Ok(())
 }
 
 #[cfg(test)]

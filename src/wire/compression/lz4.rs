@@ -23,7 +23,7 @@ use lz4_flex::block::{
 };
 
 /// How far back a match can reach, and one byte.
-const HISTORY: usize = 64 * 1024;
+pub const HISTORY: usize = 64 * 1024;
 /// Blocks of this size on touch most of the history.
 const WARM_FROM: usize = 1024;
 /// What a connection holds on to behind its history: room for small blocks.
@@ -221,6 +221,11 @@ impl Lz4Encoder {
             self.encode_packet(part, out);
             rest = behind;
         }
+    }
+
+    /// The decoder's text ends with something else than what was encoded here. Nothing will refer to anything before.
+    pub fn restart(&mut self) {
+        self.history = Vec::new();
     }
 
     fn encode_packet(&mut self, text: &[u8], out: &mut Vec<u8>) {
