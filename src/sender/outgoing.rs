@@ -371,7 +371,7 @@ mod tests {
             let mut units = units;
             for (place, kind) in others {
                 let place = place.index(units.len());
-                units[place] -= units[place] % 211 - kind;
+                units[place] = units[place] / 211 * 211 + kind;
             }
             let text = text(&units);
             words.reverse();
