@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
 use mainstem::config::{Collecting, Config, Plugins};
 use mainstem::runtime::clock::Clock;
 use serde_json::Value;
 
-use crate::child::{Child, V2};
+use crate::child::{Child, V2, guid_of};
 use crate::command::{Running, configuration, utf8};
 use crate::harness::{PATIENCE, TestParent, get, wait_for};
 use crate::peer::{Netdata, free_port};
@@ -461,6 +463,53 @@ fn a_plugin_of_a_later_netdata_collects_for_virtual_nodes() {
     stream.write_all(request.as_bytes()).expect("sent");
     assert!(crate::harness::read_prompt(&mut stream).contains("already streaming"));
     assert_eq!(runs(at, "later").len(), 1);
+}
+
+#[test]
+fn a_virtual_node_that_is_a_child_already_waits_until_it_is_none() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let go = directory.path().join("go");
+    let guid = guid_of("router");
+    script(
+        directory.path(),
+        "later",
+        &format!(
+            "while [ ! -e '{}' ]; do sleep 0.1; done\n\
+             echo \"HOST_DEFINE {guid} router\nHOST_DEFINE_END\nCHART far.chart\nDIMENSION d\n\
+             HOST_DEFINE $NETDATA_REGISTRY_UNIQUE_ID itself\nHOST_DEFINE_END\nCHART wrong.chart\nDIMENSION d\n\
+             HOST localhost\nCHART near.chart\nDIMENSION d\"\n\
+             while sleep 0.1; do echo 'HOST {guid}\nBEGIN far.chart\nSET d = 1\nEND\n\
+             HOST localhost\nBEGIN near.chart\nSET d = 1\nEND'; done\n",
+            go.display()
+        ),
+    );
+    let time = Arc::new(AtomicI64::new(1_795_342_200_000_000));
+    let parent = TestParent::with(Clock::Manual(Arc::clone(&time)), |config| {
+        config.collecting = collects(directory.path());
+    });
+    let child = Child::connect(&parent, "router", V2);
+    let node = |parent: &TestParent| parent.json("/api/v2/nodes?nodes=router")["nodes"][0].clone();
+    parent.wait("the child", |parent| node(parent)["state"] == "live");
+    std::fs::write(&go, "").expect("written");
+    let has =
+        |parent: &TestParent, chart: &str| parent.get(&format!("/api/v1/chart?chart={chart}")).status == 200;
+    // Charts are handed out by the clock.
+    parent.wait("the plugin's other chart", |parent| {
+        time.fetch_add(100_000, Relaxed);
+        has(parent, "near.chart")
+    });
+    assert!(!has(&parent, "wrong.chart"), "a node is not ourselves");
+    let peer = node(&parent)["connection"]["peer"].clone();
+    assert!(peer.as_str().is_some_and(|peer| peer.starts_with("127.0.0.1:")), "{peer}");
+    drop(child);
+    parent.wait("the child's end", |parent| node(parent)["state"] == "offline");
+    // It is not tried again and again.
+    time.fetch_add(61_000_000, Relaxed);
+    parent.wait("the node with all its charts", |parent| {
+        let node = node(parent);
+        node["connection"]["peer"] == "0.0.0.0:0" && node["charts"] == 1
+    });
+    assert_eq!(runs(directory.path(), "later").len(), 1);
 }
 
 /// The real binary, killed: nothing of a plugin is left.

@@ -14,6 +14,9 @@ const MOST_COLLECTION_BYTES: usize = 4 << 20;
 const MOST_LABELS: usize = 200;
 /// Variables of a chart, and of the host.
 const MOST_VARIABLES: usize = 200;
+/// Labels that say whose a chart is, which every agent adds to those that it collects.
+const PLUGIN_LABEL: &[u8] = b"_collect_plugin";
+const MODULE_LABEL: &[u8] = b"_collect_module";
 /// Netdata's for a label that nobody has configured, and for the module of a chart that names none.
 const AUTOMATIC: u32 = 1;
 const NO_MODULE: &[u8] = b"[none]";
@@ -124,6 +127,8 @@ impl HostText {
             }
             Command::Chart(definition) => self.chart(definition, common, out)?,
             Command::Dimension(ref definition) => self.dimension(definition, common, out)?,
+            // The chart's own line says it.
+            Command::ChartLabel { key, .. } if [PLUGIN_LABEL, MODULE_LABEL].contains(&key) => {}
             Command::ChartLabel { .. } => {
                 self.label_count += 1;
                 if self.label_count > MOST_LABELS {
@@ -186,7 +191,7 @@ impl HostText {
         let update_every_us = i64::from(update_every) * 1_000_000;
         let mut origin = Vec::new();
         let module = if definition.module.is_empty() { NO_MODULE } else { definition.module };
-        for (key, value) in [(&b"_collect_plugin"[..], plugin), (b"_collect_module", module)] {
+        for (key, value) in [(PLUGIN_LABEL, plugin), (MODULE_LABEL, module)] {
             encoder.encode(&Command::ChartLabel { key, value, source: AUTOMATIC }, &mut origin);
         }
         let count = self.charts.len();

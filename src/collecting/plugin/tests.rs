@@ -55,6 +55,7 @@ fn every_line_has_its_meaning() {
     );
     check("FLUSH\nVARIABLE a 5\n", "VARIABLE HOST a = 5.0000000");
     check("CLABEL k v 1\nCLABEL_COMMIT\n", &format!("{ORIGIN}CLABEL \"k\" \"v\" 1\nCLABEL_COMMIT"));
+    check("CLABEL _collect_plugin other 1\nCLABEL_COMMIT\n", &format!("{ORIGIN}CLABEL_COMMIT"));
     check("CLABEL k v 1\n", "");
     // functions
     check("FUNCTION GLOBAL f 5 help\n", "FUNCTION GLOBAL \"f\" 5 \"help\"");

@@ -166,6 +166,9 @@ async fn carry(socket: UnixStream, waiting: mpsc::Receiver<Vec<u8>>, hostname: S
     };
     tokio::select! {
         _ = write(writing, waiting) => {}
-        () = hearing => tracing::warn!("the virtual node {hostname} has lost its connection, and comes back with what is collected of it next"),
+        () = hearing => tracing::warn!(
+            "the virtual node {hostname} has lost its connection; another is begun with what is collected of it next, a minute \
+             after this one at the earliest"
+        ),
     }
 }
