@@ -39,6 +39,7 @@ soak: tools/.installed-build tools/.installed-test
 
 bench: build tools/.installed-test
 	$(CARGO) run --release -p mainstem-bench -- compare
+	$(CARGO) run --release -p mainstem-bench -- collector
 
 clean:
 	$(CARGO) clean
