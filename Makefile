@@ -8,7 +8,7 @@ BUILD_PACKAGES := gcc libc6-dev git
 # What the demonstration asks the parent with.
 RUN_PACKAGES := curl
 # The real peer that the tests compare with, plugins of its, and a C++ compiler for LLVM's fuzzer.
-TEST_PACKAGES := netdata-core netdata-plugins-bash g++
+TEST_PACKAGES := netdata-core netdata-plugins-bash netdata-plugins-python g++
 
 # What the parent alone is built without; see Cargo.toml.
 ALL := --features mainstem/parquet
@@ -39,6 +39,7 @@ soak: tools/.installed-build tools/.installed-test
 
 bench: build tools/.installed-test
 	$(CARGO) run --release -p mainstem-bench -- compare
+	$(CARGO) run --release -p mainstem-bench -- collector
 
 clean:
 	$(CARGO) clean

@@ -15,7 +15,7 @@ use http::{Method, StatusCode, Uri};
 
 use crate::config::identity::{self, ManagementKey};
 use crate::config::{Config, DEFAULT_STATE_DIR};
-use crate::web::nodes::{Node, Nodes, State};
+use crate::web::nodes::{Node, Nodes, Sending, State};
 use address::Address;
 
 /// Of `mainstem nodes`.
@@ -142,11 +142,11 @@ fn print(text: &str) -> io::Result<()> {
     }
 }
 
-const COLUMNS: usize = 9;
+const COLUMNS: usize = 10;
 const HEADS: [&str; COLUMNS] =
-    ["HOSTNAME", "STATE", "SINCE", "LAG", "SAMPLES/S", "REPLICATION", "VERSION", "HOPS", "REASON"];
+    ["HOSTNAME", "STATE", "SINCE", "LAG", "SAMPLES/S", "REPLICATION", "SENT ON", "VERSION", "HOPS", "REASON"];
 /// Numbers stand at the right of these columns.
-const RIGHT: [usize; 4] = [2, 3, 4, 7];
+const RIGHT: [usize; 4] = [2, 3, 4, 8];
 
 /// All hosts, a line each, and a line with their number.
 fn table(all: &Nodes) -> String {
@@ -185,6 +185,10 @@ fn row(node: &Node, now: i64) -> [String; COLUMNS] {
         connection.and(node.lag_seconds).map_or_else(none, span),
         connection.map_or_else(none, |connection| format!("{:.1}", connection.samples_per_second)),
         replication(node),
+        node.sending.as_ref().map_or_else(none, |sending| {
+            let since = span(now - sending.since);
+            if sending.streaming { since } else { format!("not for {since}") }
+        }),
         printable(&node.version),
         node.hops.to_string(),
         reason(node, now),
@@ -203,10 +207,13 @@ fn replication(node: &Node) -> String {
     }
 }
 
-/// Why it is not here, and who else says to be it.
+/// Why it is not here, or not sent on, and who else says to be it.
 fn reason(node: &Node, now: i64) -> String {
     let last = node.last_disconnect.as_ref().filter(|_| node.connection.is_none());
     let mut reasons: Vec<String> = last.map(|last| printable(&last.reason)).into_iter().collect();
+    if let Some(Sending { streaming: false, to, last_reason: Some(why), .. }) = &node.sending {
+        reasons.push(format!("not sent to {}: {}", printable(to), printable(why)));
+    }
     if let Some(second) = &node.duplicate {
         reasons.push(format!(
             "{} has the same machine GUID ({}, {} ago)",
@@ -253,15 +260,25 @@ mod tests {
                 }
             })
         };
-        let live = json!({"connection": connection(1000, 3), "lag_seconds": 1, "missing_rows": 90});
         let duplicate = json!({
             "at": 8000, "peer": "10.0.0.9:4000", "hostname": "b", "existing": "10.0.0.7:4000", "outcome": "refused"
         });
         let stale = json!({"connection": connection(8140, 0), "lag_seconds": 59, "duplicate": duplicate});
+        let sending = |streaming: bool, since: i64, reason: Option<&str>| {
+            json!({
+                "to": "parent.example:19999", "streaming": streaming, "since": since, "capabilities": [],
+                "waiting_bytes": 0, "sent_bytes": 0, "last_reason": reason
+            })
+        };
         let gone = json!({"last_disconnect": {"at": 1000, "reason": "the child\u{1b}[2J closed"}});
+        let live = json!({
+            "connection": connection(1000, 3), "lag_seconds": 1, "missing_rows": 90,
+            "sending": sending(true, 8000, Some("it closed the connection"))
+        });
+        let own = json!({"hops": 0, "sending": sending(false, 8190, Some("it refused: busy"))});
         serde_json::from_value(json!({"now": 8200, "nodes": [
             node("alpha", "live", live), node("beta", "stale", stale), node("gamma", "offline", gone),
-            node("parent", "localhost", json!({"hops": 0})),
+            node("parent", "localhost", own),
         ]}))
         .unwrap()
     }
@@ -269,11 +286,11 @@ mod tests {
     #[test]
     fn people_get_a_table() {
         let expected = "\
-HOSTNAME  STATE      SINCE   LAG  SAMPLES/S  REPLICATION        VERSION  HOPS  REASON
-alpha     live         2 h   1 s     2000.2  3 charts, 90 rows  v2.3.0      1
-beta      stale       60 s  59 s     2000.2  -                  v2.3.0      1  10.0.0.9:4000 has the same machine GUID (refused, 3 min ago)
-gamma     offline      2 h     -          -  -                  v2.3.0      1  the child [2J closed
-parent    localhost      -     -          -  -                  v2.3.0      0
+HOSTNAME  STATE      SINCE   LAG  SAMPLES/S  REPLICATION        SENT ON       VERSION  HOPS  REASON
+alpha     live         2 h   1 s     2000.2  3 charts, 90 rows  3 min         v2.3.0      1
+beta      stale       60 s  59 s     2000.2  -                  -             v2.3.0      1  10.0.0.9:4000 has the same machine GUID (refused, 3 min ago)
+gamma     offline      2 h     -          -  -                  -             v2.3.0      1  the child [2J closed
+parent    localhost      -     -          -  -                  not for 10 s  v2.3.0      0  not sent to parent.example:19999: it refused: busy
 
 1 live, 1 stale, 1 offline
 ";

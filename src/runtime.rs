@@ -311,7 +311,7 @@ impl Parent {
         let collectors = collecting::Collectors {
             config: Arc::clone(&config),
             machine_guid,
-            shard: inboxes[placement::owner(&machine_guid, count).index()].clone(),
+            shards: inboxes.clone(),
             telemetry: Arc::clone(&telemetry),
             clock: clock.clone(),
             stopped: stopped.clone(),

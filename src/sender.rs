@@ -54,6 +54,7 @@ use chart::Stream;
 pub use chart::{Facts, News, NodeId, Stand};
 use choice::{Aside, Choice};
 pub use destinations::Destinations;
+use destinations::Pause;
 pub use past::{Answer, Answered, LinkName, PastWish, Request, Window};
 pub use slots::Slots;
 
@@ -484,7 +485,7 @@ impl Sender {
                     return None;
                 }
                 orders.push(Order::Close);
-                Some(self.end(now_us, 0, LinkEnd::Damaged))
+                Some(self.lost(now_us, LinkEnd::Damaged))
             }
             Link::Resting { .. } | Link::Connecting => None,
         }
@@ -562,9 +563,9 @@ impl Sender {
 
     /// A link that streamed is over.
     fn lost(&mut self, now_us: i64, end: LinkEnd) -> LinkEnd {
-        let (sent, sends) = match &self.link {
-            Link::Streaming(stream) => (stream.sent_bytes, stream.sends),
-            _ => (0, 0),
+        let (sent, sends, streamed_us) = match &self.link {
+            Link::Streaming(stream) => (stream.sent_bytes, stream.sends, now_us - self.since_us),
+            _ => (0, 0, 0),
         };
         match &end {
             LinkEnd::Overflow { pending } => {
@@ -581,9 +582,17 @@ impl Sender {
             LinkEnd::Socket(error) => self.log(&format!(
                 "failed to send metrics - closing connection - we have sent {sent} bytes on this connection: {error}"
             )),
+            LinkEnd::Damaged => self.log("it sent a line that is too long - closing connection."),
             _ => self.log("connection closed by far end."),
         }
-        let delay_us = self.destinations.jitter(microseconds(self.policy.link.reconnect_delay));
+        let delay_us = microseconds(self.policy.link.reconnect_delay);
+        let Pause { delay_us, short_links } = self.destinations.lost(streamed_us, delay_us);
+        if short_links > 1 {
+            self.log(&format!(
+                "the last {short_links} links ended soon after they had begun; the next one is begun in {} s.",
+                delay_us / 1_000_000
+            ));
+        }
         self.end_until(now_us, now_us + delay_us, end)
     }
 

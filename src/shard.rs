@@ -50,7 +50,7 @@ use crate::wire::stream_path::PathElement;
 use event::{Action, ConnectionId, Event};
 pub use forgetting::Cleanup;
 pub use log::{bracketed, log_access, log_refusal, log_request};
-use message::{Admission, ApiKey, Arrival, ChartGroup, GroupState, LatestRow, Question};
+use message::{Admission, ApiKey, Arrival, ChartGroup, GroupState, HERE, LatestRow, Question};
 use nodes::{Attendance, Duplicate, DuplicateOutcome, Speed};
 use placement::ShardId;
 use saving::Saving;
@@ -227,7 +227,7 @@ impl Shard {
 
     /// The children that came over the network.
     fn strangers(&self) -> impl Iterator<Item = &Child> {
-        self.children.iter().flatten().filter(|child| !self.is_own(child.host))
+        self.children.iter().flatten().filter(|child| !self.is_own(child.host) && child.peer != HERE)
     }
 
     /// Changes the state by what happened at `now_us` (unix microseconds), and appends what is to be done about it.

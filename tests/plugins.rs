@@ -2,15 +2,18 @@
 //! misbehave, our own figures, and how all that is passed on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
 use mainstem::config::{Collecting, Config, Plugins};
 use mainstem::runtime::clock::Clock;
 use serde_json::Value;
 
-use crate::child::{Child, V2};
+use crate::child::{Child, V2, guid_of};
 use crate::command::{Running, configuration, utf8};
 use crate::harness::{PATIENCE, TestParent, get, wait_for};
 use crate::peer::{Netdata, free_port};
@@ -77,26 +80,65 @@ fn newest(address: std::net::SocketAddr, chart: &str) -> BTreeMap<String, f64> {
 }
 
 /// What is to be the same of a chart under both.
-type Described = (String, String, String, String, BTreeMap<String, String>);
+const DESCRIBED: [&str; 12] = [
+    "name",
+    "type",
+    "family",
+    "context",
+    "title",
+    "priority",
+    "plugin",
+    "module",
+    "units",
+    "chart_type",
+    "update_every",
+    "chart_labels",
+];
 
-/// Charts of these plugins, by id.
-fn described(address: std::net::SocketAddr, plugins: &[&str]) -> BTreeMap<String, Described> {
+/// Charts of these plugins, by id: what is to be the same, and the names of their dimensions.
+fn described(address: std::net::SocketAddr, plugins: &[&str]) -> BTreeMap<String, Value> {
     let charts: Value = serde_json::from_slice(&get(address, "/api/v1/charts").body).expect("JSON");
-    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let of_chart = |chart: &Value| {
-        let dimensions = chart["dimensions"].as_object().expect("dimensions");
-        let names = dimensions.iter().map(|(id, dimension)| (id.clone(), word(&dimension["name"]))).collect();
-        (
-            word(&chart["context"]),
-            word(&chart["units"]),
-            word(&chart["family"]),
-            word(&chart["chart_type"]),
-            names,
-        )
+        let mut described = DESCRIBED.map(|key| (key.to_owned(), chart[key].clone())).to_vec();
+        described.push(("dimensions".to_owned(), chart["dimensions"].clone()));
+        described.into_iter().collect()
     };
     let charts = charts["charts"].as_object().expect("charts");
-    let wanted = charts.iter().filter(|(_, chart)| plugins.contains(&&*word(&chart["plugin"])));
+    let wanted =
+        charts.iter().filter(|(_, chart)| chart["plugin"].as_str().is_some_and(|one| plugins.contains(&one)));
     wanted.map(|(id, chart)| (id.clone(), of_chart(chart))).collect()
+}
+
+/// Charts of these plugins that are not the same at both, and those that are ours.
+fn differing(
+    ours: std::net::SocketAddr,
+    theirs: std::net::SocketAddr,
+    plugins: &[&str],
+) -> (Vec<String>, BTreeMap<String, Value>) {
+    let (ours, mut theirs) = (described(ours, plugins), described(theirs, plugins));
+    for chart in theirs.values_mut() {
+        // As it is told to a parent.
+        if let Some(module @ Value::String(_)) = chart["chart_labels"].get_mut("_collect_module")
+            && *module == "[none]"
+        {
+            *module = "_none_".into();
+        }
+    }
+    let ids: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+    let differing = ids.into_iter().filter(|id| ours.get(*id) != theirs.get(*id));
+    (differing.map(|id| format!("{id}: {:?} {:?}", ours.get(id), theirs.get(id))).collect(), ours)
+}
+
+/// A parent that runs these of the real plugins.
+fn with_real_plugins(etc: &Path, names: &[&str]) -> TestParent {
+    TestParent::with(Clock::System, |config: &mut Config| {
+        config.directories.config = etc.to_owned();
+        config.directories.lib = etc.to_owned();
+        config.collecting = collects(Path::new(REAL_PLUGINS));
+        let plugins = &mut config.collecting.plugins;
+        plugins.runs_new = false;
+        plugins.named = names.iter().map(|name| ((*name).to_owned(), true)).collect();
+    })
 }
 
 #[test]
@@ -114,29 +156,17 @@ fn real_plugins_have_the_charts_that_they_have_under_a_real_netdata() {
         std::fs::write(etc.join("charts.d/example.conf"), "example_magic_number=12345\n").expect("written");
     }
     let netdata = Netdata::parent(free_port(), &theirs, KEY, &["PLUGINS=apps charts.d"]);
-    let parent = TestParent::with(Clock::System, |config: &mut Config| {
-        config.directories.config = ours.clone();
-        config.collecting = collects(Path::new(REAL_PLUGINS));
-        let plugins = &mut config.collecting.plugins;
-        plugins.runs_new = false;
-        plugins.named = BTreeMap::from([("apps".to_owned(), true), ("charts.d".to_owned(), true)]);
-    });
+    let parent = with_real_plugins(&ours, &["apps", "charts.d"]);
     wait_for("the real one to listen", PATIENCE, &netdata.api, |api| {
         std::net::TcpStream::connect(api).is_ok()
     });
     // Charts of users and groups of processes come and go with these, and only the other's tests are theirs.
-    let differing = |parent: &TestParent| {
-        let (ours, theirs) = (described(parent.address, &NAMES), described(netdata.api, &NAMES));
-        let ids: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
-        let differing = ids.into_iter().filter(|id| ours.get(*id) != theirs.get(*id));
-        (
-            differing.map(|id| format!("{id}: {:?} {:?}", ours.get(id), theirs.get(id))).collect::<Vec<_>>(),
-            ours,
-        )
-    };
     let mut last = Vec::new();
     parent.wait("the same charts", |parent| {
-        let (different, ours) = differing(parent);
+        let (different, ours) = differing(parent.address, netdata.api, &NAMES);
+        if last != different {
+            eprintln!("{} are different: {:?}", different.len(), different.first());
+        }
         last = different;
         ours.len() > 40 && ours.contains_key("example.random") && last.is_empty()
     });
@@ -155,6 +185,106 @@ fn real_plugins_have_the_charts_that_they_have_under_a_real_netdata() {
     let own = std::process::id();
     let rows = answer["data"].as_array().expect("rows");
     assert!(rows.iter().any(|row| row[0] == own), "we are among {} processes", rows.len());
+}
+
+/// Modules of python.d that need nothing but files: values that are known, dimensions that come and go.
+#[test]
+fn python_d_has_the_charts_and_values_that_it_has_under_a_real_netdata() {
+    const NAMES: [&str; 1] = ["python.d.plugin"];
+    let place = tempfile::tempdir().expect("a directory");
+    let (theirs, ours, watched) =
+        (place.path().join("netdata"), place.path().join("our own"), place.path().join("watched"));
+    let write = |path: PathBuf, text: &str| {
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+        std::fs::write(path, text).expect("written");
+    };
+    let at = watched.display();
+    for etc in [theirs.join("etc"), ours.clone()] {
+        write(
+            etc.join("python.d.conf"),
+            "default_run: no\nexample: yes\nfail2ban: yes\nlitespeed: yes\nsmartd_log: yes\n",
+        );
+        write(
+            etc.join("python.d/example.conf"),
+            "two jobs:\n  name: named\n  num_lines: 2\nanother:\n  priority: 70000\n",
+        );
+        write(etc.join("python.d/litespeed.conf"), &format!("local:\n  path: {at}\n  update_every: 2\n"));
+        write(
+            etc.join("python.d/fail2ban.conf"),
+            &format!(
+                "local:\n  log_path: {at}/fail2ban.log\n  conf_path: {at}/jail.local\n  conf_dir: {at}/jail.d\n"
+            ),
+        );
+        write(etc.join("python.d/smartd_log.conf"), &format!("custom:\n  log_path: {at}\n"));
+    }
+    write(
+        watched.join(".rtreport"),
+        "BPS_IN: 100, BPS_OUT: 250, SSL_BPS_IN: 0, SSL_BPS_OUT: 3\n\
+         MAXCONN: 2000, AVAILCONN: 1990, PLAINCONN: 10, AVAILSSL: 1999, SSLCONN: 1\n\
+         REQ_RATE []: REQ_PROCESSING: 7, REQ_PER_SEC: 12.5, PUB_CACHE_HITS_PER_SEC: 0.5, STATIC_HITS_PER_SEC: 0.0\n",
+    );
+    write(watched.join("jail.d/web.conf"), "[web-1]\nenabled = true\n[mail]\nenabled = true\n");
+    write(watched.join("jail.local"), "[mail]\nenabled = false\n");
+    write(
+        watched.join("fail2ban.log"),
+        "2018-09-12 11:45:58,727 fail2ban.actions[1]: WARNING [web-1] Ban 192.0.2.1\n",
+    );
+    let disk = watched.join("disk.TYPE-SERIAL.ata.csv");
+    let attributes = "2018-11-25 10:40:31;\t1;100;7;\t9;93;6000;\t194;40;40;\t198;100;3;\n";
+    write(disk.clone(), attributes);
+
+    let netdata = Netdata::parent(free_port(), &theirs, KEY, &["PLUGINS=python.d"]);
+    let parent = with_real_plugins(&ours, &["python.d"]);
+    wait_for("the real one to listen", PATIENCE, &netdata.api, |api| {
+        std::net::TcpStream::connect(api).is_ok()
+    });
+    let mut last = Vec::new();
+    parent.wait("the same charts", |parent| {
+        let (different, ours) = differing(parent.address, netdata.api, &NAMES);
+        if last != different {
+            eprintln!("{} are different: {:?}", different.len(), different.first());
+        }
+        last = different;
+        let has = |id: &str| ours.contains_key(id);
+        last.is_empty()
+            && has("example_named.random")
+            && has("litespeed_local.requests")
+            && has("fail2ban_local.jails_bans")
+            && has("smartd_log_custom.power_on_hours_count")
+    });
+
+    // What it has found in the files is the same at both, a ban that comes now as well.
+    let mut log =
+        std::fs::OpenOptions::new().append(true).open(watched.join("fail2ban.log")).expect("opened");
+    for address in 1..=3 {
+        writeln!(log, "2018-09-12 11:46:00,000 fail2ban.actions[1]: WARNING [web-1] Ban 192.0.2.{address}")
+            .expect("written");
+    }
+    let expected = [
+        ("litespeed_local.requests", "requests", 12.5),
+        ("litespeed_local.net_throughput_http", "out", -2000.0),
+        ("litespeed_local.connections_http", "free", 1990.0),
+        ("fail2ban_local.jails_banned_ips", "web-1", 3.0),
+        ("smartd_log_custom.power_on_hours_count", "TYPE-SERIAL", 6000.0),
+    ];
+    for address in [parent.address, netdata.api] {
+        for (chart, dimension, value) in expected {
+            wait_for(&format!("{chart} at {address}"), PATIENCE, &address, |address| {
+                newest(*address, chart).get(dimension) == Some(&value)
+            });
+        }
+    }
+    // A disk that goes takes its dimensions with it.
+    std::fs::remove_file(&disk).expect("removed");
+    let dimensions =
+        |address| described(address, &NAMES)["smartd_log_custom.power_on_hours_count"]["dimensions"].clone();
+    let before = dimensions(parent.address);
+    for address in [parent.address, netdata.api] {
+        wait_for(&format!("the disk's end at {address}"), PATIENCE, &address, |address| {
+            dimensions(*address) != before
+        });
+    }
+    parent.wait("the same charts", |parent| differing(parent.address, netdata.api, &NAMES).0.is_empty());
 }
 
 #[test]
@@ -220,6 +350,7 @@ fn a_plugin_is_called_and_finds_what_it_needs() {
              echo 'CHART asked.chart\nDIMENSION d\nFUNCTION GLOBAL echo 5 \"says it again\"\nFUNCTION GLOBAL never 5 help\n\
              FUNCTION GLOBAL dies 5 help'\n\
              while read -r keyword transaction timeout call; do\n\
+             call=${{call#?}}; call=${{call%%\\\"*}}\n\
              case $call in\n\
              *never*) ;;\n\
              *dies*) exit 1 ;;\n\
@@ -240,7 +371,7 @@ fn a_plugin_is_called_and_finds_what_it_needs() {
     });
     parent.wait("its functions", |parent| parent.json("/api/v1/functions")["dies"]["help"] == "help");
     let answer = parent.get("/api/v1/function?function=echo%20x=y");
-    assert_eq!((answer.status, answer.text().as_str()), (200, "5 \"echo x=y\"\nEND"));
+    assert_eq!((answer.status, answer.text().as_str()), (200, "5 echo x=y\nEND"));
     let timed_out = parent.get("/api/v1/function?function=never&timeout=1");
     assert_eq!(timed_out.status, 504);
     let died = parent.get("/api/v1/function?function=dies");
@@ -267,6 +398,118 @@ fn a_plugin_is_called_and_finds_what_it_needs() {
         let line = format!("{name}={value}");
         assert!(environment.lines().any(|found| found == line), "{line}: {environment}");
     }
+}
+
+/// What go.d.plugin of 2.x writes: jobs that wait to be enabled, one of them of a virtual node.
+#[test]
+fn a_plugin_of_a_later_netdata_collects_for_virtual_nodes() {
+    const NODE: &str = "5a7b1d94-e65d-11f1-9f2e-0242ac110002";
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = directory.path();
+    script(
+        at,
+        "later",
+        &format!(
+            "cat <<'END'\n\
+             CONFIG later:x create accepted template /collectors/jobs internal internal 'add schema enable disable test' 0x0000 0x0000\n\
+             CONFIG later:x:local create accepted job /collectors/jobs stock 'file=x.conf' 'schema get enable disable' 0x0000 0x0000\n\n\
+             END\n\
+             read -r asked; echo \"$asked\" >'{0}/asked'\n\
+             echo \"FUNCTION_RESULT_BEGIN 1 200 application/json 0\nFUNCTION_RESULT_END\"\n\
+             cat <<'END'\n\
+             CONFIG later:x:local status running\n\
+             TRUST_DURATIONS\n\
+             HOST_DEFINE '{NODE}' 'router'\nHOST_LABEL '_os_name' 'RouterOS'\nHOST_LABEL 'site' 'north'\nHOST_DEFINE_END\n\n\
+             HOST '{NODE}'\n\n\
+             CHART 'snmp.traffic' '' 'Traffic' 'bit/s' 'eth0' 'snmp.traffic' 'area' '70000' '1' '' 'later.plugin' 'snmp'\n\
+             CLABEL '_collect_job' 'router' '1'\nCLABEL_COMMIT\nDIMENSION 'in' 'in' 'absolute' '1' '1' ''\n\n\
+             HOST ''\n\
+             CHART later.own\nDIMENSION d\n\
+             END\n\
+             while sleep 1; do echo \"HOST '{NODE}'\n\nBEGIN 'snmp.traffic' 1000000\nSET 'in' = 5\nEND\n\n\
+             HOST ''\n\nBEGIN later.own\nSET d = 6\nEND\"; done\n",
+            at.display()
+        ),
+    );
+    let far = TestParent::start();
+    let parent = TestParent::with(Clock::System, |config| {
+        config.collecting = collects(at);
+        send_to(config, &far.address.to_string(), &far.key);
+    });
+    parent.wait("our own chart", |parent| newest(parent.address, "later.own").get("d") == Some(&6.0));
+    let asked = std::fs::read_to_string(at.join("asked")).expect("a line");
+    assert!(asked.ends_with(" 10 \"config later:x:local enable\" \"0xffff\" \"file=x.conf\"\n"), "{asked}");
+    // It is stored as a host, and sent on as one.
+    let value = |parent: &TestParent| {
+        let query =
+            "/host/router/api/v1/data?chart=snmp.traffic&after=-5&points=1&group=max&options=jsonwrap";
+        serde_json::from_slice::<Value>(&parent.get(query).body).unwrap_or_default()["latest_values"][0]
+            .as_f64()
+    };
+    parent.wait("the node's chart", |parent| value(parent) == Some(5.0));
+    let node = parent.json("/api/v2/nodes?nodes=router")["nodes"][0].clone();
+    assert_eq!((&node["machine_guid"], &node["state"]), (&NODE.into(), &"live".into()), "{node}");
+    assert_eq!((&node["labels"]["site"], &node["hops"]), (&"north".into(), &1.into()), "{node}");
+    let info = parent.json("/host/router/api/v1/info");
+    assert_eq!(info["os_name"], "RouterOS", "{info}");
+    let chart = parent.json("/host/router/api/v1/chart?chart=snmp.traffic");
+    assert_eq!((&chart["plugin"], &chart["units"]), (&"later.plugin".into(), &"bit/s".into()), "{chart}");
+    assert_eq!(parent.get("/api/v1/chart?chart=snmp.traffic").status, 404, "it is not ours");
+    far.wait("the node's chart, far away", |far| value(far) == Some(5.0));
+    // No stranger can be it.
+    let request =
+        format!("STREAM key={}&hostname=x&machine_guid={NODE}&ver={V2} HTTP/1.1\r\n\r\n", parent.key);
+    let mut stream = std::net::TcpStream::connect(parent.address).expect("the parent listens");
+    stream.write_all(request.as_bytes()).expect("sent");
+    assert!(crate::harness::read_prompt(&mut stream).contains("already streaming"));
+    assert_eq!(runs(at, "later").len(), 1);
+}
+
+#[test]
+fn a_virtual_node_that_is_a_child_already_waits_until_it_is_none() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let go = directory.path().join("go");
+    let guid = guid_of("router");
+    script(
+        directory.path(),
+        "later",
+        &format!(
+            "while [ ! -e '{}' ]; do sleep 0.1; done\n\
+             echo \"HOST_DEFINE {guid} router\nHOST_DEFINE_END\nCHART far.chart\nDIMENSION d\n\
+             HOST_DEFINE $NETDATA_REGISTRY_UNIQUE_ID itself\nHOST_DEFINE_END\nCHART wrong.chart\nDIMENSION d\n\
+             HOST localhost\nCHART near.chart\nDIMENSION d\"\n\
+             while sleep 0.1; do echo 'HOST {guid}\nBEGIN far.chart\nSET d = 1\nEND\n\
+             HOST localhost\nBEGIN near.chart\nSET d = 1\nEND'; done\n",
+            go.display()
+        ),
+    );
+    let time = Arc::new(AtomicI64::new(1_795_342_200_000_000));
+    let parent = TestParent::with(Clock::Manual(Arc::clone(&time)), |config| {
+        config.collecting = collects(directory.path());
+    });
+    let child = Child::connect(&parent, "router", V2);
+    let node = |parent: &TestParent| parent.json("/api/v2/nodes?nodes=router")["nodes"][0].clone();
+    parent.wait("the child", |parent| node(parent)["state"] == "live");
+    std::fs::write(&go, "").expect("written");
+    let has =
+        |parent: &TestParent, chart: &str| parent.get(&format!("/api/v1/chart?chart={chart}")).status == 200;
+    // Charts are handed out by the clock.
+    parent.wait("the plugin's other chart", |parent| {
+        time.fetch_add(100_000, Relaxed);
+        has(parent, "near.chart")
+    });
+    assert!(!has(&parent, "wrong.chart"), "a node is not ourselves");
+    let peer = node(&parent)["connection"]["peer"].clone();
+    assert!(peer.as_str().is_some_and(|peer| peer.starts_with("127.0.0.1:")), "{peer}");
+    drop(child);
+    parent.wait("the child's end", |parent| node(parent)["state"] == "offline");
+    // It is not tried again and again.
+    time.fetch_add(61_000_000, Relaxed);
+    parent.wait("the node with all its charts", |parent| {
+        let node = node(parent);
+        node["connection"]["peer"] == "0.0.0.0:0" && node["charts"] == 1
+    });
+    assert_eq!(runs(directory.path(), "later").len(), 1);
 }
 
 /// The real binary, killed: nothing of a plugin is left.
@@ -370,7 +613,6 @@ fn our_own_figures_are_those_of_metrics_and_we_are_one_host() {
         "STREAM key={}&hostname=x&machine_guid={}&ver={V2} HTTP/1.1\r\n\r\n",
         parent.key, parent.machine_guid
     );
-    use std::io::Write;
     let mut stream = std::net::TcpStream::connect(parent.address).expect("the parent listens");
     stream.write_all(request.as_bytes()).expect("sent");
     assert!(crate::harness::read_prompt(&mut stream).contains("trying to stream my localhost back"));
@@ -386,6 +628,9 @@ fn sent_on(far: std::net::SocketAddr, key: &str) {
         send_to(config, &far.to_string(), key);
     });
     near.wait("a link", |near| links(near) == 1);
+    let own = near.json("/api/v2/nodes")["nodes"][0].clone();
+    assert_eq!((&own["state"], &own["sending"]["streaming"]), (&"localhost".into(), &true.into()), "{own}");
+    assert_eq!(own["sending"]["to"], far.to_string());
     let theirs = |path: &str| get(far, &format!("/host/near{path}"));
     near.wait("the plugin's chart there", |_| {
         let response = theirs("/api/v1/data?chart=simple.chart&after=-3&points=1&group=max&options=jsonwrap");

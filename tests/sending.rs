@@ -306,7 +306,7 @@ fn a_parent_that_refuses_or_is_none_is_passed_over_and_the_next_one_taken() {
         .expect("nodes")
         .iter()
         .find(|node| node["hostname"] == "passed-on")
-        .expect("the host")["connection"]["sending"];
+        .expect("the host")["sending"];
     assert_eq!(sending["to"], far.address.to_string());
     assert_eq!(sending["streaming"], true);
     assert!(

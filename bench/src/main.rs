@@ -7,7 +7,8 @@
 //!          --> Results: a table of medians, and results/<date>-<workload>.json
 //! ```
 //!
-//! Beside that, what samples of recorded children cost in pages (`encodings`); and mainstem alone against its budgets, on
+//! Beside that, what a headless collector of this machine costs, mainstem and Netdata in turn (`collector`); what samples of recorded
+//! children cost in pages (`encodings`); and mainstem alone against its budgets, on
 //! databases that are made for it:
 //!
 //! ```text
@@ -27,6 +28,8 @@ mod budget;
 mod catalog;
 
 mod cold;
+
+mod collector;
 
 mod contender;
 
@@ -82,6 +85,8 @@ enum Command {
     Compare(Compare),
     /// What samples of real children cost in pages of the storage engine, by encoding.
     Encodings(encodings::Encodings),
+    /// mainstem and Netdata as headless collectors of this machine, in turn: processor time and memory for what they collect.
+    Collector(collector::CollectorArguments),
     /// The catalog's store by itself: first write, one change, start.
     Catalog(Catalog),
     /// A database as large as a parent's after hours or days, made in minutes.
@@ -204,6 +209,7 @@ impl Compare {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Compare(arguments) => run(compare(&arguments)),
+        Command::Collector(arguments) => run(arguments.run()),
         Command::Encodings(arguments) => encodings::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Catalog(catalog) => catalog.run().map(|()| ExitCode::SUCCESS),
         Command::Start(start) => run(start.run()),

@@ -126,7 +126,7 @@ impl fmt::Display for Results {
 }
 
 /// The value in the middle; of an even number, the mean of the two.
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;

@@ -41,14 +41,13 @@ impl Calls {
     /// Someone calls, or has stopped to wait.
     pub fn route(&mut self, instruction: &Instruction<'_>) -> Route {
         match *instruction {
-            Instruction::Function { transaction, timeout_s, call, .. } => {
+            Instruction::Function { transaction, call, .. } => {
                 let Some(name) = self.owner(call).cloned() else {
                     return Route::Answer(failure(transaction, 404, "No plugin has this function."));
                 };
                 let mut line = Vec::new();
-                // As plugins of 1.37 read it.
-                let short = Instruction::Function { transaction, timeout_s, call, access: b"", source: b"" };
-                encode_instruction(&short, &mut line);
+                // With access and source, which plugins of 2.x insist on; older ones do not mind.
+                encode_instruction(instruction, &mut line);
                 self.waiting.insert(transaction.to_vec(), name.clone());
                 Route::Plugin { name, line }
             }
@@ -119,13 +118,13 @@ mod tests {
             Route::Plugin { name, line } => format!("{name}: {}", String::from_utf8_lossy(&line)),
             other => format!("{other:?}"),
         };
-        assert_eq!(to(&mut calls, b"top ten x"), "b: FUNCTION t 10 \"top ten x\"\n");
-        assert_eq!(to(&mut calls, b"top x"), "a: FUNCTION t 10 \"top x\"\n");
+        assert_eq!(to(&mut calls, b"top ten x"), "b: FUNCTION t 10 \"top ten x\" \"0x1\" \"someone\"\n");
+        assert_eq!(to(&mut calls, b"top x"), "a: FUNCTION t 10 \"top x\" \"0x1\" \"someone\"\n");
         assert!(
             matches!(called(&mut calls, b"u", b"topx"), Route::Answer(text) if text.starts_with(b"FUNCTION_RESULT_BEGIN \"u\" 404 "))
         );
         calls.offer("b", std::iter::empty());
-        assert_eq!(to(&mut calls, b"top ten"), "a: FUNCTION t 10 \"top ten\"\n");
+        assert_eq!(to(&mut calls, b"top ten"), "a: FUNCTION t 10 \"top ten\" \"0x1\" \"someone\"\n");
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! Who our own host is: names, and facts of this machine.
+//! Who our own host is, and virtual nodes are: names, and facts of their machines.
 
 use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use super::plugin::NodeDefinition;
 use crate::catalog::{HostInfo, Labels};
 use crate::config::Config;
 
@@ -30,6 +31,44 @@ pub fn host_info(config: &Config, machine_guid: Uuid) -> HostInfo {
         history: config.database.retention_rows,
     }
 }
+
+/// A virtual node, as an agent of this machine sees it.
+pub fn node_info(own: &HostInfo, node: &NodeDefinition) -> HostInfo {
+    let hostname: Box<str> = node.hostname.as_str().into();
+    let known = |(key, value): &(String, String)| {
+        let (_, fact) = NODE_FACTS.iter().find(|(label, _)| label == key)?;
+        Some(((*fact).into(), value.as_str().into()))
+    };
+    HostInfo {
+        machine_guid: node.machine_guid,
+        registry_hostname: hostname.clone(),
+        hostname,
+        // Netdata's.
+        os: "Netdata Virtual Host 1.0".into(),
+        system: node.labels.iter().filter_map(known).collect(),
+        ..own.clone()
+    }
+}
+
+/// Labels of virtual nodes that are facts of a machine.
+const NODE_FACTS: [(&str, &str); 16] = [
+    ("_architecture", "NETDATA_SYSTEM_ARCHITECTURE"),
+    ("_cloud_instance_region", "NETDATA_INSTANCE_CLOUD_INSTANCE_REGION"),
+    ("_cloud_instance_type", "NETDATA_INSTANCE_CLOUD_INSTANCE_TYPE"),
+    ("_cloud_provider_type", "NETDATA_INSTANCE_CLOUD_TYPE"),
+    ("_container", "NETDATA_SYSTEM_CONTAINER"),
+    ("_container_detection", "NETDATA_SYSTEM_CONTAINER_DETECTION"),
+    ("_is_k8s_node", "NETDATA_HOST_IS_K8S_NODE"),
+    ("_kernel_version", "NETDATA_SYSTEM_KERNEL_VERSION"),
+    ("_os_name", "NETDATA_HOST_OS_NAME"),
+    ("_os_version", "NETDATA_HOST_OS_VERSION"),
+    ("_system_cores", "NETDATA_SYSTEM_CPU_LOGICAL_CPU_COUNT"),
+    ("_system_cpu_freq", "NETDATA_SYSTEM_CPU_FREQ"),
+    ("_system_disk_space", "NETDATA_SYSTEM_TOTAL_DISK_SIZE"),
+    ("_system_ram_total", "NETDATA_SYSTEM_TOTAL_RAM"),
+    ("_virt_detection", "NETDATA_SYSTEM_VIRT_DETECTION"),
+    ("_virtualization", "NETDATA_SYSTEM_VIRTUALIZATION"),
+];
 
 fn timezone() -> String {
     jiff::tz::TimeZone::system().iana_name().unwrap_or("UTC").into()

@@ -57,7 +57,7 @@ impl Restarts {
         match verdict {
             Some(Verdict::Disable) => return Next::Never(None),
             Some(Verdict::Mistaken(why)) => return Next::Never(Some(why.clone())),
-            Some(Verdict::Unintelligible(_)) | None => {}
+            Some(Verdict::Exit | Verdict::Unintelligible(_)) | None => {}
         }
         let has_data = collections > 0;
         self.serial_failures = if has_data { 0 } else { self.serial_failures + 1 };

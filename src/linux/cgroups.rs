@@ -1,8 +1,11 @@
 //! Control groups, version 2: containers, virtual machines, sessions, each with charts of its own, and the services of
 //! systemd as dimensions of common charts.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags, open};
 
 use super::chart::{Chart, Charts, Growing, Instance, Layout, Lines, absolute, chart, incremental};
 use super::mounts::{self, as_id};
@@ -260,12 +263,22 @@ fn fits(pattern: &str, text: &str) -> bool {
 }
 
 struct Group {
-    directory: PathBuf,
+    /// Opened anew whenever it is found: a cgroup may have been removed, and made again by the same name.
+    directory: Option<OwnedFd>,
+    limits: Limits,
     /// None of a service: its values are dimensions of common charts.
     charts: Option<Charts>,
     id: String,
     name: String,
     last: Last,
+}
+
+/// What an administrator has set; looked at when cgroups are looked for.
+#[derive(Clone, Copy, Default)]
+struct Limits {
+    memory: Option<u64>,
+    /// In per cent of one core.
+    cpu: Option<u64>,
 }
 
 /// Counters of the row before.
@@ -341,18 +354,25 @@ impl Cgroups {
             let total = reader.read_once(&path).and_then(|text| words(text).nth(1)).and_then(number);
             self.memory_of_machine = total.unwrap_or(0).saturating_mul(1024);
             let mount = mount.clone();
-            self.descend(&mount, String::new(), 0, &mut found);
+            self.descend(reader, &mount, String::new(), 0, &mut found);
         }
         self.groups.sweep(|group| group.charts.iter_mut().for_each(|charts| charts.retire(out)));
     }
 
-    fn descend(&mut self, directory: &Path, path: String, depth: usize, found: &mut usize) {
+    fn descend(
+        &mut self,
+        reader: &mut Reader,
+        directory: &Path,
+        path: String,
+        depth: usize,
+        found: &mut usize,
+    ) {
         let shown = if path.is_empty() { "/" } else { &path };
         let is_service = is_wanted(OF_SYSTEMD, shown);
         if is_service || is_wanted(SHOWN, shown) {
             *found += 1;
-            let new = || Group::new(&self.layout, directory, shown, is_service);
-            self.groups.meet(shown.as_bytes(), new);
+            let new = || Group::new(&self.layout, shown, is_service);
+            self.groups.meet(shown.as_bytes(), new).find(reader, directory, self.cores);
         }
         if depth >= DEEPEST || !is_wanted(SEARCHED, shown) {
             return;
@@ -364,7 +384,7 @@ impl Cgroups {
                 return;
             }
             let Ok(name) = child.file_name().into_string() else { continue };
-            self.descend(&child.path(), format!("{path}/{name}"), depth + 1, found);
+            self.descend(reader, &child.path(), format!("{path}/{name}"), depth + 1, found);
         }
     }
 }
@@ -375,10 +395,11 @@ impl Subject for Cgroups {
             self.look(reader, out);
         }
         for group in self.groups.iter_mut() {
-            let values = group.read(reader, self.memory_of_machine, self.cores, out.update_every_s);
+            let values = group.read(reader, self.memory_of_machine, out.update_every_s);
             match &mut group.charts {
                 Some(charts) => charts.write(out),
                 None => {
+                    let Some(values) = values else { continue };
                     let io = |at: usize| values.io.map(|io| io[at]);
                     let used = values.user_us.wrapping_add(values.system_us);
                     let row = [Some(used), values.memory, values.swap, io(0), io(1), io(2), io(3)];
@@ -396,7 +417,7 @@ impl Subject for Cgroups {
 
 impl Group {
     /// The id of charts is the path without its first slash; that of a unit in the machines' slice, its name alone.
-    fn new(layout: &Arc<Layout>, directory: &Path, path: &str, is_service: bool) -> Self {
+    fn new(layout: &Arc<Layout>, path: &str, is_service: bool) -> Self {
         let last = path.rsplit('/').next().unwrap_or(path);
         let unit = last.rsplit_once('.').map_or(last, |(unit, _)| unit);
         let is_machine = path.starts_with("/machine.slice/") && last.ends_with(".service");
@@ -408,7 +429,8 @@ impl Group {
             ..Instance::default()
         };
         Self {
-            directory: directory.to_owned(),
+            directory: None,
+            limits: Limits::default(),
             charts: (!is_service).then(|| Charts::new(layout, instance)),
             id,
             name: unit.to_owned(),
@@ -416,12 +438,24 @@ impl Group {
         }
     }
 
-    fn read(&mut self, reader: &mut Reader, machine: u64, cores: u64, update_every_s: u32) -> Values {
+    /// It is there.
+    fn find(&mut self, reader: &mut Reader, directory: &Path, cores: u64) {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        self.directory = open(directory, flags, Mode::empty()).ok();
+        let Some(directory) = self.directory.as_ref().filter(|_| self.charts.is_some()) else { return };
+        let memory = reader.read_in(directory, "memory.max").and_then(|text| words(text).next());
+        let memory = memory.and_then(number);
+        let cpu = reader.read_in(directory, "cpu.max").map(|text| quota_percent(text, cores));
+        self.limits = Limits { memory, cpu };
+    }
+
+    /// `None`: it is gone. One that was made again by the same name is found when cgroups are looked for.
+    fn read(&mut self, reader: &mut Reader, machine: u64, update_every_s: u32) -> Option<Values> {
         let mut values = Values::default();
-        let mut file = self.directory.clone();
-        file.push("cpu.stat");
+        let directory = self.directory.as_ref()?;
         let mut throttling = [0; 3];
-        for (key, value) in reader.read_once(&file).into_iter().flat_map(pairs) {
+        // Every cgroup has this file.
+        for (key, value) in pairs(reader.read_in(directory, "cpu.stat")?) {
             match key {
                 b"user_usec" => values.user_us = value,
                 b"system_usec" => values.system_us = value,
@@ -431,20 +465,14 @@ impl Group {
                 _ => {}
             }
         }
-        let mut one = |name: &str| {
-            file.set_file_name(name);
-            reader.read_once(&file).and_then(|text| words(text).next()).and_then(number)
-        };
+        let mut one =
+            |name: &str| reader.read_in(directory, name).and_then(|text| words(text).next()).and_then(number);
         values.memory = one("memory.current");
         values.swap = one("memory.swap.current");
-        let limit = one("memory.max");
-        file.set_file_name("io.stat");
-        values.io = reader.read_once(&file).map(sum_io);
-        let Some(charts) = &mut self.charts else { return values };
+        values.io = reader.read_in(directory, "io.stat").map(sum_io);
+        let Some(charts) = &mut self.charts else { return Some(values) };
 
-        file.set_file_name("cpu.max");
-        let quota = reader.read_once(&file).map(|text| quota_percent(text, cores));
-        self.last.put_cpu(charts, &values, throttling, quota, update_every_s);
+        self.last.put_cpu(charts, &values, throttling, self.limits.cpu, update_every_s);
         if let Some(io) = values.io {
             for (key, value) in ["rbytes", "wbytes", "rios", "wios"].into_iter().zip(io) {
                 charts.put(key, value);
@@ -452,15 +480,14 @@ impl Group {
         }
         // What was read of files and is not looked at any more counts as free, but for services.
         let mut idle = 0;
-        file.set_file_name("memory.stat");
-        for (key, value) in reader.read_once(&file).into_iter().flat_map(pairs) {
+        for (key, value) in reader.read_in(directory, "memory.stat").into_iter().flat_map(pairs) {
             charts.put(key, value);
             if key == b"inactive_file" {
                 idle = value;
             }
         }
         if let Some(used) = values.memory.map(|memory| memory.saturating_sub(idle)) {
-            let limit = limit.map_or(machine, |limit| limit.min(machine));
+            let limit = self.limits.memory.map_or(machine, |limit| limit.min(machine));
             charts.put("ram", used);
             charts.put("swap", values.swap.unwrap_or(0));
             if limit > 0 {
@@ -470,12 +497,11 @@ impl Group {
             }
         }
         for resource in &RESOURCES {
-            file.set_file_name(format!("{}.pressure", resource.name));
-            if let Some(text) = reader.read_once(&file) {
+            if let Some(text) = reader.read_in(directory, resource.file) {
                 pressure::put(charts, resource, text);
             }
         }
-        values
+        Some(values)
     }
 }
 

@@ -54,9 +54,9 @@ const EVERY_S: u32 = 2;
 
 /// The resources, and for each value of their files the name it has in a table of charts.
 pub(super) const RESOURCES: [Resource; 3] = [
-    Resource { name: "cpu", some: CPU_SOME, full: CPU_FULL },
-    Resource { name: "memory", some: MEMORY_SOME, full: MEMORY_FULL },
-    Resource { name: "io", some: IO_SOME, full: IO_FULL },
+    Resource { name: "cpu", file: "cpu.pressure", some: CPU_SOME, full: CPU_FULL },
+    Resource { name: "memory", file: "memory.pressure", some: MEMORY_SOME, full: MEMORY_FULL },
+    Resource { name: "io", file: "io.pressure", some: IO_SOME, full: IO_FULL },
 ];
 const CPU_SOME: [&str; 4] = ["cpu some 10", "cpu some 60", "cpu some 300", "cpu some total"];
 const CPU_FULL: [&str; 4] = ["cpu full 10", "cpu full 60", "cpu full 300", "cpu full total"];
@@ -68,6 +68,8 @@ const IO_FULL: [&str; 4] = ["io full 10", "io full 60", "io full 300", "io full 
 /// What tasks wait for.
 pub(super) struct Resource {
     pub(super) name: &'static str,
+    /// Of a cgroup.
+    pub(super) file: &'static str,
     some: [&'static str; 4],
     full: [&'static str; 4],
 }

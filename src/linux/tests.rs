@@ -324,6 +324,16 @@ fn containers_have_charts_and_services_are_dimensions() {
     assert!(text.contains("CHART \"cgroup_vm.cpu\"") && !text.contains("u.scope"), "{text}");
     expect_row(&text, "services.cpu", &["\"system-slice_web-service\" = 1000"]);
     expect_line(&text, "DIMENSION \"system-slice_web-service\" \"web\" \"incremental\" 100 1000000 \"\"");
+    // A limit that is set, and a cgroup that is made anew, are found when cgroups are looked for.
+    machine.write("sys/fs/cgroup/docker/abc/memory.max", "2000\n");
+    fs::remove_dir_all(machine.root.path().join("sys/fs/cgroup/machine.slice")).expect("removed");
+    add_group(&machine, "/machine.slice/vm.service");
+    let text = machine.collect();
+    expect_row(&text, "cgroup_docker_abc.mem_utilization", &["\"utilization\" = 20"]);
+    assert!(!text.contains("BEGIN \"cgroup_vm.cpu\""), "{text}");
+    let text = machine.collect_after(9);
+    expect_row(&text, "cgroup_docker_abc.mem_utilization", &["\"utilization\" = 40"]);
+    expect_row(&text, "cgroup_vm.cpu", &["\"user\" = 600", "\"system\" = 400"]);
     fs::remove_dir_all(machine.root.path().join("sys/fs/cgroup/docker")).expect("removed");
     fs::remove_dir_all(machine.root.path().join("sys/fs/cgroup/system.slice")).expect("removed");
     let text: String = (0..10).map(|_| machine.collect()).collect();

@@ -2,8 +2,11 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, openat};
 
 /// What most files fit in; others make it grow, once.
 const BUFFER: usize = 16 * 1024;
@@ -60,6 +63,21 @@ impl Reader {
     pub(super) fn read_once(&mut self, path: &Path) -> Option<&[u8]> {
         let length = fill(&mut self.buffer, &File::open(path).ok()?).ok()?;
         Some(&self.buffer[..length])
+    }
+
+    /// The text of a file of a directory that is open, which the kernel writes at one stroke: what does not fill the buffer is
+    /// all of it. Where many directories lie deep, finding their files by their paths costs more than reading them.
+    pub(super) fn read_in(&mut self, directory: &OwnedFd, name: &str) -> Option<&[u8]> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = File::from(openat(directory, name, flags, Mode::empty()).ok()?);
+        let mut length = 0;
+        loop {
+            length += file.read_at(&mut self.buffer[length..], length as u64).ok()?;
+            if length < self.buffer.len() || length >= LONGEST {
+                return Some(&self.buffer[..length]);
+            }
+            self.buffer.resize(2 * length, 0);
+        }
     }
 
     /// The one number that is a file's text.

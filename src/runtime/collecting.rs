@@ -5,13 +5,16 @@
 //! sources, a tick each interval --+
 //!                                 +--> pieces --> socket --> our own host's receiver
 //! plugins, a task each -----------+                |
-//!      ^                                           |
+//!      ^   \                                       |
+//!      |    +---> text of virtual nodes --> a socket each --> their receivers
 //!      +------------- calls of functions ----------+
 //! ```
 //!
 //! The channel of pieces is bounded, and so is the socket: a shard that does not take them makes plugins wait at their pipes.
 
 mod guard;
+
+mod nodes;
 
 mod process;
 
@@ -39,22 +42,24 @@ use crate::collecting::plugin::{Bounds, PluginText};
 use crate::collecting::system::System;
 use crate::collecting::{Source, environment, identity};
 use crate::config::Config;
-use crate::shard::message::{ApiKey, Arrival, Identity, Message};
+use crate::shard::message::{ApiKey, Arrival, HERE, Identity, Message};
+use crate::shard::placement::owner;
 use crate::telemetry::Telemetry;
 use crate::wire::capability::Capabilities;
 use crate::wire::instruction::InstructionParser;
 use guard::Guard;
+use nodes::VirtualNodes;
 
 /// Reads of plugins' outputs that may wait for the shard.
 const PIECES: usize = 64;
-/// Lines that may wait for a plugin.
-const LINES: usize = 16;
+/// Lines that may wait for a plugin: calls, and what it is told of its jobs.
+const LINES: usize = 1024;
 /// After the shard has cut the collectors off.
 const COME_BACK_AFTER: Duration = Duration::from_secs(60);
 /// How often a clock that is moved by hand is looked at.
 const LOOK_BY_HAND: Duration = Duration::from_millis(1);
 /// What our own host and its shard can say to each other: collected values, and functions.
-const AGREED: [Capabilities; 7] = [
+const AGREED: [Capabilities; 8] = [
     Capabilities::V1,
     Capabilities::V2,
     Capabilities::VN,
@@ -62,6 +67,7 @@ const AGREED: [Capabilities; 7] = [
     Capabilities::HLABELS,
     Capabilities::CLABELS,
     Capabilities::FUNCTIONS,
+    Capabilities::PROGRESS,
 ];
 
 /// What the thread is made of.
@@ -69,8 +75,8 @@ const AGREED: [Capabilities; 7] = [
 pub(super) struct Collectors {
     pub(super) config: Arc<Config>,
     pub(super) machine_guid: Uuid,
-    /// Of the shard that owns our own host.
-    pub(super) shard: mpsc::Sender<Message>,
+    /// Every shard.
+    pub(super) shards: Vec<mpsc::Sender<Message>>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) clock: Clock,
     pub(super) stopped: watch::Receiver<bool>,
@@ -82,6 +88,7 @@ struct Round {
     /// Text for the shard, whole pieces.
     pieces: mpsc::Sender<Vec<u8>>,
     switchboard: Rc<RefCell<Switchboard>>,
+    nodes: Rc<VirtualNodes>,
     clock: Clock,
     /// True when it is over.
     over: watch::Receiver<bool>,
@@ -140,12 +147,25 @@ impl Collectors {
         let (reading, writing) = UnixStream::from_std(here)?.into_split();
         let arrived =
             Message::Arrived { socket: there.into(), session: None, arrival: Box::new(self.arrival(&own)) };
-        if self.shard.send(arrived).await.is_err() {
+        let shard = &self.shards[owner(&self.machine_guid, self.shards.len()).index()];
+        if shard.send(arrived).await.is_err() {
             return Ok(());
         }
         let (pieces, waiting) = mpsc::channel(PIECES);
         let (end, over) = watch::channel(false);
-        let round = Round { pieces, switchboard: Rc::default(), clock: self.clock.clone(), over };
+        let nodes = Rc::new(VirtualNodes::new(
+            Arc::clone(&self.config),
+            own.clone(),
+            self.shards.clone(),
+            self.clock.clone(),
+        ));
+        let round = Round {
+            pieces,
+            switchboard: Rc::default(),
+            nodes: Rc::clone(&nodes),
+            clock: self.clock.clone(),
+            over,
+        };
         let mut tasks = JoinSet::new();
         for source in self.sources() {
             tasks.spawn_local(round.clone().tick(source, self.bounds()));
@@ -180,6 +200,7 @@ impl Collectors {
         // Plugins are told to end, and waited for.
         let _ = end.send(true);
         while tasks.join_next().await.is_some() {}
+        nodes.finish().await;
         Ok(())
     }
 
@@ -196,7 +217,7 @@ impl Collectors {
             key: ApiKey(Uuid::nil()),
             capabilities: AGREED.into_iter().fold(Capabilities::NONE, |all, one| all | one),
             policy: self.config.own_policy(),
-            peer: ([0, 0, 0, 0], 0).into(),
+            peer: HERE,
             parent: Identity {
                 machine_guid: self.machine_guid,
                 hostname: self.config.hostname.as_str().into(),

@@ -2,10 +2,25 @@
 
 use crate::config::Destination;
 
+/// A link that has streamed for so long was a good one.
+const GOOD_AFTER_US: i64 = 60_000_000;
+/// However many of its links end soon, a parent is left alone for no longer, unless the configured delay is.
+const LONGEST_US: i64 = 300_000_000;
+
 #[derive(Debug)]
 struct Known {
     destination: Destination,
     postponed_until_us: i64,
+    /// Links in a row that ended before they were good ones.
+    short_links: u32,
+}
+
+/// What follows from the end of a link that streamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pause {
+    pub(super) delay_us: i64,
+    /// Links of the parent that have ended soon, in a row, this one among them.
+    pub(super) short_links: u32,
 }
 
 /// Never empty. A list that is tried from its front: whoever may be asked is, however often another one failed.
@@ -23,8 +38,11 @@ pub struct Destinations {
 impl Destinations {
     pub(super) fn new(destinations: &[Destination], seed: u64) -> Self {
         assert!(!destinations.is_empty(), "a host is sent somewhere or not at all");
-        let known =
-            |destination: &Destination| Known { destination: destination.clone(), postponed_until_us: 0 };
+        let known = |destination: &Destination| Known {
+            destination: destination.clone(),
+            postponed_until_us: 0,
+            short_links: 0,
+        };
         Self {
             known: destinations.iter().map(known).collect(),
             current: 0,
@@ -69,6 +87,18 @@ impl Destinations {
         self.known[self.current].postponed_until_us = until_us;
     }
 
+    /// The link to the current one has streamed for so long, and is lost: how long it is to be left alone. That is the
+    /// configured delay, and twice as long with each further link that ended soon: who accepts a host and then does not want
+    /// it, as in a loop of parents, would else be told of all its charts every few seconds, for ever.
+    pub(super) fn lost(&mut self, streamed_us: i64, delay_us: i64) -> Pause {
+        let known = &mut self.known[self.current];
+        known.short_links = if streamed_us < GOOD_AFTER_US { known.short_links.saturating_add(1) } else { 0 };
+        let short_links = known.short_links;
+        let doublings = short_links.saturating_sub(1).min(32);
+        let grown = delay_us.saturating_mul(1 << doublings).min(delay_us.max(LONGEST_US));
+        Pause { delay_us: self.jitter(grown), short_links }
+    }
+
     pub(super) fn succeeded(&mut self) {
         self.failures = 0;
     }
@@ -109,6 +139,34 @@ mod tests {
         assert_eq!(ready(&mut all, 100), ["a", "b"]);
         all.choose(1);
         assert_eq!(all.current().host, "b");
+    }
+
+    #[test]
+    fn links_that_end_soon_are_begun_again_later_and_later() {
+        const SECOND: i64 = 1_000_000;
+        let mut all = Destinations::new(&[destination("a"), destination("b")], 7);
+        let grows = |all: &mut Destinations, expected: &[i64]| {
+            for (count, most_s) in expected.iter().enumerate() {
+                let Pause { delay_us, short_links } = all.lost(SECOND, 5 * SECOND);
+                assert_eq!(short_links as usize, count + 1);
+                assert!((most_s * SECOND / 2..=most_s * SECOND).contains(&delay_us), "{count}: {delay_us}");
+            }
+        };
+        grows(&mut all, &[5, 10, 20, 40, 80, 160, 300, 300, 300]);
+        assert_eq!(all.lost(59 * SECOND, 5 * SECOND).short_links, 10);
+        assert_eq!(all.lost(60 * SECOND, 5 * SECOND).short_links, 0, "a good one makes all well");
+        grows(&mut all, &[5, 10]);
+        all.postpone(1);
+        assert_eq!(all.ready(0).len(), 1, "the other");
+        grows(&mut all, &[5, 10, 20]);
+        for _ in 0..100 {
+            all.lost(0, 1000 * SECOND);
+        }
+        let Pause { delay_us, .. } = all.lost(0, 1000 * SECOND);
+        assert!(
+            (500 * SECOND..=1000 * SECOND).contains(&delay_us),
+            "the configured delay is the least: {delay_us}"
+        );
     }
 
     #[test]

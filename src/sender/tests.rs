@@ -157,6 +157,39 @@ fn the_next_destination_is_tried_at_once_and_the_first_again_when_its_time_has_c
 }
 
 #[test]
+fn a_parent_that_accepts_and_then_closes_is_tried_less_and_less_often() {
+    let mut story = Story::begin("a");
+    let mut links = |seconds: i64, end: fn(&mut Story)| {
+        let until_us = story.now_us + seconds * SECOND;
+        let mut links = 0;
+        while story.now_us < until_us {
+            if story.wait(1).is_empty() {
+                continue;
+            }
+            story.connect();
+            story.hear("Hit me baby, push them over with the version=64");
+            story.orders();
+            end(&mut story);
+            story.orders();
+            links += 1;
+        }
+        links
+    };
+    let at_once = |story: &mut Story| {
+        assert_eq!(story.sender.ended(story.now_us, LinkEnd::Closed).label(), "closed_by_parent")
+    };
+    let damaged = |story: &mut Story| assert_eq!(story.hear(&"x".repeat(1 << 20)), Some("damaged"));
+    let later = |story: &mut Story| {
+        assert!(story.wait(60).is_empty());
+        story.sender.ended(story.now_us, LinkEnd::Closed);
+    };
+    assert!((6..=9).contains(&links(300, at_once)), "5, 10, 20, 40, 80, 160 seconds, or half of that");
+    assert!((12..=25).contains(&links(3600, at_once)), "five minutes, or half of that");
+    assert!((12..=25).contains(&links(3600, damaged)));
+    assert!(links(3600, later) > 50, "one that lived is begun again soon");
+}
+
+#[test]
 fn an_answer_that_does_not_come_is_not_waited_for() {
     let mut story = Story::begin("a");
     story.wait(0);

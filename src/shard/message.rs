@@ -1,6 +1,6 @@
 //! [`Message`]: all that another thread can say to a shard. By value, over a bounded channel.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use dbengine::{FileId, GroupId, GroupKey, GroupSnapshot, TimeRange};
@@ -20,6 +20,9 @@ use crate::sender::choice::Choice;
 use crate::sender::{Answered, ConnectFailure};
 use crate::wire::capability::Capabilities;
 use crate::wire::handshake::StreamRequest;
+
+/// The peer of hosts that are collected in this process: our own, and virtual nodes.
+pub const HERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// A child whose request was read and permitted, on its way to the shard that owns its host.
 #[derive(Debug)]

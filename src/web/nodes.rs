@@ -19,6 +19,7 @@ use crate::catalog::{HostSnapshot, HostState};
 use crate::config::simple_pattern::{API_SEPARATORS, SimplePattern};
 use crate::config::{MemoryMode, Rights};
 use crate::runtime::breathe;
+use crate::sender::SendingState;
 use crate::shard::message::{ForgetOutcome, Message, Question};
 use crate::shard::nodes::{ConnectionState, Liveness, NodeState};
 use crate::shard::placement::ShardId;
@@ -61,6 +62,9 @@ pub struct Node {
     /// Absent while it is not connected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<Connection>,
+    /// Absent unless the host is sent on, which is while it is collected: a child's while that is connected, our own always.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sending: Option<Sending>,
     /// Rows that its child may have and we have not.
     pub missing_rows: u64,
     /// Connections that have ended since the parent was started.
@@ -111,9 +115,6 @@ pub struct Connection {
     pub rows_per_second: f64,
     pub samples_per_second: f64,
     pub replication: Replication,
-    /// Absent unless the host is sent on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sending: Option<Sending>,
 }
 
 /// How a host does on its way to a parent of ours.
@@ -269,6 +270,7 @@ fn at_rest(host: &HostSnapshot, state: State, last_seen: i64) -> Node {
         newest_sample: None,
         lag_seconds: None,
         connection: None,
+        sending: None,
         missing_rows: 0,
         disconnects: 0,
         last_disconnect: None,
@@ -281,8 +283,9 @@ fn at_rest(host: &HostSnapshot, state: State, last_seen: i64) -> Node {
 fn localhost(api: &Api, host: &HostSnapshot, known: Option<&NodeState>, now: i64) -> Node {
     let resting = at_rest(host, State::Localhost, now);
     let Some(known) = known else { return resting };
-    let Node { charts, dimensions, newest_sample, lag_seconds, retention, .. } = node(api, host, known, now);
-    Node { charts, dimensions, newest_sample, lag_seconds, retention, ..resting }
+    let Node { charts, dimensions, newest_sample, lag_seconds, sending, retention, .. } =
+        node(api, host, known, now);
+    Node { charts, dimensions, newest_sample, lag_seconds, sending, retention, ..resting }
 }
 
 fn node(api: &Api, host: &HostSnapshot, known: &NodeState, now: i64) -> Node {
@@ -315,6 +318,7 @@ fn node(api: &Api, host: &HostSnapshot, known: &NodeState, now: i64) -> Node {
         newest_sample: known.newest_sample,
         lag_seconds: known.newest_sample.map(|newest| now - newest),
         connection: known.connection.as_ref().map(connection),
+        sending: known.connection.as_ref().and_then(|connection| connection.sending.as_ref()).map(sending),
         missing_rows: known.missing_rows,
         disconnects: known.disconnects,
         last_disconnect,
@@ -349,15 +353,18 @@ fn connection(known: &ConnectionState) -> Connection {
             filled_rows: counters.filled_rows,
             given_up: counters.replication_given_up,
         },
-        sending: known.sending.as_ref().map(|sending| Sending {
-            to: sending.destination.clone(),
-            streaming: sending.is_streaming,
-            since: sending.since,
-            capabilities: sending.capabilities.names().map(str::to_owned).collect(),
-            waiting_bytes: sending.waiting,
-            sent_bytes: sending.sent_bytes,
-            last_reason: sending.last_reason.as_deref().map(str::to_owned),
-        }),
+    }
+}
+
+fn sending(known: &SendingState) -> Sending {
+    Sending {
+        to: known.destination.clone(),
+        streaming: known.is_streaming,
+        since: known.since,
+        capabilities: known.capabilities.names().map(str::to_owned).collect(),
+        waiting_bytes: known.waiting,
+        sent_bytes: known.sent_bytes,
+        last_reason: known.last_reason.as_deref().map(str::to_owned),
     }
 }
 

@@ -274,9 +274,11 @@ pub enum Command<'a> {
     },
     JsonEnd,
 
-    /// A keyword of the protocol that means nothing to a parent (`FLUSH`, `DISABLE`, `TIMESTAMP`, `DYNCFG_*`, …).
+    /// A keyword of the protocol that means nothing to a parent (`FLUSH`, `DISABLE`, `TIMESTAMP`, `DYNCFG_*`, …). `rest` is
+    /// what follows on its line, for those who read plugins.
     Ignored {
         keyword: &'a [u8],
+        rest: &'a [u8],
     },
     /// A keyword we have never heard of: newer children must keep working, so it is counted and skipped.
     Unknown {

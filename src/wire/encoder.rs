@@ -189,9 +189,13 @@ impl Encoder {
             Command::JsonEnd => {
                 line.word("JSON_PAYLOAD_END");
             }
-            Command::Ignored { keyword } | Command::Unknown { keyword } => {
-                line.out.extend_from_slice(keyword)
+            Command::Ignored { keyword, rest } => {
+                line.out.extend_from_slice(keyword);
+                if !rest.is_empty() {
+                    line.bare(rest);
+                }
             }
+            Command::Unknown { keyword } => line.out.extend_from_slice(keyword),
         }
         out.push(b'\n');
     }

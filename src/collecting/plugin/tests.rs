@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::command::VariableScope;
 
 const NOW_US: i64 = 1_795_342_200_000_000;
 const BOUNDS: Bounds = Bounds { charts: 10, dimensions: 20 };
@@ -16,8 +17,12 @@ fn read(text: &str) -> (String, Result<(), Verdict>) {
     (String::from_utf8(out).expect("text"), outcome)
 }
 
+const NODE: &str = "5a7b1d94-e65d-11f1-9f2e-0242ac110002";
 const CHART: &str = "CHART a.b '' t u\nDIMENSION d\n";
+const ORIGIN: &str = "CLABEL \"_collect_plugin\" \"x.plugin\" 1\nCLABEL \"_collect_module\" \"[none]\" 1\n";
 const CHART_SAID: &str = "CHART \"a.b\" \"\" \"t\" \"u\" \"\" \"\" \"line\" 1000 3 \"\" \"x.plugin\" \"\"\n\
+                          CLABEL \"_collect_plugin\" \"x.plugin\" 1\n\
+                          CLABEL \"_collect_module\" \"[none]\" 1\nCLABEL_COMMIT\n\
                           DIMENSION \"d\" \"\" \"absolute\" 1 1 \"  \"\n";
 
 #[test]
@@ -39,7 +44,8 @@ fn every_line_has_its_meaning() {
     // definitions
     check(
         "CHART c.d name title units family context stacked 7 11 'obsolete hidden' plugin module\n",
-        "CHART \"c.d\" \"name\" \"title\" \"units\" \"family\" \"context\" \"stacked\" 7 11 \"obsolete   hidden\" \"plugin\" \"module\"",
+        "CHART \"c.d\" \"name\" \"title\" \"units\" \"family\" \"context\" \"stacked\" 7 11 \"obsolete   hidden\" \"plugin\" \"module\"\n\
+         CLABEL \"_collect_plugin\" \"plugin\" 1\nCLABEL \"_collect_module\" \"module\" 1\nCLABEL_COMMIT",
     );
     check("DIMENSION e name incremental 2 0\n", "DIMENSION \"e\" \"name\" \"incremental\" 2 1 \"  \"");
     check("VARIABLE a 5\n", "VARIABLE CHART a = 5.0000000");
@@ -48,7 +54,8 @@ fn every_line_has_its_meaning() {
         "VARIABLE HOST a = 5.0000000\nVARIABLE HOST b = 6.0000000",
     );
     check("FLUSH\nVARIABLE a 5\n", "VARIABLE HOST a = 5.0000000");
-    check("CLABEL k v 1\nCLABEL_COMMIT\n", "CLABEL \"k\" \"v\" 1\nCLABEL_COMMIT");
+    check("CLABEL k v 1\nCLABEL_COMMIT\n", &format!("{ORIGIN}CLABEL \"k\" \"v\" 1\nCLABEL_COMMIT"));
+    check("CLABEL _collect_plugin other 1\nCLABEL_COMMIT\n", &format!("{ORIGIN}CLABEL_COMMIT"));
     check("CLABEL k v 1\n", "");
     // functions
     check("FUNCTION GLOBAL f 5 help\n", "FUNCTION GLOBAL \"f\" 5 \"help\"");
@@ -58,7 +65,18 @@ fn every_line_has_its_meaning() {
         "FUNCTION_RESULT_BEGIN \"t\" 200 \"text/plain\" 9\nBEGIN a.b\n END\nFUNCTION_RESULT_END",
     );
     check("FUNCTION_RESULT_BEGIN t 200 text/plain 9\nhalf\n", "");
+    check("FUNCTION GLOBAL f 5 help top 0x13 7 3\n", "FUNCTION GLOBAL \"f\" 5 \"help\" \"top\" 0x13 7 3");
+    check("FUNCTION GLOBAL f 5 help top any\n", "FUNCTION GLOBAL \"f\" 5 \"help\" \"top\" 0x8 100 0");
+    check("FUNCTION GLOBAL f 5 help '' member\n", "FUNCTION GLOBAL \"f\" 5 \"help\" \"\" 0x13 100 0");
+    check("FUNCTION_DEL GLOBAL f\n", "");
+    check(
+        "FUNCTION GLOBAL f 5 h\nFUNCTION_DEL GLOBAL f\n",
+        "FUNCTION GLOBAL \"f\" 5 \"h\"\nFUNCTION_DEL GLOBAL \"f\"",
+    );
+    check("FUNCTION_PROGRESS t 5 10\n", "FUNCTION_PROGRESS 't' 5 10");
     // of no use here
+    check("PLUGIN_KEEPALIVE\nDYNCFG_ENABLE x\nREPORT_JOB_STATUS a b c 1\n", "");
+    check("CONFIG a:b status running\nCONFIG a:b delete\nCONFIG\n", "");
     check("LABEL a = 1 b\nOVERWRITE labels\nTRUST_DURATIONS\n", "");
 }
 
@@ -75,10 +93,122 @@ fn a_chart_is_said_again_before_what_belongs_to_it() {
     // Somebody else's text may be between two reads.
     assert_eq!(said("DIMENSION e\nDIMENSION f\n").matches(chart).count(), 1);
     assert!(said("CLABEL k v 1\n").is_empty());
-    assert_eq!(said("CLABEL_COMMIT\n"), format!("{chart}CLABEL \"k\" \"v\" 1\nCLABEL_COMMIT\n"));
+    assert_eq!(said("CLABEL_COMMIT\n"), format!("{chart}{ORIGIN}CLABEL \"k\" \"v\" 1\nCLABEL_COMMIT\n"));
     assert!(said("BEGIN a.b\nSET d 1\n").is_empty());
     assert!(said("DIMENSION g\n").starts_with(chart), "a dimension that comes while its chart is collected");
     assert_eq!(said("SET g 2\nEND\n"), "BEGIN \"a.b\" 0\nSET \"d\" = 1\nSET \"g\" = 2\nEND\n");
+}
+
+/// What has come out for virtual nodes: whose, and the text.
+fn of_nodes(plugin: &mut PluginText) -> Vec<(String, String)> {
+    let piece =
+        |piece: NodePiece| (piece.machine_guid.to_string(), String::from_utf8(piece.text).expect("text"));
+    plugin.take_node_pieces().into_iter().map(piece).filter(|(_, text)| !text.is_empty()).collect()
+}
+
+#[test]
+fn virtual_nodes_are_hosts_of_their_own() {
+    let other = NODE.replace('5', "6");
+    let mut plugin = plugin();
+    let mut out = Vec::new();
+    let text = format!(
+        "{CHART}HOST_DEFINE '{NODE}' 'router 1'\nHOST_LABEL '_os_name' 'RouterOS'\nHOST_LABEL site a\nHOST_DEFINE_END\n\n\
+         {CHART}CLABEL k v 1\nCLABEL_COMMIT\nFUNCTION GLOBAL f 5 help\nBEGIN a.b\nSET d = 7\nEND\n\n\
+         HOST_DEFINE {other} other\nHOST_DEFINE_END\nCHART c.d\nDIMENSION e\n\
+         HOST ''\nBEGIN a.b\nSET d = 1\nEND\nHOST {NODE}\nBEGIN a.b 1000000\nSET d = 8\nEND\nHOST localhost\n"
+    );
+    plugin.read(NOW_US, text.as_bytes(), &mut out).expect("nothing is wrong with it");
+    let chart = CHART_SAID.split_inclusive('\n').next().expect("a line");
+    let own = String::from_utf8(out).expect("text");
+    assert!(own.starts_with(CHART_SAID) && own.ends_with("SET \"d\" = 1\nEND\n"), "{own}");
+    assert_eq!(plugin.collections(), 3);
+    let labels = format!("{ORIGIN}CLABEL \"k\" \"v\" 1\nCLABEL_COMMIT\n");
+    // Defined anew, a chart keeps its labels until others are committed.
+    let (defined, dimension) = CHART_SAID.split_once(ORIGIN).expect("its origin");
+    let dimension = dimension.strip_prefix("CLABEL_COMMIT\n").expect("a dimension");
+    let said = of_nodes(&mut plugin);
+    let whose: Vec<&str> = said.iter().map(|(whose, _)| whose.as_str()).collect();
+    assert_eq!(whose, [NODE, other.as_str(), NODE]);
+    assert_eq!(said[0].1, format!("{CHART_SAID}{labels}BEGIN \"a.b\" 0\nSET \"d\" = 7\nEND\n"));
+    assert!(said[1].1.starts_with("CHART \"c.d\""), "{said:?}");
+    assert_eq!(said[2].1, "BEGIN \"a.b\" 1000000\nSET \"d\" = 8\nEND\n");
+    assert!(plugin.functions().next().is_none(), "nobody could call it");
+
+    let guid = NODE.parse().expect("a GUID");
+    let node = plugin.node(guid).expect("it is defined");
+    assert_eq!((node.hostname.as_str(), node.labels.len()), ("router 1", 2));
+    let mut all = Vec::new();
+    plugin.describe_node(guid, &mut all);
+    assert_eq!(
+        String::from_utf8_lossy(&all),
+        format!(
+            "LABEL \"_os_name\" = 2 \"RouterOS\"\nLABEL \"site\" = 2 \"a\"\nOVERWRITE labels\n{defined}{dimension}{labels}"
+        )
+    );
+    // As a plugin does before each of its jobs; and with another label.
+    let mut again = |site: &str| {
+        let text = format!(
+            "HOST_DEFINE {NODE} 'router 1'\nHOST_LABEL _os_name RouterOS\nHOST_LABEL site {site}\nHOST_DEFINE_END\nDIMENSION f\n"
+        );
+        let outcome = plugin.read(NOW_US, text.as_bytes(), &mut Vec::new());
+        assert_eq!(outcome, Err(mistaken("DIMENSION without a chart")), "a collection has ended");
+        of_nodes(&mut plugin)
+    };
+    assert_eq!(again("a"), []);
+    assert_eq!(again("b").len(), 1);
+    // Somebody else's text may be between two reads.
+    plugin
+        .read(NOW_US, format!("HOST {NODE}\nCHART a.b '' t u\n").as_bytes(), &mut Vec::new())
+        .expect("a chart");
+    of_nodes(&mut plugin);
+    plugin.read(NOW_US, b"DIMENSION g\n", &mut Vec::new()).expect("a dimension");
+    assert!(of_nodes(&mut plugin)[0].1.starts_with(chart));
+    plugin.begin_run();
+    plugin.read(NOW_US, b"BEGIN a.b\nEND\n", &mut Vec::new()).expect("our own");
+    assert_eq!(of_nodes(&mut plugin), []);
+}
+
+/// As go.d.plugin of 2.x does it.
+#[test]
+fn jobs_that_wait_for_it_are_told_that_they_are_enabled() {
+    let mut plugin = plugin();
+    let mut said = |text: &str| {
+        let mut out = Vec::new();
+        plugin.read(NOW_US, text.as_bytes(), &mut out).expect("nothing is wrong with it");
+        assert!(out.is_empty(), "{}", String::from_utf8_lossy(&out));
+        assert_eq!(plugin.take_answered(), Vec::<Vec<u8>>::new());
+        let lines = plugin.take_lines().concat();
+        String::from_utf8(lines).expect("text")
+    };
+    let commands = "schema get enable disable update restart test userconfig";
+    let create = |id: &str, status: &str, kind: &str, commands: &str| {
+        format!(
+            "CONFIG {id} create {status} {kind} /collectors/jobs stock 'file=/etc/x.conf' '{commands}' 0x0000 0x0000\n\n"
+        )
+    };
+    assert_eq!(
+        said(&create("go.d:collector:x", "accepted", "template", "add schema enable disable test")),
+        ""
+    );
+    let first = "00000000000000000000000000000001";
+    assert_eq!(
+        said(&create("go.d:collector:x:local", "accepted", "job", commands)),
+        format!(
+            "FUNCTION {first} 10 \"config go.d:collector:x:local enable\" \"0xffff\" \"file=/etc/x.conf\"\n"
+        )
+    );
+    let disabled = said(&create("a:b", "disabled", "single", "schema disable"));
+    assert!(disabled.contains(" 10 \"config a:b disable\" "), "{disabled}");
+    assert_eq!(said(&create("a:b", "running", "single", "schema get")), "");
+    // Nobody waits for what it answers.
+    let answer = format!(
+        "FUNCTION_RESULT_BEGIN {first} 200 application/json 1\n{{\"status\":200}}\nFUNCTION_RESULT_END\n\n"
+    );
+    assert_eq!(said(&answer), "");
+    plugin.begin_run();
+    let mut out = Vec::new();
+    plugin.read(NOW_US, answer.as_bytes(), &mut out).expect("an answer");
+    assert!(!out.is_empty(), "it was not asked in this run");
 }
 
 #[test]
@@ -90,6 +220,7 @@ fn what_a_plugin_may_not_say_ends_it() {
         let outcome = match outcome {
             Ok(()) => "ok".to_owned(),
             Err(Verdict::Disable) => "disabled".to_owned(),
+            Err(Verdict::Exit) => "exits".to_owned(),
             Err(Verdict::Mistaken(why)) => format!("mistaken: {why}"),
             Err(Verdict::Unintelligible(why)) => format!("unintelligible: {why}"),
         };
@@ -97,8 +228,21 @@ fn what_a_plugin_may_not_say_ends_it() {
     }
     check("DISABLE", "disabled");
     check("NONSENSE a b", "unintelligible: it wrote the unknown command 'NONSENSE'");
-    check("EXIT", "unintelligible: it wrote the unknown command 'EXIT'");
-    check("HOST_DEFINE a b", "unintelligible: it wrote the unknown command 'HOST_DEFINE'");
+    check("EXIT", "exits");
+    check("HOST_DEFINE a b", "mistaken: HOST_DEFINE: 'a' is no GUID");
+    check(&format!("HOST_DEFINE {NODE}"), "mistaken: HOST_DEFINE: word 2, the hostname, is missing");
+    check(
+        &format!("HOST_DEFINE {NODE} x\nHOST_DEFINE {NODE} x"),
+        "mistaken: HOST_DEFINE: another definition has no end",
+    );
+    check("HOST_DEFINE_END", "mistaken: HOST_DEFINE_END: no definition has begun");
+    check("HOST_LABEL k v", "mistaken: HOST_LABEL: no definition has begun");
+    check("HOST x", "mistaken: HOST: 'x' is no GUID");
+    check(&format!("HOST {NODE}"), &format!("mistaken: HOST: the virtual node {NODE} is not defined"));
+    check(
+        &format!("HOST_DEFINE {NODE} x\nHOST_DEFINE_END\nBEGIN a.b"),
+        "mistaken: BEGIN of the unknown chart 'a.b'",
+    );
     check("BEGIN2 a.b 1 2 3", "unintelligible: it wrote a command of children");
     check("CHART_DEFINITION_END 1 2 3", "unintelligible: it wrote a command of children");
     check("BEGIN a.b\nSET e 1", "mistaken: SET of the unknown dimension 'e'");
@@ -218,6 +362,10 @@ fn likely() -> impl Strategy<Value = Vec<u8>> {
         Just("SET e = -5\n"),
         Just("END\n"),
         Just("FLUSH\n"),
+        Just("HOST localhost\n"),
+        Just("HOST 5a7b1d94-e65d-11f1-9f2e-0242ac110002\n"),
+        Just("HOST_DEFINE 5a7b1d94-e65d-11f1-9f2e-0242ac110002 x\nHOST_DEFINE_END\n"),
+        Just("CONFIG a create accepted job / stock x enable\n"),
         Just("CLABEL k v 1\n"),
         Just("CLABEL_COMMIT\n"),
         Just("VARIABLE v 1\n"),
@@ -250,6 +398,7 @@ fn is_whole(text: &[u8]) -> bool {
             Command::FunctionResultBegin { .. } if !is_open => in_result = true,
             Command::Payload(_) | Command::PayloadPart(_) if in_result => {}
             Command::FunctionResultEnd if in_result => in_result = false,
+            Command::Label { .. } | Command::Overwrite => {}
             _ => return false,
         }
     }
@@ -272,6 +421,9 @@ proptest! {
             let mut out = Vec::new();
             let outcome = plugin.read(NOW_US, now, &mut out);
             prop_assert!(is_whole(&out), "{}", String::from_utf8_lossy(&out));
+            for piece in plugin.take_node_pieces() {
+                prop_assert!(is_whole(&piece.text), "{}", String::from_utf8_lossy(&piece.text));
+            }
             if outcome.is_err() {
                 plugin.begin_run();
             }

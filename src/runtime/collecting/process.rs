@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::guard::Guard;
+use super::nodes::Told;
 use super::{LINES, Round};
 use crate::collecting::log_lines::LogLines;
 use crate::collecting::plugin::{Bounds, PluginText, Verdict};
@@ -44,6 +45,8 @@ pub(super) struct Plugin {
     guard: Rc<Guard>,
     round: Round,
     text: PluginText,
+    /// What the links of its virtual nodes know.
+    told: Told,
 }
 
 /// Looks for plugins again and again, and runs those that it finds, each once.
@@ -75,6 +78,7 @@ pub(super) async fn look_for_plugins(
                 variables: Rc::clone(&variables),
                 guard: Rc::clone(&guard),
                 round: round.clone(),
+                told: Told::default(),
             };
             running.spawn_local(plugin.live());
         }
@@ -252,8 +256,12 @@ impl Plugin {
                 calls.offer(&self.name, self.text.functions());
             }
         }
+        self.tell();
+        let mut over = self.round.over.clone();
+        for piece in self.text.take_node_pieces() {
+            self.round.nodes.send(piece, &mut self.text, &mut self.told, &mut over).await;
+        }
         if !pieces.is_empty() {
-            let mut over = self.round.over.clone();
             tokio::select! {
                 sent = self.round.pieces.send(pieces) => {
                     sent.map_err(|_| ReadingEnd::Over)?;
@@ -263,6 +271,20 @@ impl Plugin {
             }
         }
         outcome.map_err(ReadingEnd::Judged)
+    }
+
+    /// Hands it the lines that are an answer to what it has written.
+    fn tell(&mut self) {
+        let lines = self.text.take_lines();
+        let board = self.round.switchboard.borrow();
+        let Some(input) = board.inputs.get(&self.name) else { return };
+        let refused = lines.into_iter().filter_map(|line| input.try_send(line).err()).count();
+        if refused > 0 {
+            tracing::warn!(
+                plugin = %self.name,
+                "the plugin does not read its standard input: {refused} of its jobs are not told that they are enabled"
+            );
+        }
     }
 
     /// It cannot be called any more, and those who wait for it are told.

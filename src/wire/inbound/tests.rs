@@ -53,7 +53,9 @@ fn keyword<'a>(command: &Command<'a>) -> &'a str {
         Command::FunctionProgress { .. } => "FUNCTION_PROGRESS",
         Command::Json { .. } => "JSON",
         Command::JsonEnd => "JSON_PAYLOAD_END",
-        Command::Ignored { keyword } | Command::Unknown { keyword } => std::str::from_utf8(keyword).unwrap(),
+        Command::Ignored { keyword, .. } | Command::Unknown { keyword } => {
+            std::str::from_utf8(keyword).unwrap()
+        }
     }
 }
 

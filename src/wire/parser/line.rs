@@ -18,12 +18,15 @@ const DEFAULT_PRIORITY: i64 = 1000;
 const DEFAULT_TIMEOUT_S: u32 = 10;
 /// Where a function of a child before 1.45 stands, which announces none.
 const DEFAULT_FUNCTION_PRIORITY: i64 = 100;
+/// Bits of who may call a function: who sees the dashboard; who is signed in, to the host's space, and may see what is sensitive.
+const ANONYMOUS_DATA: u64 = 0x8;
+const SIGNED_IN: u64 = 0x13;
 
 /// What a line without its newline says, outside of payloads; `None`: it has no words.
 pub(super) fn command(line: &[u8]) -> Result<Option<Command<'_>>, ParseError> {
     let mut words = Words::new(line, Separators::FromChild);
     let Some(keyword) = words.next() else { return Ok(None) };
-    let fields = |keyword| Fields { keyword, words, position: 0 };
+    let fields = |keyword| Fields { keyword, words: words.clone(), position: 0 };
     let command = match keyword {
         b"SET" => set(fields("SET"))?,
         b"SET2" => set2(fields("SET2"))?,
@@ -69,7 +72,7 @@ pub(super) fn command(line: &[u8]) -> Result<Option<Command<'_>>, ParseError> {
         | b"REPORT_JOB_STATUS"
         | b"DELETE_JOB"
         | b"FUNCTION_RESULT_END"
-        | b"JSON_PAYLOAD_END" => Command::Ignored { keyword },
+        | b"JSON_PAYLOAD_END" => Command::Ignored { keyword, rest: words.remainder() },
         _ => Command::Unknown { keyword },
     };
     Ok(Some(command))
@@ -393,10 +396,19 @@ fn function(mut fields: Fields<'_>) -> Result<Command<'_>, ParseError> {
         timeout_s: if timeout == 0 { DEFAULT_TIMEOUT_S } else { timeout },
         help: fields.text(),
         tags: fields.text(),
-        access: number::unsigned(fields.text()).unwrap_or(0),
+        access: access(fields.text()),
         priority: fields.integer().unwrap_or(DEFAULT_FUNCTION_PRIORITY),
         version: u32::try_from(fields.integer_or_0()).unwrap_or(0),
     }))
+}
+
+/// A number, or the role that plugins name instead.
+fn access(word: &[u8]) -> u64 {
+    match word {
+        b"" => 0,
+        b"any" => ANONYMOUS_DATA,
+        _ => number::unsigned(word).unwrap_or(SIGNED_IN),
+    }
 }
 
 fn function_del(mut fields: Fields<'_>) -> Result<Command<'_>, ParseError> {

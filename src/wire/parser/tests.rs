@@ -438,7 +438,7 @@ fn a_payloads_line_may_be_longer_than_other_lines_and_comes_in_parts() {
 #[test]
 fn other_keywords_are_skipped_or_counted() {
     for keyword in ["FLUSH", "DISABLE", "TIMESTAMP", "DYNCFG_ENABLE", "JSON_PAYLOAD_END"] {
-        check(&format!("{keyword} 1 2"), Command::Ignored { keyword: keyword.as_bytes() });
+        check(&format!("{keyword} 1 2"), Command::Ignored { keyword: keyword.as_bytes(), rest: b"1 2" });
     }
     for keyword in ["BEGIN3", "set", "SET3", "BEG", "END3", "\u{e9}"] {
         check(&format!("{keyword} 1 2"), Command::Unknown { keyword: keyword.as_bytes() });
