@@ -55,7 +55,7 @@ use ids::Expected;
 pub use mirror::Mirror;
 pub use replication::{Pace, ReplicationProgress};
 use replication::{Progress, Replay, Replication};
-pub use sending::{Kept, Relay, kept};
+pub use sending::{Kept, Listener, kept};
 use stream_path::Place;
 
 /// How far ahead of our clock a sample may be stamped, in seconds; further ones would block the samples to come.
@@ -205,7 +205,8 @@ pub struct Receiver {
     previous: Option<ChartIndex>,
     /// Between `BEGIN` and `END`.
     collecting: bool,
-    /// The unit that came last, or is coming, goes on to the host's parent as it is.
+    /// The unit that came last, or is coming, goes on to the host's parent as it is; or there is no parent, and nobody who would
+    /// have to be told.
     passing: bool,
     /// Unix seconds of the row between `BEGIN2` and `END2`.
     row_time: Option<i64>,
@@ -303,9 +304,8 @@ impl Receiver {
         gone.len()
     }
 
-    /// Does what one line says, and says what becomes of the line. Inlined into the parser's loop, where a `SET` then is never
-    /// made a [`Command`].
-    #[inline(always)]
+    /// Does what one line says, and says what becomes of the line.
+    #[inline]
     pub fn apply(
         &mut self,
         command: Command<'_>,
@@ -336,7 +336,7 @@ impl Receiver {
                 return Ok(Onward::Told);
             }
         }
-        Ok(if self.passing { Onward::AsItIs } else { Onward::Told })
+        Ok(self.onward())
     }
 
     // v1 data
@@ -445,10 +445,10 @@ impl Receiver {
         self.start_row(columns);
         self.row_time = Some(end_time);
         self.row_collected_at = wall_clock;
-        if let Some(sender) = &mut around.sender {
+        self.passing = around.sender.as_mut().is_none_or(|sender| {
             let mirrored = &around.mirror.charts()[chart.index()];
-            self.passing = sender.passes_samples(chart.index(), &mirrored.chart, reference.slot);
-        }
+            sender.passes_samples(chart.index(), &mirrored.chart, reference.slot)
+        });
         Ok(())
     }
 

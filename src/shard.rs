@@ -39,7 +39,9 @@ use uuid::Uuid;
 
 use crate::catalog::{CatalogChange, HostInfo, HostRecord, HostState, Labels};
 use crate::config::{Limits, MemoryMode};
-use crate::receiver::{DisconnectReason, Mirror, Pace, Receiver, Relay, ReplicationProgress, Surroundings};
+use crate::receiver::{
+    DisconnectReason, Listener, Mirror, Pace, Receiver, ReplicationProgress, Surroundings,
+};
 use crate::saved::RestoredChart;
 use crate::telemetry::{ChildCounters, Telemetry};
 use crate::wire::Inbound;
@@ -624,7 +626,7 @@ impl Shard {
             &partial[..]
         };
         let Child { receiver, inbound, counters, upstream, .. } = child;
-        let mut around = Surroundings {
+        let around = Surroundings {
             mirror: &mut self.hosts[host],
             engine: &mut self.engine,
             limits: &self.limits,
@@ -635,17 +637,9 @@ impl Shard {
             out: &mut self.out,
         };
         let filled = around.counters.filled_rows;
-        let outcome = if around.sender.is_some() {
-            let mut relay = Relay { receiver, around };
-            let outcome = inbound.feed_through(input, &mut self.workspace, &mut relay);
-            around = relay.around;
-            outcome
-        } else {
-            inbound.feed(input, &mut self.workspace, &mut |command| {
-                around.counters.commands += 1;
-                receiver.apply(command, &mut around).map(|_| ())
-            })
-        };
+        let mut listener = Listener { receiver, around };
+        let outcome = inbound.feed_through(input, &mut self.workspace, &mut listener);
+        let Listener { receiver, mut around } = listener;
         receiver.ask_for_past(&mut around);
         if around.counters.filled_rows > filled && around.mirror.info().memory_mode == MemoryMode::Map {
             // What was appended to its file does not come after these.

@@ -90,3 +90,4 @@ pub(crate) mod capture;
 
 pub use encoder::Encoder;
 pub use inbound::{Inbound, InboundError, Onward, Packet, Reader};
+pub use parser::Visitor;

@@ -10,8 +10,8 @@ use super::{DisconnectReason, Mirror, Receiver, Surroundings};
 use crate::catalog::{Chart, HostInfo};
 use crate::collect::Collection;
 use crate::sender::{Facts, Sender, Slots, Stand};
-use crate::wire::command::{Command, Slot};
-use crate::wire::{Onward, Packet, Reader};
+use crate::wire::command::{Collected, Command, PointFlags, Reference, Slot};
+use crate::wire::{Onward, Packet, Reader, Visitor};
 
 /// Where a description lies that a line may change.
 #[derive(Clone, Copy, Debug)]
@@ -75,29 +75,51 @@ pub(super) fn pass_on(
 /// Whether a unit of collected values that has begun, `microseconds` after the one before, goes on as it is.
 #[inline]
 pub(super) fn passes_collected(microseconds: i64, chart: ChartIndex, around: &mut Surroundings<'_>) -> bool {
-    let Some(sender) = &mut around.sender else { return false };
+    let Some(sender) = &mut around.sender else { return true };
     let mirrored = &around.mirror.charts()[chart.index()];
     let Some(collector) = &mirrored.collector else { return false };
     let intervals = (microseconds, collector.interval_us());
     sender.passes_collected(chart.index(), &mirrored.chart, intervals, around.now_us)
 }
 
-/// The receiver of a child whose host is sent on, as the one who reads its lines.
+/// The receiver of a child, as the one who reads its lines.
 #[derive(Debug)]
-pub struct Relay<'r, 'a> {
+pub struct Listener<'r, 'a> {
     pub receiver: &'r mut Receiver,
     pub around: Surroundings<'a>,
 }
 
-impl Reader for Relay<'_, '_> {
-    type Error = DisconnectReason;
+impl<'l> Visitor<'l> for Listener<'_, '_> {
+    type Output = Result<Onward, DisconnectReason>;
 
     #[inline(always)]
-    fn apply(&mut self, command: Command<'_>) -> Result<Onward, DisconnectReason> {
+    fn command(&mut self, command: Command<'l>) -> Self::Output {
         self.around.counters.commands += 1;
         self.receiver.apply(command, &mut self.around)
     }
 
+    #[inline(always)]
+    fn set(&mut self, dimension: &'l [u8], value: Option<i64>) -> Self::Output {
+        self.around.counters.commands += 1;
+        self.receiver.set(dimension, value, &mut self.around)?;
+        Ok(self.receiver.onward())
+    }
+
+    #[inline(always)]
+    fn set2(
+        &mut self,
+        dimension: Reference<'l>,
+        collected: Collected,
+        value: f64,
+        flags: PointFlags,
+    ) -> Self::Output {
+        self.around.counters.commands += 1;
+        self.receiver.set2(dimension, collected, value, flags, &mut self.around)?;
+        Ok(self.receiver.onward())
+    }
+}
+
+impl Reader<DisconnectReason> for Listener<'_, '_> {
     fn pass(&mut self, lines: &[u8], is_cut: bool) {
         if let Some(sender) = &mut self.around.sender {
             sender.pass(lines, is_cut, self.receiver.is_inside_passed());
@@ -121,13 +143,18 @@ impl Receiver {
         self.passing && self.scope.is_some()
     }
 
+    /// What becomes of a line inside a unit.
+    #[inline(always)]
+    pub(super) fn onward(&self) -> Onward {
+        if self.passing { Onward::AsItIs } else { Onward::Told }
+    }
+
     /// What becomes of the line that ended a unit.
     #[inline]
     pub(super) fn onward_at_end(&self, around: &Surroundings<'_>) -> Onward {
         match &around.sender {
             Some(sender) if self.passing && sender.has_own() => Onward::AsItIsThenOwn,
-            _ if self.passing => Onward::AsItIs,
-            _ => Onward::Told,
+            _ => self.onward(),
         }
     }
 

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
     use crate::wire::command::Command;
     use crate::wire::compression::Workspace;
-    use crate::wire::{Inbound, Onward, Reader};
+    use crate::wire::{Inbound, Onward, Reader, Visitor};
 
     const PLAIN: Capabilities = Capabilities::INTERPOLATED.with(Capabilities::BINARY);
     const LZ4: Capabilities = PLAIN.with(Capabilities::LZ4);
@@ -198,10 +198,10 @@ mod tests {
         forwarded: usize,
     }
 
-    impl Reader for Relay {
-        type Error = Infallible;
+    impl<'a> Visitor<'a> for Relay {
+        type Output = Result<Onward, Infallible>;
 
-        fn apply(&mut self, command: Command<'_>) -> Result<Onward, Infallible> {
+        fn command(&mut self, command: Command<'a>) -> Self::Output {
             let is_end = matches!(command, Command::End2);
             if let Command::Begin2 { chart, .. } = command {
                 self.passing = !chart.id.starts_with(b"t.");
@@ -218,7 +218,9 @@ mod tests {
                 false => Onward::Told,
             })
         }
+    }
 
+    impl Reader<Infallible> for Relay {
         fn pass(&mut self, lines: &[u8], is_cut: bool) {
             self.outgoing.pass(lines, &mut self.own, is_cut, self.passing && self.is_open);
         }
@@ -307,13 +309,15 @@ mod tests {
     /// A parent that writes down what it reads.
     struct Recording<'a>(&'a mut Vec<u8>);
 
-    impl Reader for Recording<'_> {
-        type Error = Infallible;
+    impl<'a> Visitor<'a> for Recording<'_> {
+        type Output = Result<Onward, Infallible>;
 
-        fn apply(&mut self, _: Command<'_>) -> Result<Onward, Infallible> {
+        fn command(&mut self, _: Command<'a>) -> Self::Output {
             Ok(Onward::AsItIs)
         }
+    }
 
+    impl Reader<Infallible> for Recording<'_> {
         fn pass(&mut self, lines: &[u8], _: bool) {
             self.0.extend_from_slice(lines);
         }

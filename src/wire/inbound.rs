@@ -18,7 +18,7 @@ use super::command::Command;
 use super::compression::{
     CorruptPacket, Decompressor, HEADER_LEN, OpenDecompressor, SIGNATURE, Workspace, decode_header,
 };
-use super::parser::{MAX_LINE, ParseError, Parser};
+use super::parser::{MAX_LINE, ParseError, Parser, Visitor};
 
 /// Why a connection cannot go on. There is nothing to resynchronise on: it is to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,16 +49,11 @@ pub enum Onward {
 
 /// Who reads a connection, line by line, and may want the lines themselves as well.
 ///
-/// Every line is applied; those that go on come once more, in order and in pieces as large as possible.
-pub trait Reader {
-    type Error;
-
-    /// Does what one line says.
-    fn apply(&mut self, command: Command<'_>) -> Result<Onward, Self::Error>;
-
-    /// These whole lines go on as they are, all of them since the last piece. Behind them is the place for what their
-    /// application, and that of the line behind them, has to say of its own. `is_cut`: what comes next in the child's packets
-    /// is not what follows them here.
+/// Every line is visited; those that go on come once more, in order and in pieces as large as possible.
+pub trait Reader<E>: for<'a> Visitor<'a, Output = Result<Onward, E>> {
+    /// These whole lines go on as they are, all of them since the last piece. Behind them is the place for what the visit to them,
+    /// and that to the line behind them, has to say of its own. `is_cut`: what comes next in the child's packets is not what
+    /// follows them here.
     fn pass(&mut self, lines: &[u8], is_cut: bool);
 
     /// All lines that the packet completes go on. Says no if they cannot go on as a packet; then they are passed.
@@ -81,14 +76,15 @@ pub struct Packet<'a> {
 /// A reader that hands nothing on.
 struct Applying<'f, F>(&'f mut F);
 
-impl<E, F: FnMut(Command<'_>) -> Result<(), E>> Reader for Applying<'_, F> {
-    type Error = E;
+impl<'a, E, F: FnMut(Command<'_>) -> Result<(), E>> Visitor<'a> for Applying<'_, F> {
+    type Output = Result<Onward, E>;
 
-    #[inline(always)]
-    fn apply(&mut self, command: Command<'_>) -> Result<Onward, E> {
+    fn command(&mut self, command: Command<'a>) -> Result<Onward, E> {
         (self.0)(command).map(|()| Onward::AsItIs)
     }
+}
 
+impl<E, F: FnMut(Command<'_>) -> Result<(), E>> Reader<E> for Applying<'_, F> {
     fn pass(&mut self, _: &[u8], _: bool) {}
 
     fn pass_packet(&mut self, _: Packet<'_>) -> bool {
@@ -132,12 +128,12 @@ impl Inbound {
     }
 
     /// The same for a reader that wants lines as they are, too.
-    pub fn feed_through<R: Reader>(
+    pub fn feed_through<E, R: Reader<E>>(
         &mut self,
         input: &[u8],
         workspace: &mut Workspace,
         reader: &mut R,
-    ) -> Result<usize, InboundError<R::Error>> {
+    ) -> Result<usize, InboundError<E>> {
         let mut rest = input;
         match &mut self.framing {
             Framing::Plain => {
@@ -153,12 +149,12 @@ impl Inbound {
     }
 }
 
-fn feed_packets<R: Reader>(
+fn feed_packets<E, R: Reader<E>>(
     packets: &mut OpenDecompressor<'_>,
     parser: &mut Parser,
     rest: &mut &[u8],
     reader: &mut R,
-) -> Result<(), InboundError<R::Error>> {
+) -> Result<(), InboundError<E>> {
     while let Some(first) = rest.first() {
         if *first != SIGNATURE {
             if !packets.text().is_empty() {
@@ -208,12 +204,12 @@ struct Read {
 }
 
 /// Lets the reader apply all whole lines. Those behind the last that does not go on are not passed yet.
-fn read<R: Reader>(parser: &mut Parser, text: &[u8], reader: &mut R) -> Result<Read, InboundError<R::Error>> {
+fn read<E, R: Reader<E>>(parser: &mut Parser, text: &[u8], reader: &mut R) -> Result<Read, InboundError<E>> {
     let mut rest = text;
     let mut passed = 0;
     loop {
         let begin = text.len() - rest.len();
-        let Some(applied) = parser.visit(&mut rest, |command| reader.apply(command))? else {
+        let Some(applied) = parser.visit(&mut rest, reader)? else {
             return Ok(Read { taken: text.len() - rest.len(), passed });
         };
         let onward = applied.map_err(InboundError::Apply)?;

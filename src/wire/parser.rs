@@ -19,11 +19,13 @@
 
 mod hot;
 mod line;
+mod visitor;
 
 use memchr::memchr;
 
 use super::command::Command;
 use super::compression::SIGNATURE;
+pub use visitor::Visitor;
 
 /// The longest line outside of payloads, without its newline. The longest that any Netdata takes is 15 487 bytes.
 pub const MAX_LINE: usize = 64 * 1024;
@@ -91,6 +93,17 @@ impl Document {
     }
 }
 
+/// One who wants commands as values.
+struct AsCommand;
+
+impl<'a> Visitor<'a> for AsCommand {
+    type Output = Command<'a>;
+
+    fn command(&mut self, command: Command<'a>) -> Command<'a> {
+        command
+    }
+}
+
 /// The reader of one connection's plain text.
 #[derive(Debug, Default)]
 pub struct Parser {
@@ -105,23 +118,23 @@ impl Parser {
     /// Takes the next whole command off the front of `input`, and blank lines before it.
     /// `Ok(None)`: its line is not complete; call again with more bytes behind what is left.
     pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Command<'a>>, ParseError> {
-        self.visit(input, |command| command)
+        self.visit(input, &mut AsCommand)
     }
 
-    /// [`next`](Self::next) for those who read all day: calls `apply` with the command, and returns what it returned.
+    /// [`next`](Self::next) for those who read all day: tells the visitor, and returns what it returned.
     #[inline(always)]
-    pub fn visit<'a, R>(
+    pub fn visit<'a, V: Visitor<'a>>(
         &mut self,
         input: &mut &'a [u8],
-        mut apply: impl FnMut(Command<'a>) -> R,
-    ) -> Result<Option<R>, ParseError> {
+        visitor: &mut V,
+    ) -> Result<Option<V::Output>, ParseError> {
         if self.state == State::Lines
-            && let Some((returned, taken)) = hot::visit(input, &mut apply)
+            && let Some((returned, taken)) = hot::visit(input, visitor)
         {
             *input = &input[taken..];
             return Ok(Some(returned));
         }
-        Ok(self.next_by_words(input)?.map(apply))
+        Ok(self.next_by_words(input)?.map(|command| visitor.command(command)))
     }
 
     /// The same as [`next`](Self::next) for lines of any shape.

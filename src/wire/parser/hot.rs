@@ -10,27 +10,27 @@
 //! eight bytes at a time, and a number ends where its digits do. Every step demands the one byte that children put
 //! between words. Anything else, a line that is not complete among it, is `None`, and the words decide.
 
-use super::MAX_LINE;
 use super::line::{slot_of, update_every_of};
+use super::{MAX_LINE, Visitor};
 use crate::wire::command::{Collected, Command, PointFlags, Reference, ReplayedPoint, Slot};
 use crate::wire::number;
 
-/// Calls `apply` with the command of the first line. What it returned, and the length of the line with its newline.
+/// Tells the visitor what the first line says. What it returned, and the length of the line with its newline.
 ///
-/// A `Command` is as large as its largest line, so it is made once, where `apply` takes it, of the few words that a
-/// data line has. Returned through `Option`s it was copied with every step, which took longer than the reading: 70 ns
-/// a line against 25 on recorded connections. Hence `inline(always)` too: a call that is not inlined copies.
+/// `inline(always)`: what a call returns that is not inlined is copied.
 #[inline(always)]
-pub(super) fn visit<'a, R>(input: &'a [u8], apply: impl FnOnce(Command<'a>) -> R) -> Option<(R, usize)> {
+pub(super) fn visit<'a, V: Visitor<'a>>(input: &'a [u8], visitor: &mut V) -> Option<(V::Output, usize)> {
     let mut line = Line { rest: input };
     let command = match input.first_chunk::<4>()? {
         b"SET " => {
             let (dimension, value) = line.skip(4).set()?;
-            Command::Set { dimension, value: Some(value) }
+            let taken = line.taken_of(input)?;
+            return Some((visitor.set(dimension, Some(value)), taken));
         }
         b"SET2" => {
             let (dimension, collected, value, flags) = line.skip(4).set2()?;
-            Command::Set2 { dimension, collected, value, flags }
+            let taken = line.taken_of(input)?;
+            return Some((visitor.set2(dimension, collected, value, flags), taken));
         }
         b"END\n" => {
             line.skip(4);
@@ -61,11 +61,8 @@ pub(super) fn visit<'a, R>(input: &'a [u8], apply: impl FnOnce(Command<'a>) -> R
         }
         _ => return None,
     };
-    let taken = input.len() - line.rest.len();
-    if taken > MAX_LINE + 1 {
-        return None;
-    }
-    Some((apply(command), taken))
+    let taken = line.taken_of(input)?;
+    Some((visitor.command(command), taken))
 }
 
 /// What is left of the line, and all bytes behind it.
@@ -74,6 +71,13 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
+    /// The length of the line, unless it is longer than a line may be.
+    #[inline(always)]
+    fn taken_of(&self, input: &[u8]) -> Option<usize> {
+        let taken = input.len() - self.rest.len();
+        (taken <= MAX_LINE + 1).then_some(taken)
+    }
+
     #[inline(always)]
     fn skip(&mut self, len: usize) -> &mut Line<'a> {
         self.rest = &self.rest[len..];
