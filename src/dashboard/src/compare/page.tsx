@@ -1,0 +1,175 @@
+// One context over hosts: a line each for those that are chosen, over the band in which the fleet moves.
+
+import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { charts, info, isAbort, type Chart, type DataAnswer } from "../api";
+import { ChartCard } from "../chart/card";
+import type { Load } from "../chart/feed";
+import { hostPath, parameters, setParameters } from "../location";
+import { titleOf } from "../sections";
+import { Icon } from "../shell/icon";
+import { TimeBar } from "../shell/time_bar";
+import { formatQuantity } from "../units";
+import { bandOf, gather, ranked, type Gathered } from "./gather";
+
+/** Lines that can be told apart. */
+const MOST_LINES = 12;
+/** Rows a host is asked for: enough for the width, few enough for thousands of hosts. */
+const ROWS = 180;
+/** Hosts are asked again after so many seconds, in live windows: the more there are, the later. */
+const EVERY_S = 10;
+const HOSTS_A_SECOND = 20;
+const DEFAULT_CONTEXT = "system.cpu";
+
+export function ComparePage() {
+  const hosts = useSignal<readonly string[]>([]);
+  const contexts = useSignal<ReadonlyMap<string, Chart>>(new Map());
+  const gathered = useSignal<Gathered | null>(null);
+  const error = useSignal("");
+
+  const context = useComputed(() => parameters.value["context"] ?? DEFAULT_CONTEXT);
+  const dimension = useComputed(() => parameters.value["dimension"] ?? "");
+  const picked = useComputed(() => (parameters.value["hosts"] ?? "").split(",").filter((host) => host !== ""));
+  const chosen = useComputed(() => {
+    const words = (parameters.value["q"] ?? "").toLowerCase().split(/\s+/).filter((word) => word !== "");
+    return hosts.value.filter((host) => words.every((word) => host.toLowerCase().includes(word)));
+  });
+
+  useEffect(() => {
+    info().then(
+      ({ mirrored_hosts_status: all }) => (hosts.value = [...new Set(all.map((host) => host.hostname))]),
+      (problem: Error) => (error.value = problem.message),
+    );
+  }, []);
+
+  // The contexts to choose from are those of the first hosts: one of the fleet's, ours and those that are picked.
+  const sample = useComputed(() => [...new Set([...picked.value.slice(0, 3), ...chosen.value.slice(0, 4)])].join(","));
+  useSignalEffect(() => {
+    for (const host of sample.value.split(",").filter((name) => name !== "")) {
+      charts(host).then((found) => {
+        const merged = new Map(contexts.peek());
+        for (const chart of Object.values(found.charts)) if (!merged.has(chart.context)) merged.set(chart.context, chart);
+        if (merged.size > contexts.peek().size) contexts.value = merged;
+      }, () => undefined);
+    }
+  });
+
+  const chart = contexts.value.get(context.value);
+  const units = chart?.units ?? "";
+  const isMean = units.startsWith("percent") || units.startsWith("%");
+  const question = useRef({ context: "", dimension: "", isMean: false, hosts: [] as readonly string[], picked: [] as readonly string[] });
+  question.current = { context: context.value, dimension: dimension.value, isMean, hosts: chosen.value, picked: picked.value };
+
+  const key = [context.value, dimension.value, isMean, chosen.value.join(), picked.value.join()].join("\n");
+  const load = useRef<{ key: string; load: Load }>({ key: "", load: () => Promise.resolve(null) });
+  if (load.current.key !== key) {
+    load.current = {
+      key,
+      load: async (grid, signal) => {
+        const asked = question.current;
+        const all = [...new Set([...asked.picked, ...asked.hosts])];
+        if (all.length === 0) return null;
+        let last: Gathered | null = null;
+        await gather(all, asked, grid, (next) => {
+          last = next;
+          if (!signal.aborted) gathered.value = next;
+        }, signal).catch((problem) => {
+          if (!isAbort(problem)) throw problem;
+        });
+        return last && answerOf(last, asked.picked, grid.step);
+      },
+    };
+  }
+
+  const leaders = useComputed(() => ranked(gathered.value?.lines ?? []));
+  const toggle = (host: string): void => {
+    const next = picked.value.includes(host) ? picked.value.filter((other) => other !== host) : [...picked.value, host].slice(-MOST_LINES);
+    setParameters({ hosts: next.join(",") });
+  };
+  const progress = gathered.value;
+  const total = new Set([...picked.value, ...chosen.value]).size;
+
+  return (
+    <>
+      <div class="toolbar">
+        <h1>Compare</h1>
+        <label class="pick">
+          <span>Context</span>
+          <input list="contexts" value={context.value} size={22} spellcheck={false}
+            onChange={(event) => setParameters({ context: event.currentTarget.value, dimension: "" })} />
+          <datalist id="contexts">
+            {[...contexts.value.values()].map((known) => <option key={known.context} value={known.context}>{titleOf(known)}</option>)}
+          </datalist>
+        </label>
+        <label class="pick">
+          <span>Dimension</span>
+          <select value={dimension.value} onChange={(event) => setParameters({ dimension: event.currentTarget.value })}>
+            <option value="">sum of all</option>
+            {(progress?.dimensions ?? []).map((name) => <option key={name}>{name}</option>)}
+          </select>
+        </label>
+        <div class="field search">
+          <Icon name="search" />
+          <input type="search" data-search placeholder="Hosts of the fleet" aria-label="Hosts of the fleet" value={parameters.value["q"] ?? ""}
+            onInput={(event) => setParameters({ q: event.currentTarget.value })} />
+        </div>
+        <span class="spring" />
+        <TimeBar />
+      </div>
+      <div class="compare-body">
+        <div class="charts">
+          {hosts.value.length > 0 && (
+            <ChartCard key={key} id="comparison" title={chart ? titleOf(chart) : context.value}
+              subtitle={`${context.value}, ${picked.value.length === 0 ? "the fleet" : "chosen hosts over the fleet"}`}
+              units={units} kind="line" updateEvery={1} load={load.current.load} file={`compare-${context.value}`} isTall
+              mostRows={ROWS} wholeEvery={Math.max(EVERY_S, total / HOSTS_A_SECOND)} isDashed={isFleet} />
+          )}
+          <p class="quiet" role="status">
+            {error.value || (progress
+              ? `${progress.asked} of ${total} hosts asked, ${progress.lines.length} have this context${progress.failed > 0 ? `, ${progress.failed} did not answer` : ""}. ` +
+                "Dashed lines: a tenth of the hosts is below the lowest, a tenth above the highest."
+              : "Asking the hosts …")}
+          </p>
+        </div>
+        <section class="ranking" aria-labelledby="ranking-title">
+          <h2 id="ranking-title">Hosts by their mean</h2>
+          <ol>
+            {[...picked.value.filter((host) => !leaders.value.some((one) => one.host === host)).map((host) => ({ host, mean: null })), ...leaders.value]
+              .slice(0, 100)
+              .map(({ host, mean }) => (
+                <li key={host}>
+                  <label>
+                    <input type="checkbox" checked={picked.value.includes(host)} onChange={() => toggle(host)} />
+                    <span>{host}</span>
+                  </label>
+                  <span class="number">{formatQuantity(mean, units)}</span>
+                  <a href={`${hostPath(host)}#${chart?.id ?? ""}`} class="tool" aria-label={`Open ${host}`} title={`Open ${host}`}><Icon name="right" /></a>
+                </li>
+              ))}
+          </ol>
+        </section>
+      </div>
+    </>
+  );
+}
+
+const isFleet = (name: string): boolean => name.startsWith("fleet: ");
+
+/** What was gathered as the answer of one chart: the fleet's band, then the chosen hosts; without any the first ones. */
+function answerOf({ times, lines }: Gathered, picked: readonly string[], step: number): DataAnswer {
+  const band = bandOf(lines);
+  const few = lines.length <= MOST_LINES && picked.length === 0;
+  const shown = lines.filter((line) => few || picked.includes(line.host)).slice(0, MOST_LINES);
+  const named: [string, readonly (number | null)[]][] = shown.map((line) => [line.host, line.values]);
+  if (lines.length > 2) named.push(["fleet: 90 %", band.highest], ["fleet: middle", band.middle], ["fleet: 10 %", band.lowest]);
+  const names = named.map(([name]) => name);
+  return {
+    view_update_every: step,
+    update_every: step,
+    first_entry: times[0] ?? 0,
+    last_entry: times.at(-1) ?? 0,
+    dimension_names: names,
+    dimension_ids: names,
+    result: { labels: ["time", ...names], data: times.map((time, row) => [time, ...named.map(([, values]) => values[row] ?? null)]) },
+  };
+}

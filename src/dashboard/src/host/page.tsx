@@ -1,0 +1,123 @@
+// One host: its charts in sections that come from what they say of themselves, all over one time line.
+
+import { useComputed, useSignal } from "@preact/signals";
+import { memo } from "preact/compat";
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import { charts, data, nodes, type Chart } from "../api";
+import { ChartCard } from "../chart/card";
+import type { Load } from "../chart/feed";
+import { fragment, parameters, setParameters, writeParameters } from "../location";
+import { searchCharts, sectionsOf, titleOf, type Section } from "../sections";
+import { Icon } from "../shell/icon";
+import { usePoll } from "../shell/poll";
+import { TimeBar } from "../shell/time_bar";
+import { learnClock } from "../timeline";
+import { HostFacts } from "./facts";
+import { SectionMenu } from "./menu";
+
+/** Charts come and go with what a host does. */
+const CHARTS_EVERY_MS = 30_000;
+const NODE_EVERY_MS = 3000;
+
+export function HostPage({ host }: { readonly host: string }) {
+  const answer = usePoll(() => charts(host), (found) => (found ? CHARTS_EVERY_MS : NODE_EVERY_MS), [host]);
+  const guid = useSignal("");
+  const node = usePoll(
+    async () => {
+      const found = await nodes(guid.value || (host === "localhost" ? undefined : host));
+      learnClock(found.now);
+      const mine = found.nodes.find((one) => (host === "localhost" ? one.state === "localhost" : one.hostname === host || one.machine_guid === host));
+      guid.value = mine?.machine_guid ?? "";
+      return mine ?? null;
+    },
+    () => NODE_EVERY_MS,
+    [host],
+  );
+  // The same charts again are no news: what is shown of them stays.
+  const known = useRef<{ key: string; charts: readonly Chart[] }>({ key: "", charts: [] });
+  const all = useComputed(() => {
+    const found = Object.values(answer.value.value?.charts ?? {});
+    const key = found.map((chart) => `${chart.id} ${chart.units} ${chart.update_every}`).join("\n");
+    if (key !== known.current.key) known.current = { key, charts: found };
+    return known.current.charts;
+  });
+  const search = useComputed(() => parameters.value["q"] ?? "");
+  const found = useComputed(() => searchCharts(all.value, search.value));
+  const sections = useComputed(() => sectionsOf(found.value));
+  const isMenuOpen = useSignal(false);
+
+  // A link to a chart leads to it once it is there.
+  const hasCharts = all.value.length > 0;
+  useEffect(() => {
+    if (!hasCharts || fragment.value === "") return;
+    document.getElementById(fragment.value)?.scrollIntoView({ block: "start" });
+  }, [hasCharts, fragment.value]);
+
+  return (
+    <>
+      <div class="toolbar host-bar">
+        <button type="button" class="tool menu-button" aria-label="Sections" aria-expanded={isMenuOpen.value}
+          onClick={() => (isMenuOpen.value = !isMenuOpen.value)}>
+          <Icon name="menu" />
+        </button>
+        <h1>{answer.value.value?.hostname ?? host}</h1>
+        <HostFacts node={node.value.value} />
+        <span class="spring" />
+        <TimeBar />
+      </div>
+      <div class="columns">
+        <aside class={`sections${isMenuOpen.value ? " open" : ""}`}>
+          <div class="field search">
+            <Icon name="search" />
+            <input type="search" data-search placeholder="Find a chart" aria-label="Find a chart" value={search.value}
+              onInput={(event) => setParameters({ q: event.currentTarget.value })} />
+          </div>
+          <SectionMenu sections={sections.value} onChoose={() => (isMenuOpen.value = false)} />
+        </aside>
+        <div class="charts">
+          {answer.value.value === null && <p class="note" role="status">{answer.error.value || "Asking the parent …"}</p>}
+          {answer.value.value !== null && found.value.length === 0 && (
+            <p class="note">{hasCharts ? "No chart is like this." : "This host has no charts."}</p>
+          )}
+          {sections.value.map((section) => <SectionCharts key={section.id} host={host} section={section} />)}
+        </div>
+      </div>
+    </>
+  );
+}
+
+const SectionCharts = memo(function SectionCharts({ host, section }: { readonly host: string; readonly section: Section }) {
+  return (
+    <section id={section.id} aria-labelledby={`${section.id}--name`}>
+      <h2 id={`${section.id}--name`}>{section.title}</h2>
+      {section.families.map((family) => (
+        <section key={family.id} id={family.id} aria-labelledby={`${family.id}--name`} class="family">
+          <h3 id={`${family.id}--name`}>{family.title}</h3>
+          <div class="chart-grid">
+            {family.charts.map((chart) => <HostChart key={chart.id} host={host} chart={chart} />)}
+          </div>
+        </section>
+      ))}
+    </section>
+  );
+});
+
+const HostChart = memo(
+  function HostChart({ host, chart }: { readonly host: string; readonly chart: Chart }) {
+    const { id } = chart;
+    const load = useMemo<Load>(
+      () => ({ after, before, points }, signal) => data(host, { chart: id, after, before, points }, signal),
+      [host, id],
+    );
+    const title = titleOf(chart);
+    const compare = `/compare${writeParameters({ context: chart.context })}`;
+    return (
+      <ChartCard id={id} title={title} subtitle={chart.name} units={chart.units} kind={chart.chart_type} updateEvery={chart.update_every}
+        load={load} file={`${host}-${id}`}
+        actions={
+          <a class="tool" href={compare} aria-label={`Compare ${title} over hosts`} title="Compare over hosts"><Icon name="compare" /></a>
+        } />
+    );
+  },
+  (before, after) => before.host === after.host && before.chart.id === after.chart.id && before.chart.units === after.chart.units,
+);
