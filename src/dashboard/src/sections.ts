@@ -36,7 +36,7 @@ const TYPES: readonly (readonly [string, string, readonly string[]])[] = [
   ["users", "Users", ["users", "user"]],
   ["groups", "User groups", ["groups", "usergroup"]],
   ["sensors", "Sensors", ["sensors", "power_supply", "powercap"]],
-  ["netdata", "Monitoring", ["netdata"]],
+  ["netdata", "Monitoring", ["netdata", "mainstem"]],
 ];
 
 /** The beginnings of types that have an instance's name behind them: each instance is a section of its own. */

@@ -18,9 +18,14 @@ export function nextTheme(): void {
   remember("theme", theme.value === "system" ? "" : theme.value);
 }
 
-/** A colour of the style sheet, for what is painted and not styled. */
+const probe = document.createElement("i");
+probe.hidden = true;
+document.body.append(probe);
+
+/** A colour of the style sheet as `rgb(…)`, for what is painted and not styled: of this theme, which only an element's style tells. */
 export function colour(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  probe.style.color = `var(--${name})`;
+  return getComputedStyle(probe).color;
 }
 
 /** Dimensions' colours, in their order: distinct in either theme, and for those who see red and green alike. */

@@ -69,7 +69,8 @@ export function scaleOf(unit: string, largest: number): Scale {
     return { factor: 1 / size, name: prefix === "" ? unit : `${prefix} ${unit}` };
   }
   const [family, base] = known;
-  const size = Math.abs(largest) * base;
+  // Of zeros the unit is their own.
+  const size = (Math.abs(largest) || 1) * base;
   if (family === SECONDS && per === "" && size >= 60) return { factor: base, name: "", time: "seconds" };
   const [stepSize, name] = step(family, size);
   return { factor: base / stepSize, name: name + per };
@@ -77,8 +78,7 @@ export function scaleOf(unit: string, largest: number): Scale {
 
 function step(family: Family, size: number): readonly [number, string] {
   const [first] = family.steps;
-  const fitting = family.steps.findLast(([from]) => size >= from);
-  return fitting ?? (size === 0 ? (family.steps.find(([from]) => from === 1) ?? first) : first) ?? [1, ""];
+  return family.steps.findLast(([from]) => size >= from) ?? first ?? [1, ""];
 }
 
 /** A value in a scale, without its unit. `null` is a gap. */
@@ -126,6 +126,11 @@ export function formatDuration(seconds: number): string {
     if (count > 0) written.push(`${count} ${name}`);
   }
   return sign + written.join(" ");
+}
+
+/** How far behind samples are. Up to a second ahead is how seconds are rounded. */
+export function formatLag(seconds: number): string {
+  return formatAge(seconds === -1 ? 0 : seconds);
 }
 
 /** The same in its largest part alone, for columns: 5 s, 12 min, 3 h, 40 d. */

@@ -12,8 +12,9 @@ import { scaleOf } from "../units";
 import { formatTime, zone } from "../zone";
 import { saveCsv, savePng } from "./export";
 import { Feed, type Load } from "./feed";
-import { Legend, toggled, writeValues } from "./legend";
+import { Legend, writeValues } from "./legend";
 import { Plot } from "./plot";
+import { toggled } from "./selection";
 
 export interface CardProps {
   /** The element's id, which a link can point at. */
@@ -40,6 +41,8 @@ const KINDS: readonly ChartType[] = ["line", "area", "stacked"];
 const NEAR = "250px 0px";
 /** Pixels that a row of samples is wide at least. */
 const ROW_WIDTH = 1.6;
+
+const never = (): boolean => false;
 
 export function ChartCard(props: CardProps) {
   const { id, title, subtitle, units, updateEvery, load, file, actions } = props;
@@ -113,7 +116,7 @@ export function ChartCard(props: CardProps) {
       {
         ...options,
         names: names.peek(),
-        isDashed: props.isDashed ?? (() => false),
+        isDashed: props.isDashed ?? never,
         onCursor: (row) => {
           if (row === cursor.current) return;
           cursor.current = row;
@@ -184,7 +187,7 @@ export function ChartCard(props: CardProps) {
           {isEmpty && <p class="note">no samples in this window</p>}
           {feed.error.value !== "" && <p class="note error" role="status">{feed.error.value}</p>}
         </div>
-        <Legend names={names.value} hidden={hidden.value} cells={cells.current}
+        <Legend names={names.value} hidden={hidden.value} isDashed={props.isDashed ?? never} cells={cells.current}
           onToggle={(place, alone) => (hidden.value = toggled(hidden.value, place, alone, names.value.length))} />
       </div>
     </article>

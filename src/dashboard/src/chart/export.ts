@@ -3,6 +3,7 @@
 import { colour, seriesColour } from "../theme";
 import type { Series } from "../series";
 import { formatDate } from "../zone";
+import { csvOf } from "./csv";
 
 const MARGIN = 16;
 const LINE = 18;
@@ -14,17 +15,6 @@ function save(content: Blob, name: string): void {
   link.click();
   // Later: some browsers begin to read after the click.
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-}
-
-/** Comma separated, with gaps as empty fields; times in UTC, as programs want them. */
-export function csvOf(series: Series): string {
-  const quote = (text: string): string => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  const head = ["time", ...series.names.map(quote)].join(",");
-  const rows = series.times.map((time, row) => {
-    const values = series.columns.map((column) => column[row] ?? "");
-    return [new Date(time * 1000).toISOString().replace(".000Z", "Z"), ...values].join(",");
-  });
-  return [head, ...rows, ""].join("\r\n");
 }
 
 export function saveCsv(series: Series, name: string): void {

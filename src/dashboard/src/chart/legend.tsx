@@ -7,13 +7,14 @@ import { formatValue, type Scale } from "../units";
 interface LegendProps {
   readonly names: readonly string[];
   readonly hidden: ReadonlySet<number>;
+  readonly isDashed: (name: string) => boolean;
   /** With `alone` all others are hidden, or shown again. */
   readonly onToggle: (place: number, alone: boolean) => void;
   /** Where values go; they change more often than anything else of the page. */
   readonly cells: (HTMLElement | null)[];
 }
 
-export function Legend({ names, hidden, onToggle, cells }: LegendProps) {
+export function Legend({ names, hidden, isDashed, onToggle, cells }: LegendProps) {
   return (
     <ul class="legend" aria-label="Dimensions">
       {names.map((name, place) => (
@@ -24,7 +25,7 @@ export function Legend({ names, hidden, onToggle, cells }: LegendProps) {
             title={`${name}: click to hide or show, with shift to show it alone`}
             onClick={(event) => onToggle(place, event.shiftKey || event.ctrlKey || event.metaKey)}
           >
-            <i style={{ background: seriesColour(place) }} aria-hidden="true" />
+            <i {...(isDashed(name) ? { class: "dashed" } : { style: { background: seriesColour(place) } })} aria-hidden="true" />
             <span class="name">{name}</span>
             <span class="value" ref={(cell) => void (cells[place] = cell)} />
           </button>
@@ -41,15 +42,4 @@ export function writeValues(cells: readonly (HTMLElement | null)[], series: Seri
     const text = formatValue(series?.columns[place]?.[at], scale);
     if (cell && cell.textContent !== text) cell.textContent = text;
   });
-}
-
-/** The next set of hidden places after a click on one. */
-export function toggled(hidden: ReadonlySet<number>, place: number, alone: boolean, count: number): ReadonlySet<number> {
-  if (alone) {
-    const isAlone = hidden.size === count - 1 && !hidden.has(place);
-    return new Set(isAlone ? [] : Array.from({ length: count }, (_, other) => other).filter((other) => other !== place));
-  }
-  const next = new Set(hidden);
-  if (!next.delete(place)) next.add(place);
-  return next.size === count ? new Set() : next;
 }

@@ -31,7 +31,7 @@ const FONT = "11px Inter, system-ui, sans-serif";
 /** Of fills, as two hexadecimal digits. */
 const AREA_ALPHA = "33";
 const STACK_ALPHA = "a6";
-const TICK_WIDTH = 90;
+const TICK_WIDTH = 68;
 const TICK_HEIGHT = 34;
 
 export class Plot {
@@ -105,7 +105,7 @@ export class Plot {
     return {
       width,
       height,
-      padding: [8, 6, 0, 0],
+      padding: [8, 18, 0, 0],
       legend: { show: false },
       focus: { alpha: 1 },
       cursor: {

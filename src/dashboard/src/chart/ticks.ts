@@ -49,14 +49,25 @@ function range(first: number, last: number, step: number): number[] {
   return Array.from({ length: Math.min(count, 200) }, (_, place) => first + place * step);
 }
 
-/** How far east of UTC a zone is at a time, in seconds. */
+const offsets = new Map<string, number>();
+const QUARTER = 900;
+/** Offsets that are remembered; more are not needed at a time. */
+const MOST_OFFSETS = 1000;
+
+/** How far east of UTC a zone is at a time, in seconds. It changes at full quarters of an hour, nowhere else. */
 export function zoneOffset(seconds: number, timeZone: string): number {
-  const whole = Math.floor(seconds);
+  const quarter = Math.floor(seconds / QUARTER) * QUARTER;
+  const key = `${timeZone} ${quarter}`;
+  const known = offsets.get(key);
+  if (known !== undefined) return known;
   const parts = new Intl.DateTimeFormat("en-GB", {
     timeZone, hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", second: "numeric",
-  }).formatToParts(whole * 1000);
+  }).formatToParts(quarter * 1000);
   const part = (type: string): number => Number(parts.find((found) => found.type === type)?.value);
-  return Date.UTC(part("year"), part("month") - 1, part("day"), part("hour"), part("minute"), part("second")) / 1000 - whole;
+  const local = Date.UTC(part("year"), part("month") - 1, part("day"), part("hour"), part("minute"), part("second")) / 1000;
+  if (offsets.size >= MOST_OFFSETS) offsets.clear();
+  offsets.set(key, local - quarter);
+  return local - quarter;
 }
 
 /** What an axis of values shows of them: zero too, unless they are all far from it and a line's. */

@@ -14,6 +14,8 @@ import { bandOf, gather, ranked, type Gathered } from "./gather";
 
 /** Lines that can be told apart. */
 const MOST_LINES = 12;
+/** Hosts of the ranking. */
+const MOST_LISTED = 100;
 /** Rows a host is asked for: enough for the width, few enough for thousands of hosts. */
 const ROWS = 180;
 /** Hosts are asked again after so many seconds, in live windows: the more there are, the later. */
@@ -82,6 +84,11 @@ export function ComparePage() {
   }
 
   const leaders = useComputed(() => ranked(gathered.value?.lines ?? []));
+  // The chosen ones first, in the order in which they were.
+  const listed = useComputed(() => {
+    const chosenOnes = picked.value.map((host) => leaders.value.find((one) => one.host === host) ?? { host, mean: null });
+    return [...chosenOnes, ...leaders.value.filter(({ host }) => !picked.value.includes(host)).slice(0, MOST_LISTED)];
+  });
   const toggle = (host: string): void => {
     const next = picked.value.includes(host) ? picked.value.filter((other) => other !== host) : [...picked.value, host].slice(-MOST_LINES);
     setParameters({ hosts: next.join(",") });
@@ -134,9 +141,7 @@ export function ComparePage() {
         <section class="ranking" aria-labelledby="ranking-title">
           <h2 id="ranking-title">Hosts by their mean</h2>
           <ol>
-            {[...picked.value.filter((host) => !leaders.value.some((one) => one.host === host)).map((host) => ({ host, mean: null })), ...leaders.value]
-              .slice(0, 100)
-              .map(({ host, mean }) => (
+            {listed.value.map(({ host, mean }) => (
                 <li key={host}>
                   <label>
                     <input type="checkbox" checked={picked.value.includes(host)} onChange={() => toggle(host)} />

@@ -188,6 +188,6 @@ class Colours {
   }
 }
 
-function rgb(hex: string): readonly number[] {
-  return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+function rgb(colour: string): readonly number[] {
+  return (colour.match(/[\d.]+/g) ?? []).slice(0, 3).map(Number);
 }

@@ -1,7 +1,7 @@
 // What hosts are measured by: one table for the columns of the list and the colours of the heat map.
 
 import type { HostState, Node } from "../api";
-import { formatAge, formatNumber } from "../units";
+import { formatLag, formatNumber } from "../units";
 import type { Usage } from "./usage";
 
 export interface Row {
@@ -47,7 +47,7 @@ export const MEASURES: readonly Measure[] = [
   {
     id: "lag", title: "Lag", legend: ["1 s", "2 min"],
     value: ({ node, state }) => (state === "offline" || state === "archived" ? undefined : (node.lag_seconds ?? undefined)),
-    text: formatAge, heat: (value) => decades(2, 1.8)(value),
+    text: formatLag, heat: decades(2, 1.8),
   },
   {
     id: "samples", title: "Samples/s", legend: ["1", "10 000"],

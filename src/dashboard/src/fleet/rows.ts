@@ -20,6 +20,8 @@ export interface Group {
   readonly rows: readonly Row[];
 }
 
+/** The group of hosts that have no such label, behind all others. */
+const WITHOUT = "without";
 const compare = new Intl.Collator("en", { numeric: true }).compare;
 
 export function rowsOf(nodes: readonly Node[], usage: ReadonlyMap<string, Usage>): Row[] {
@@ -84,7 +86,7 @@ function byName(a: Row, b: Row): number {
 
 export function groupName(row: Row, group: string): string {
   const { node } = row;
-  if (group.startsWith("label:")) return node.labels[group.slice(6)] ?? "(without)";
+  if (group.startsWith("label:")) return node.labels[group.slice(6)] ?? WITHOUT;
   switch (group) {
     case "state":
       return row.state;
@@ -111,7 +113,7 @@ export function choose(rows: readonly Row[], choice: Choice): Group[] {
     if (group) group.push(row);
     else groups.set(name, [row]);
   }
-  return [...groups].map(([name, members]) => ({ name, rows: members })).sort((a, b) => compare(a.name, b.name));
+  return [...groups].map(([name, members]) => ({ name, rows: members })).sort((a, b) => Number(a.name === WITHOUT) - Number(b.name === WITHOUT) || compare(a.name, b.name));
 }
 
 /** Names of labels that divide the hosts: on more than a few of them, with fewer values than hosts. */

@@ -3,7 +3,7 @@
 import type { Node } from "../api";
 import { stateOf } from "../fleet/rows";
 import { now } from "../timeline";
-import { formatAge, formatNumber } from "../units";
+import { formatAge, formatLag, formatNumber } from "../units";
 
 export function HostFacts({ node }: { readonly node: Node | null }) {
   if (!node) return null;
@@ -13,7 +13,7 @@ export function HostFacts({ node }: { readonly node: Node | null }) {
   return (
     <ul class="facts" aria-label="State of the host">
       <li><i class={`dot ${state}`} aria-hidden="true" /> {state}{isAway && node.last_seen > 0 ? ` for ${formatAge(now() - node.last_seen)}` : ""}</li>
-      {!isAway && node.lag_seconds !== null && <li class="wide">lag {formatAge(node.lag_seconds)}</li>}
+      {!isAway && node.lag_seconds !== null && <li class="wide">lag {formatLag(node.lag_seconds)}</li>}
       {node.connection && <li class="wide">{formatNumber(Math.round(node.connection.samples_per_second))} samples/s</li>}
       {node.missing_rows > 0 && <li>{formatNumber(node.missing_rows)} rows missing</li>}
       {isAway && node.last_disconnect && <li>{node.last_disconnect.reason}</li>}

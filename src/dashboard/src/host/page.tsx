@@ -90,17 +90,28 @@ const SectionCharts = memo(function SectionCharts({ host, section }: { readonly 
   return (
     <section id={section.id} aria-labelledby={`${section.id}--name`}>
       <h2 id={`${section.id}--name`}>{section.title}</h2>
-      {section.families.map((family) => (
-        <section key={family.id} id={family.id} aria-labelledby={`${family.id}--name`} class="family">
-          <h3 id={`${family.id}--name`}>{family.title}</h3>
-          <div class="chart-grid">
-            {family.charts.map((chart) => <HostChart key={chart.id} host={host} chart={chart} />)}
-          </div>
-        </section>
-      ))}
+      <div class="families">
+        {section.families.map((family, place) => (
+          <section key={family.id} id={family.id} aria-labelledby={`${family.id}--name`} class={`family ${widthOf(section.families, place)}`}>
+            <h3 id={`${family.id}--name`}>{family.title}</h3>
+            <div class="chart-grid">
+              {family.charts.map((chart) => <HostChart key={chart.id} host={host} chart={chart} />)}
+            </div>
+          </section>
+        ))}
+      </div>
     </section>
   );
 });
+
+/** Families of one chart stand in pairs, the last of an odd number of them alone; those of many take a row of their own. */
+function widthOf(families: Section["families"], place: number): "many" | "pair" | "alone" {
+  const isOne = (at: number): boolean => families[at]?.charts.length === 1;
+  if (!isOne(place)) return "many";
+  let first = place;
+  while (isOne(first - 1)) first -= 1;
+  return (place - first) % 2 === 1 || isOne(place + 1) ? "pair" : "alone";
+}
 
 const HostChart = memo(
   function HostChart({ host, chart }: { readonly host: string; readonly chart: Chart }) {

@@ -9,7 +9,7 @@ import { Icon } from "../shell/icon";
 import { usePoll } from "../shell/poll";
 import { VirtualRows } from "../shell/virtual";
 import { learnClock, now } from "../timeline";
-import { formatAge, formatNumber, formatQuantity } from "../units";
+import { formatAge, formatLag, formatNumber, formatQuantity } from "../units";
 import { linesOf, replicated, treeOf, upstreamsOf, type Line } from "./tree";
 
 const EVERY_MS = 2000;
@@ -99,7 +99,7 @@ export function StreamingPage() {
               </ul>
             )}
           </section>
-          <p class="panel this-parent">
+          <p class={`panel this-parent${upstreams.value.length > 0 ? " sends" : ""}`}>
             <b><i class="dot localhost" aria-hidden="true" /> {localhost?.hostname ?? "this parent"}</b>
             <span>{formatQuantity(rate("bytes_per_second"), "bytes/s")} received</span>
             <span>{formatNumber(Math.round(rate("samples_per_second")))} samples/s</span>
@@ -166,7 +166,7 @@ function TreeRow({ line: { branch, depth }, index, closed, onToggle }: TreeRowPr
       <span role="cell" class="state">{state}</span>
       <span role="cell" class="number">{connection ? formatNumber(Math.round(connection.samples_per_second)) : quiet}</span>
       <span role="cell" class="number wide">{connection ? formatQuantity(connection.bytes_per_second, "bytes/s") : quiet}</span>
-      <span role="cell" class="number">{connection && node?.lag_seconds != null ? formatAge(node.lag_seconds) : quiet}</span>
+      <span role="cell" class="number">{connection && node?.lag_seconds != null ? formatLag(node.lag_seconds) : quiet}</span>
       <span role="cell" class="replication wide">
         {share !== undefined ? (
           <>

@@ -1,0 +1,17 @@
+import { expect, test } from "vitest";
+import { UsageReader } from "./usage";
+
+test("what works is counted, what is idle or free is not; names with quotes are names", () => {
+  const reader = new UsageReader();
+  [
+    'netdata_info{instance="a"} 1 5',
+    'netdata_system_cpu_percentage_average{chart="system.cpu",family="cpu",dimension="user",instance="a"} 30.5000000 5',
+    'netdata_system_cpu_percentage_average{chart="system.cpu",family="cpu",dimension="idle",instance="a"} 60.0000000 5',
+    'netdata_system_cpu_percentage_average{chart="system.cpu",family="cpu",dimension="system",instance="a"} 2.0000000 5',
+    'netdata_system_ram_MiB_average{chart="system.ram",family="ram",dimension="used",instance="a"} 25.0000000 5',
+    'netdata_system_ram_MiB_average{chart="system.ram",family="ram",dimension="free",instance="a"} 75.0000000 5',
+    'netdata_system_cpu_percentage_average{chart="system.cpu",family="cpu",dimension="user",instance="the \\"b\\""} 7.0000000 5',
+    "# TYPE netdata_system_cpu_percentage_average gauge",
+  ].forEach(reader.line);
+  expect(reader.usage).toEqual(new Map([["a", { cpu: 32.5, memory: 25 }], ['the "b"', { cpu: 7 }]]));
+});
