@@ -159,7 +159,7 @@ export function ChartCard(props: CardProps) {
   return (
     <article class={`chart${props.isTall || isFull.value ? " tall" : ""}`} id={id} ref={card} aria-labelledby={`${id}--title`}>
       <header>
-        <h4 id={`${id}--title`}>{title}</h4>
+        <h4 id={`${id}--title`}><a href={`#${id}`} title="A link to this chart">{title}</a></h4>
         <span class="unit">{unit}</span>
         <small>{subtitle}</small>
         <span class="stamp" ref={stamp} />

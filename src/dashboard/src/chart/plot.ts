@@ -140,7 +140,7 @@ export class Plot {
         },
         {
           ...axis,
-          size: 56,
+          size: 62,
           gap: 6,
           splits: (plot) => {
             const { min = 0, max = 1 } = plot.scales["y"] ?? {};

@@ -2,8 +2,23 @@
 
 import type { Node } from "../api";
 import { stateOf } from "../fleet/rows";
-import { now } from "../timeline";
-import { formatAge, formatLag, formatNumber } from "../units";
+import { now, setTimeline, timeline } from "../timeline";
+import { formatAge, formatDuration, formatLag, formatNumber } from "../units";
+import { formatDate, zone } from "../zone";
+
+/** Of a host that is away the live window has nothing: a way to its last samples. */
+export function Away({ node }: { readonly node: Node | null }) {
+  if (!node || node.state !== "offline" || !node.retention || !timeline.value.live) return null;
+  const { span } = timeline.value;
+  const { last } = node.retention;
+  if (now() - last < span) return null;
+  return (
+    <p class="panel away">
+      The newest sample of this host is of {formatDate(last, zone.value)}.{" "}
+      <button type="button" onClick={() => setTimeline({ live: false, after: last - span, before: last })}>Show its last {formatDuration(span)}</button>
+    </p>
+  );
+}
 
 export function HostFacts({ node }: { readonly node: Node | null }) {
   if (!node) return null;

@@ -12,7 +12,7 @@ import { Icon } from "../shell/icon";
 import { usePoll } from "../shell/poll";
 import { TimeBar } from "../shell/time_bar";
 import { learnClock } from "../timeline";
-import { HostFacts } from "./facts";
+import { Away, HostFacts } from "./facts";
 import { SectionMenu } from "./menu";
 
 /** Charts come and go with what a host does. */
@@ -45,6 +45,7 @@ export function HostPage({ host }: { readonly host: string }) {
   const found = useComputed(() => searchCharts(all.value, search.value));
   const sections = useComputed(() => sectionsOf(found.value));
   const isMenuOpen = useSignal(false);
+  const name = answer.value.value?.hostname ?? host;
 
   // A link to a chart leads to it once it is there.
   const hasCharts = all.value.length > 0;
@@ -60,7 +61,7 @@ export function HostPage({ host }: { readonly host: string }) {
           onClick={() => (isMenuOpen.value = !isMenuOpen.value)}>
           <Icon name="menu" />
         </button>
-        <h1>{answer.value.value?.hostname ?? host}</h1>
+        <h1>{name}</h1>
         <HostFacts node={node.value.value} />
         <span class="spring" />
         <TimeBar />
@@ -75,18 +76,26 @@ export function HostPage({ host }: { readonly host: string }) {
           <SectionMenu sections={sections.value} onChoose={() => (isMenuOpen.value = false)} />
         </aside>
         <div class="charts">
+          <Away node={node.value.value} />
           {answer.value.value === null && <p class="note" role="status">{answer.error.value || "Asking the parent …"}</p>}
           {answer.value.value !== null && found.value.length === 0 && (
             <p class="note">{hasCharts ? "No chart is like this." : "This host has no charts."}</p>
           )}
-          {sections.value.map((section) => <SectionCharts key={section.id} host={host} section={section} />)}
+          {sections.value.map((section) => <SectionCharts key={section.id} host={host} name={name} section={section} />)}
         </div>
       </div>
     </>
   );
 }
 
-const SectionCharts = memo(function SectionCharts({ host, section }: { readonly host: string; readonly section: Section }) {
+interface SectionChartsProps {
+  /** As the address has it. */
+  readonly host: string;
+  readonly name: string;
+  readonly section: Section;
+}
+
+const SectionCharts = memo(function SectionCharts({ host, name, section }: SectionChartsProps) {
   return (
     <section id={section.id} aria-labelledby={`${section.id}--name`}>
       <h2 id={`${section.id}--name`}>{section.title}</h2>
@@ -95,7 +104,7 @@ const SectionCharts = memo(function SectionCharts({ host, section }: { readonly 
           <section key={family.id} id={family.id} aria-labelledby={`${family.id}--name`} class={`family ${widthOf(section.families, place)}`}>
             <h3 id={`${family.id}--name`}>{family.title}</h3>
             <div class="chart-grid">
-              {family.charts.map((chart) => <HostChart key={chart.id} host={host} chart={chart} />)}
+              {family.charts.map((chart) => <HostChart key={chart.id} host={host} name={name} chart={chart} />)}
             </div>
           </section>
         ))}
@@ -114,21 +123,21 @@ function widthOf(families: Section["families"], place: number): "many" | "pair" 
 }
 
 const HostChart = memo(
-  function HostChart({ host, chart }: { readonly host: string; readonly chart: Chart }) {
+  function HostChart({ host, name, chart }: { readonly host: string; readonly name: string; readonly chart: Chart }) {
     const { id } = chart;
     const load = useMemo<Load>(
       () => ({ after, before, points }, signal) => data(host, { chart: id, after, before, points }, signal),
       [host, id],
     );
     const title = titleOf(chart);
-    const compare = `/compare${writeParameters({ context: chart.context })}`;
+    const compare = `/compare${writeParameters({ context: chart.context, hosts: name })}`;
     return (
       <ChartCard id={id} title={title} subtitle={chart.name} units={chart.units} kind={chart.chart_type} updateEvery={chart.update_every}
         load={load} file={`${host}-${id}`}
         actions={
-          <a class="tool" href={compare} aria-label={`Compare ${title} over hosts`} title="Compare over hosts"><Icon name="compare" /></a>
+          <a class="tool" href={compare} aria-label={`Compare ${title} with the fleet`} title="Compare with the fleet"><Icon name="compare" /></a>
         } />
     );
   },
-  (before, after) => before.host === after.host && before.chart.id === after.chart.id && before.chart.units === after.chart.units,
+  (before, after) => before.host === after.host && before.name === after.name && before.chart.id === after.chart.id && before.chart.units === after.chart.units,
 );

@@ -97,6 +97,7 @@ export function Help() {
       <dl>
         {ROWS.map(([keys, what]) => [<dt key={keys}>{keys}</dt>, <dd key={what}>{what}</dd>])}
       </dl>
+      <p class="quiet">mainstem is free software (Apache-2.0). <a href="/assets/licences.txt" target="_blank">Licences of what is in this page</a></p>
     </dialog>
   );
 }
