@@ -16,6 +16,7 @@ export interface Gathered {
   readonly lines: readonly HostLine[];
   /** Names of the context's dimensions, over all hosts. */
   readonly dimensions: readonly string[];
+  readonly hosts: number;
   readonly asked: number;
   readonly failed: number;
 }
@@ -52,7 +53,7 @@ export async function gather(
   let asked = 0;
   let failed = 0;
   let told = performance.now();
-  const tell = (): void => progress({ times, lines: [...lines], dimensions: [...dimensions], asked, failed });
+  const tell = (): void => progress({ times, lines: [...lines], dimensions: [...dimensions], hosts: hosts.length, asked, failed });
   const one = async (host: string): Promise<void> => {
     try {
       const answer = await data(host, { context, after: grid.after, before: grid.before, points: grid.points }, signal);

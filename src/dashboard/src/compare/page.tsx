@@ -1,8 +1,8 @@
 // One context over hosts: a line each for those that are chosen, over the band in which the fleet moves.
 
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
-import { charts, info, isAbort, type Chart, type DataAnswer } from "../api";
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import { charts, data, isAbort, nodes as allNodes, type Chart, type DataAnswer, type Node } from "../api";
 import { ChartCard } from "../chart/card";
 import type { Load } from "../chart/feed";
 import { hostPath, parameters, setParameters } from "../location";
@@ -21,25 +21,32 @@ const ROWS = 180;
 /** Hosts are asked again after so many seconds, in live windows: the more there are, the later. */
 const EVERY_S = 10;
 const HOSTS_A_SECOND = 20;
-const DEFAULT_CONTEXT = "system.cpu";
+const USUAL_CONTEXT = "system.cpu";
+
+/** What most people look for first, or else the first chart of the hosts. */
+function defaultContext(contexts: ReadonlyMap<string, Chart>): string {
+  if (contexts.has(USUAL_CONTEXT)) return USUAL_CONTEXT;
+  return [...contexts.values()].sort((a, b) => a.priority - b.priority)[0]?.context ?? "";
+}
 
 export function ComparePage() {
-  const hosts = useSignal<readonly string[]>([]);
+  const nodes = useSignal<readonly Node[]>([]);
   const contexts = useSignal<ReadonlyMap<string, Chart>>(new Map());
   const gathered = useSignal<Gathered | null>(null);
   const error = useSignal("");
 
-  const context = useComputed(() => parameters.value["context"] ?? DEFAULT_CONTEXT);
+  const context = useComputed(() => parameters.value["context"] ?? defaultContext(contexts.value));
   const dimension = useComputed(() => parameters.value["dimension"] ?? "");
   const picked = useComputed(() => (parameters.value["hosts"] ?? "").split(",").filter((host) => host !== ""));
+  const hosts = useComputed(() => [...new Set(nodes.value.map((node) => node.hostname))]);
   const chosen = useComputed(() => {
     const words = (parameters.value["q"] ?? "").toLowerCase().split(/\s+/).filter((word) => word !== "");
     return hosts.value.filter((host) => words.every((word) => host.toLowerCase().includes(word)));
   });
 
   useEffect(() => {
-    info().then(
-      ({ mirrored_hosts_status: all }) => (hosts.value = [...new Set(all.map((host) => host.hostname))]),
+    allNodes().then(
+      (answer) => (nodes.value = answer.nodes),
       (problem: Error) => (error.value = problem.message),
     );
   }, []);
@@ -69,7 +76,9 @@ export function ComparePage() {
       key,
       load: async (grid, signal) => {
         const asked = question.current;
-        const all = [...new Set([...asked.picked, ...asked.hosts])];
+        // Who was away all the time has nothing to say.
+        const away = new Set(nodes.peek().filter((node) => node.state === "offline" && (node.retention?.last ?? 0) < grid.after).map((node) => node.hostname));
+        const all = [...new Set([...asked.picked, ...asked.hosts])].filter((host) => !away.has(host));
         if (all.length === 0) return null;
         let last: Gathered | null = null;
         await gather(all, asked, grid, (next) => {
@@ -125,7 +134,7 @@ export function ComparePage() {
       </div>
       <div class="compare-body">
         <div class="charts">
-          {hosts.value.length > 0 && (
+          {context.value !== "" && hosts.value.length > 0 && (
             <ChartCard key={key} id="comparison" title={chart ? titleOf(chart) : context.value}
               subtitle={`${context.value}, ${picked.value.length === 0 ? "the fleet" : "chosen hosts over the fleet"}`}
               units={units} kind="line" updateEvery={1} load={load.current.load} file={`compare-${context.value}`} isTall
@@ -133,10 +142,13 @@ export function ComparePage() {
           )}
           <p class="quiet" role="status">
             {error.value || (progress
-              ? `${progress.asked} of ${total} hosts asked, ${progress.lines.length} have this context${progress.failed > 0 ? `, ${progress.failed} did not answer` : ""}. ` +
+              ? `${progress.asked} of ${progress.hosts} hosts asked, ${progress.lines.length} have this context${progress.failed > 0 ? `, ${progress.failed} did not answer` : ""}. ` +
                 "Dashed lines: a tenth of the hosts is below the lowest, a tenth above the highest."
               : "Asking the hosts …")}
           </p>
+          {chart && picked.value.length > 0 && (
+            <div class="chart-grid">{picked.value.map((host) => <OneHost key={`${host} ${chart.context}`} host={host} chart={chart} />)}</div>
+          )}
         </div>
         <section class="ranking" aria-labelledby="ranking-title">
           <h2 id="ranking-title">Hosts by their mean</h2>
@@ -155,6 +167,19 @@ export function ComparePage() {
         </section>
       </div>
     </>
+  );
+}
+
+/** The context of one of the chosen hosts, with all of its dimensions. */
+function OneHost({ host, chart: { context, chart_type, units } }: { readonly host: string; readonly chart: Chart }) {
+  const load = useMemo<Load>(
+    () => ({ after, before, points }, signal) => data(host, { context, after, before, points }, signal),
+    [host, context],
+  );
+  return (
+    <ChartCard id={`host-${host}`} title={host} subtitle={context} units={units} kind={chart_type} updateEvery={1} load={load}
+      file={`${host}-${context}`}
+      actions={<a class="tool" href={hostPath(host)} aria-label={`Open ${host}`} title={`Open ${host}`}><Icon name="host" /></a>} />
   );
 }
 

@@ -11,16 +11,26 @@ import { searchCharts, sectionsOf, titleOf, type Section } from "../sections";
 import { Icon } from "../shell/icon";
 import { usePoll } from "../shell/poll";
 import { TimeBar } from "../shell/time_bar";
-import { learnClock } from "../timeline";
+import { learnClock, now } from "../timeline";
 import { Away, HostFacts } from "./facts";
 import { SectionMenu } from "./menu";
+import { Spans } from "./spans";
 
 /** Charts come and go with what a host does. */
 const CHARTS_EVERY_MS = 30_000;
 const NODE_EVERY_MS = 3000;
 
 export function HostPage({ host }: { readonly host: string }) {
-  const answer = usePoll(() => charts(host), (found) => (found ? CHARTS_EVERY_MS : NODE_EVERY_MS), [host]);
+  const spans = useMemo(() => new Spans(), [host]);
+  const answer = usePoll(
+    async () => {
+      const found = await charts(host);
+      spans.learn(Object.values(found.charts), now());
+      return found;
+    },
+    (found) => (found ? CHARTS_EVERY_MS : NODE_EVERY_MS),
+    [host],
+  );
   const guid = useSignal("");
   const node = usePoll(
     async () => {
@@ -81,7 +91,7 @@ export function HostPage({ host }: { readonly host: string }) {
           {answer.value.value !== null && found.value.length === 0 && (
             <p class="note">{hasCharts ? "No chart is like this." : "This host has no charts."}</p>
           )}
-          {sections.value.map((section) => <SectionCharts key={section.id} host={host} name={name} section={section} />)}
+          {sections.value.map((section) => <SectionCharts key={section.id} host={host} name={name} section={section} spans={spans} />)}
         </div>
       </div>
     </>
@@ -93,9 +103,10 @@ interface SectionChartsProps {
   readonly host: string;
   readonly name: string;
   readonly section: Section;
+  readonly spans: Spans;
 }
 
-const SectionCharts = memo(function SectionCharts({ host, name, section }: SectionChartsProps) {
+const SectionCharts = memo(function SectionCharts({ host, name, section, spans }: SectionChartsProps) {
   return (
     <section id={section.id} aria-labelledby={`${section.id}--name`}>
       <h2 id={`${section.id}--name`}>{section.title}</h2>
@@ -104,7 +115,7 @@ const SectionCharts = memo(function SectionCharts({ host, name, section }: Secti
           <section key={family.id} id={family.id} aria-labelledby={`${family.id}--name`} class={`family ${widthOf(section.families, place)}`}>
             <h3 id={`${family.id}--name`}>{family.title}</h3>
             <div class="chart-grid">
-              {family.charts.map((chart) => <HostChart key={chart.id} host={host} name={name} chart={chart} />)}
+              {family.charts.map((chart) => <HostChart key={chart.id} host={host} name={name} chart={chart} spans={spans} />)}
             </div>
           </section>
         ))}
@@ -123,11 +134,14 @@ function widthOf(families: Section["families"], place: number): "many" | "pair" 
 }
 
 const HostChart = memo(
-  function HostChart({ host, name, chart }: { readonly host: string; readonly name: string; readonly chart: Chart }) {
+  function HostChart({ host, name, chart, spans }: Omit<SectionChartsProps, "section"> & { readonly chart: Chart }) {
     const { id } = chart;
     const load = useMemo<Load>(
-      () => ({ after, before, points }, signal) => data(host, { chart: id, after, before, points }, signal),
-      [host, id],
+      () => async (grid, signal) => {
+        const { after, before, points } = grid;
+        return spans.has(id, grid) ? data(host, { chart: id, after, before, points }, signal) : null;
+      },
+      [host, id, spans],
     );
     const title = titleOf(chart);
     const compare = `/compare${writeParameters({ context: chart.context, hosts: name })}`;
