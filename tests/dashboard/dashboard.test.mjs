@@ -207,6 +207,44 @@ test("the pointer on one chart tells the values of all of them at that time", as
   await page.context().close();
 });
 
+test("rows that are missing in the middle are a gap, in lines and in stacks", async () => {
+  const host = await someHost("web");
+  const page = await browser.open("/");
+  // The parent's own answer, without the rows of its middle third.
+  await page.route(/api\/v1\/data/, async (route) => {
+    const response = await route.fetch();
+    const answer = await response.json();
+    const rows = answer.result.data;
+    rows.slice(rows.length / 3, (rows.length * 2) / 3).forEach((row) => row.fill(null, 1));
+    await route.fulfill({ response, json: answer });
+  });
+  const before = Math.floor(Date.now() / 1000) - 2;
+  await page.goto(`${parent.url}/host/${host}/?after=${before - 9}&before=${before}`);
+  for (const id of ["system.load", "system.cpu"]) {
+    await isDrawn(page, id);
+    // Grey is the grid; whatever has a colour is a sample's.
+    const coloured = await chart(page, id).evaluate((card) => {
+      const [canvas, over] = [card.querySelector("canvas"), card.querySelector(".u-over")];
+      const ratio = canvas.width / canvas.clientWidth;
+      const [left, width] = [over.offsetLeft * ratio, over.clientWidth * ratio];
+      const copy = Object.assign(document.createElement("canvas"), { width: canvas.width, height: canvas.height });
+      const paint = copy.getContext("2d", { willReadFrequently: true });
+      paint.drawImage(canvas, 0, 0);
+      return [[0.1, 0.25], [0.42, 0.58], [0.75, 0.9]].map(([from, to]) => {
+        const { data } = paint.getImageData(left + width * from, 0, width * (to - from), canvas.height - 30 * ratio);
+        let count = 0;
+        for (let at = 0; at < data.length; at += 4) {
+          const part = data.slice(at, at + 3);
+          if (data[at + 3] > 100 && Math.max(...part) - Math.min(...part) > 40) count += 1;
+        }
+        return count;
+      });
+    });
+    assert.ok(coloured[0] > 0 && coloured[1] === 0 && coloured[2] > 0, `${id}: ${coloured}`);
+  }
+  await page.context().close();
+});
+
 test("dimensions are hidden, the kind is changed, and a chart leaves as PNG and CSV", async () => {
   const host = await someHost("cache");
   const page = await openHost(host);

@@ -1,6 +1,6 @@
 // The parent's public API, as far as the pages use it: one function an endpoint, its answer as a type.
 
-import { hostPath } from "./location";
+import { hostPath, writeParameters } from "./location";
 
 /** The parent answered something else than 200, or nothing. */
 export class ApiError extends Error {
@@ -112,9 +112,9 @@ export interface Nodes {
   nodes: Node[];
 }
 
-/** All hosts, or those of a name or machine GUID. */
-export function nodes(named?: string, signal?: AbortSignal): Promise<Nodes> {
-  return json(`/api/v2/nodes${named === undefined ? "" : `?nodes=${encodeURIComponent(named)}`}`, signal);
+/** All hosts, or those of a name or machine GUID, or of a state. */
+export function nodes(which: { readonly nodes?: string; readonly state?: HostState } = {}): Promise<Nodes> {
+  return json(`/api/v2/nodes${writeParameters(which)}`);
 }
 
 export interface Info {

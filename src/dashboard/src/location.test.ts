@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { hostPath, readPage, readParameters, writeParameters } from "./location";
+import { hostPath, readPage, readParameters, withTime, writeParameters } from "./location";
 
 test.each([
   ["/", { name: "fleet" }],
@@ -25,4 +25,13 @@ test("parameters come back as they were written, without the empty ones", () => 
   expect(readParameters(written)).toEqual(given);
   expect(written).toContain("hosts=a,b");
   expect(writeParameters({ q: "" })).toBe("");
+});
+
+test("the time goes along between pages that have one", () => {
+  const link = (address: string) => new URL(address, "http://parent");
+  const given = { after: "1", before: "2", q: "x" };
+  expect(withTime(link("/compare?context=system.cpu"), { name: "host", host: "a" }, given)).toBe("/compare?context=system.cpu&after=1&before=2");
+  expect(withTime(link("/host/a/?last=60#c"), { name: "compare" }, given)).toBe("/host/a/?last=60#c");
+  expect(withTime(link("/storage"), { name: "compare" }, given)).toBe("/storage");
+  expect(withTime(link("/host/a/"), { name: "fleet" }, given)).toBe("/host/a/");
 });

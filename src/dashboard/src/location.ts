@@ -86,6 +86,19 @@ export function setParameters(changes: Parameters): void {
   pending ??= setTimeout(flush, WRITE_AFTER_MS);
 }
 
+/** What of the address goes along from a page with a time line to another. */
+const TIME = ["after", "before", "last", "tz"] as const;
+
+/** The address of a link from here: with this page's time, unless it has its own. */
+export function withTime(link: URL, here: Page, given: Parameters): string {
+  const hasTime = ({ name }: Page): boolean => name === "host" || name === "compare";
+  const own: Record<string, string> = { ...readParameters(link.search) };
+  if (hasTime(here) && hasTime(readPage(link.pathname)) && !TIME.some((name) => own[name])) {
+    for (const name of TIME) own[name] = given[name] ?? "";
+  }
+  return link.pathname + writeParameters(own) + link.hash;
+}
+
 /** Begins to follow the address bar, and links in the page. */
 export function watchLocation(): void {
   read();
@@ -102,6 +115,6 @@ export function watchLocation(): void {
     if (readPage(link.pathname).name === "missing" || link.pathname.includes("/api/")) return;
     if (link.hash !== "" && link.pathname === location.pathname) return;
     event.preventDefault();
-    navigate(link.href);
+    navigate(withTime(new URL(link.href), readPage(path.value), parameters.value));
   });
 }

@@ -29,8 +29,12 @@ export function isZone(name: string): boolean {
   }
 }
 
-export function allZones(): string[] {
-  return ["UTC", ...Intl.supportedValuesOf("timeZone").filter((name) => name !== "UTC")];
+/** Asked of the browser once: there are four hundred. */
+let zones: readonly string[] | undefined;
+
+export function allZones(): readonly string[] {
+  zones ??= ["UTC", ...Intl.supportedValuesOf("timeZone").filter((name) => name !== "UTC")];
+  return zones;
 }
 
 const formats = new Map<string, Intl.DateTimeFormat>();

@@ -4,7 +4,7 @@ import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { ChartType } from "../api";
-import { Icon } from "../shell/icon";
+import { Tool } from "../shell/tool";
 import { largest, stackColumns, type Series } from "../series";
 import { isDark } from "../theme";
 import { now, second, timeline, windowOf } from "../timeline";
@@ -191,19 +191,5 @@ export function ChartCard(props: CardProps) {
           onToggle={(place, alone) => (hidden.value = toggled(hidden.value, place, alone, names.value.length))} />
       </div>
     </article>
-  );
-}
-
-interface ToolProps {
-  readonly label: string;
-  readonly icon: Parameters<typeof Icon>[0]["name"];
-  readonly onClick: () => void;
-}
-
-export function Tool({ label, icon, onClick }: ToolProps) {
-  return (
-    <button type="button" class="tool" aria-label={label} title={label} onClick={onClick}>
-      <Icon name={icon} />
-    </button>
   );
 }

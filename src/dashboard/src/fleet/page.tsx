@@ -1,6 +1,7 @@
 // All hosts: searched, sorted and grouped, as a list or as a heat map.
 
 import { useComputed, useSignal } from "@preact/signals";
+import { useMemo } from "preact/hooks";
 import { nodes } from "../api";
 import { parameters, setParameters } from "../location";
 import { Icon } from "../shell/icon";
@@ -11,7 +12,7 @@ import { HeatMap } from "./heat_map";
 import { HostList } from "./list";
 import { MEASURES, STATES } from "./measures";
 import { choose, groupingLabels, rowsOf, totals } from "./rows";
-import { readUsage, type Usage } from "./usage";
+import { UsageKeeper, type Usage } from "./usage";
 
 const EVERY_MS = 2000;
 /** An answer about a thousand hosts is a megabyte: the more there are, the less often they are asked for. */
@@ -32,7 +33,8 @@ export function FleetPage() {
     (found) => Math.max(EVERY_MS, (found?.nodes.length ?? 0) * MS_A_HOST),
     [],
   );
-  const usage = usePoll(readUsage, (found) => Math.max(USAGE_EVERY_MS, (found?.size ?? 0) * MS_A_HOST), []);
+  const keeper = useMemo(() => new UsageKeeper(), []);
+  const usage = usePoll(() => keeper.read(), (found) => Math.max(USAGE_EVERY_MS, (found?.size ?? 0) * MS_A_HOST), []);
   const noUsage = useSignal<ReadonlyMap<string, Usage>>(new Map());
   const rows = useComputed(() => rowsOf(answer.value.value?.nodes ?? [], usage.value.value ?? noUsage.value));
   const choice = useComputed(() => ({

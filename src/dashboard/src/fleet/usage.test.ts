@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { UsageReader } from "./usage";
+import { UsageKeeper, UsageReader } from "./usage";
 
 test("what works is counted, what is idle or free is not; names with quotes are names", () => {
   const reader = new UsageReader();
@@ -14,4 +14,11 @@ test("what works is counted, what is idle or free is not; names with quotes are 
     "# TYPE netdata_system_cpu_percentage_average gauge",
   ].forEach(reader.line);
   expect(reader.usage).toEqual(new Map([["a", { cpu: 32.5, memory: 25 }], ['the "b"', { cpu: 7 }]]));
+});
+
+test("what an answer leaves out stands for a minute", () => {
+  const keeper = new UsageKeeper();
+  keeper.merge(new Map([["a", { cpu: 1, memory: 2 }], ["b", { cpu: 3 }]]), 0);
+  expect(keeper.merge(new Map([["a", { cpu: 5 }]]), 50_000)).toEqual(new Map([["a", { cpu: 5, memory: 2 }], ["b", { cpu: 3 }]]));
+  expect(keeper.merge(new Map(), 70_000)).toEqual(new Map([["a", { cpu: 5, memory: 2 }]]));
 });

@@ -57,8 +57,22 @@ export class UsageReader {
   }
 }
 
-export async function readUsage(): Promise<Map<string, Usage>> {
-  const reader = new UsageReader();
-  await allHosts(USAGE_CHARTS, reader.line);
-  return reader.usage;
+/** Charts that are collected seldom are not in each answer: their last values stand in for so long. */
+const STANDS_FOR_MS = 60_000;
+
+/** What was last known of each host. */
+export class UsageKeeper {
+  readonly #known = new Map<string, { usage: Usage; at: number }>();
+
+  merge(fresh: ReadonlyMap<string, Usage>, at: number): Map<string, Usage> {
+    for (const [host, usage] of fresh) this.#known.set(host, { usage: { ...this.#known.get(host)?.usage, ...usage }, at });
+    for (const [host, known] of this.#known) if (at - known.at > STANDS_FOR_MS) this.#known.delete(host);
+    return new Map([...this.#known].map(([host, { usage }]) => [host, usage]));
+  }
+
+  async read(): Promise<Map<string, Usage>> {
+    const reader = new UsageReader();
+    await allHosts(USAGE_CHARTS, reader.line);
+    return this.merge(reader.usage, performance.now());
+  }
 }

@@ -31,14 +31,11 @@ export function HostPage({ host }: { readonly host: string }) {
     (found) => (found ? CHARTS_EVERY_MS : NODE_EVERY_MS),
     [host],
   );
-  const guid = useSignal("");
   const node = usePoll(
     async () => {
-      const found = await nodes(guid.value || (host === "localhost" ? undefined : host));
+      const found = await nodes(host === "localhost" ? { state: "localhost" } : { nodes: host });
       learnClock(found.now);
-      const mine = found.nodes.find((one) => (host === "localhost" ? one.state === "localhost" : one.hostname === host || one.machine_guid === host));
-      guid.value = mine?.machine_guid ?? "";
-      return mine ?? null;
+      return found.nodes[0] ?? null;
     },
     () => NODE_EVERY_MS,
     [host],

@@ -8,9 +8,9 @@ import { path, readPage, type Page } from "../location";
 import { StoragePage } from "../storage/page";
 import { StreamingPage } from "../streaming/page";
 import { nextTheme, theme } from "../theme";
-import { Tool } from "../chart/card";
 import { Help, helpIsOpen, useKeys } from "./keys";
 import { HostMenu } from "./host_menu";
+import { Tool } from "./tool";
 
 const PAGES = [
   ["fleet", "/", "Fleet"],

@@ -5,8 +5,8 @@ import { useEffect, useRef } from "preact/hooks";
 import { navigate } from "../location";
 import { now, pan, setTimeline, timeline, windowOf, zoom, DEFAULT_SPAN } from "../timeline";
 import { nextTheme } from "../theme";
-import { Tool } from "../chart/card";
 import { openHostMenu } from "./host_menu";
+import { Tool } from "./tool";
 
 export const helpIsOpen = signal(false);
 
@@ -22,6 +22,10 @@ const KEYS: Readonly<Record<string, () => void>> = {
   "/": () => document.querySelector<HTMLElement>("[data-search]")?.focus(),
   h: openHostMenu,
   t: nextTheme,
+};
+
+/** On pages with a time line. */
+const TIME_KEYS: Readonly<Record<string, () => void>> = {
   ArrowLeft: () => setTimeline(pan(timeline.peek(), -STEP, now())),
   ArrowRight: () => setTimeline(pan(timeline.peek(), STEP, now())),
   "+": () => zoomBy(1 / ZOOM),
@@ -55,8 +59,9 @@ export function useKeys(): void {
       if (isTyping(event.target) || document.querySelector("dialog[open]")) return;
       const place = event.timeStamp - goPressed < GO_WITHIN_MS ? PLACES[event.key] : undefined;
       goPressed = event.key === "g" ? event.timeStamp : 0;
-      const act = place === undefined ? KEYS[event.key] : () => navigate(place);
-      if (!act || (event.target instanceof Element && event.target.closest("[role=grid]") && event.key.startsWith("Arrow"))) return;
+      const keys = document.querySelector(".time-bar") ? { ...KEYS, ...TIME_KEYS } : KEYS;
+      const act = place === undefined ? keys[event.key] : () => navigate(place);
+      if (!act) return;
       event.preventDefault();
       act();
     };

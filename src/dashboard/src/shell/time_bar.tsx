@@ -4,18 +4,13 @@ import { useComputed } from "@preact/signals";
 import { now, pan, second, setTimeline, SPANS, timeline, windowOf } from "../timeline";
 import { formatDuration } from "../units";
 import { allZones, BROWSER_ZONE, formatTime, setZone, zone } from "../zone";
-import { Tool } from "../chart/card";
 import { goLive, zoomBy } from "./keys";
+import { Tool } from "./tool";
 
 const STEP = 0.5;
 const ZOOM = 2;
 
 export function TimeBar() {
-  const text = useComputed(() => {
-    if (timeline.value.live) second.value;
-    const { after, before } = windowOf(timeline.value, now());
-    return `${formatTime(after, zone.value)} – ${formatTime(before, zone.value)}`;
-  });
   const { value: current } = timeline;
   const span = current.live ? current.span : current.before - current.after;
   const isListed = SPANS.some(([length]) => length === span);
@@ -36,11 +31,27 @@ export function TimeBar() {
         <Tool label="Longer window" icon="minus" onClick={() => zoomBy(ZOOM)} />
         <Tool label="Shorter window" icon="plus" onClick={() => zoomBy(1 / ZOOM)} />
       </span>
-      <span class="window">{text.value}</span>
-      <select class="zone" aria-label="Time zone" value={zone.value} onChange={(event) => setZone(event.currentTarget.value)}>
-        <option value={BROWSER_ZONE}>{BROWSER_ZONE} (browser)</option>
-        {allZones().filter((name) => name !== BROWSER_ZONE).map((name) => <option key={name}>{name}</option>)}
-      </select>
+      <WindowText />
+      <ZoneSelect />
     </div>
+  );
+}
+
+/** Apart, since it changes each second. */
+function WindowText() {
+  const text = useComputed(() => {
+    if (timeline.value.live) second.value;
+    const { after, before } = windowOf(timeline.value, now());
+    return `${formatTime(after, zone.value)} – ${formatTime(before, zone.value)}`;
+  });
+  return <span class="window">{text}</span>;
+}
+
+function ZoneSelect() {
+  return (
+    <select class="zone" aria-label="Time zone" value={zone.value} onChange={(event) => setZone(event.currentTarget.value)}>
+      <option value={BROWSER_ZONE}>{BROWSER_ZONE} (browser)</option>
+      {allZones().filter((name) => name !== BROWSER_ZONE).map((name) => <option key={name}>{name}</option>)}
+    </select>
   );
 }

@@ -15,7 +15,7 @@ const SHOWN_HOSTS = 10;
 export function StoragePage() {
   const database = usePoll(tiers, () => EVERY_MS, []);
   const ours = usePoll(figures, () => EVERY_MS, []);
-  const all = usePoll(nodes, () => HOSTS_EVERY_MS, []);
+  const all = usePoll(() => nodes(), () => HOSTS_EVERY_MS, []);
   const found = database.value.value;
   const known = ours.value.value ?? new Map<string, number>();
   const largest = Math.max(1, ...(found ?? []).map((tier) => retentionOf(tier).expected ?? 0));
