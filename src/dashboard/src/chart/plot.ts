@@ -122,7 +122,7 @@ export class Plot {
       select: { show: true, left: 0, top: 0, width: 0, height: 0 },
       scales: {
         x: { time: true, range: () => [this.#window.after, this.#window.before] },
-        y: { range: (_plot, low, high) => valueRange(low ?? NaN, high ?? NaN, kind !== "line") },
+        y: { range: (_plot, low, high) => valueRange(low ?? NaN, high ?? NaN, kind !== "line", scale.name === "%" ? 100 : Infinity) },
       },
       axes: [
         {

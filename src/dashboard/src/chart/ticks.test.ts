@@ -33,6 +33,8 @@ test("areas stand on zero; a line far from it does not", () => {
   expect(valueRange(1000, 1010, false)[0]).toBeGreaterThan(990);
   expect(valueRange(1, 10, false)[0]).toBe(0);
   expect(valueRange(-10, -1, true)[1]).toBe(0);
+  expect(valueRange(0, 99, true, 100)).toEqual([0, 100]);
+  expect(valueRange(0, 100.1, true, 100)).toEqual([0, 100.1]);
   expect(valueRange(0, 0, true)).toEqual([0, 1]);
   expect(valueRange(NaN, NaN, false)).toEqual([0, 1]);
   const [low, high] = valueRange(5, 5, false);

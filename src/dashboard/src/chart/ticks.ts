@@ -70,8 +70,8 @@ export function zoneOffset(seconds: number, timeZone: string): number {
   return local - quarter;
 }
 
-/** What an axis of values shows of them: zero too, unless they are all far from it and a line's. */
-export function valueRange(low: number, high: number, fromZero: boolean): [number, number] {
+/** What an axis of values shows of them: zero too, unless they are all far from it and a line's; and nothing above `most` for nothing. */
+export function valueRange(low: number, high: number, fromZero: boolean, most = Infinity): [number, number] {
   if (!Number.isFinite(low) || !Number.isFinite(high)) return [0, 1];
   let [bottom, top] = [low, high];
   if (fromZero || (low >= 0 && low < (high - low) * 2)) bottom = Math.min(0, low);
@@ -82,5 +82,5 @@ export function valueRange(low: number, high: number, fromZero: boolean): [numbe
     return top > 0 ? [Math.min(0, bottom) === bottom ? bottom : bottom - room, top + room] : [bottom - room, top + room];
   }
   const room = (top - bottom) * 0.06;
-  return [bottom === 0 ? 0 : bottom - room, top === 0 ? 0 : top + room];
+  return [bottom === 0 ? 0 : bottom - room, top === 0 ? 0 : Math.max(top, Math.min(top + room, most))];
 }

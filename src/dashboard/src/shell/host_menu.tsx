@@ -11,6 +11,7 @@ type Mirrored = Info["mirrored_hosts_status"][number];
 /** As many as a person looks through; the search finds the others. */
 const SHOWN = 100;
 const isOpen = signal(false);
+const compare = new Intl.Collator("en", { numeric: true }).compare;
 
 export function openHostMenu(): void {
   isOpen.value = true;
@@ -33,7 +34,10 @@ export function HostMenu({ current }: { readonly current: string | undefined }) 
     active.value = 0;
     dialog.current?.showModal();
     info().then(
-      (answer) => (hosts.value = answer.mirrored_hosts_status),
+      ({ mirrored_hosts_status: [own, ...others] }) => {
+        others.sort((a, b) => compare(a.hostname, b.hostname));
+        hosts.value = own ? [own, ...others] : others;
+      },
       (problem: Error) => (error.value = problem.message),
     );
   }, [open]);
