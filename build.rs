@@ -11,7 +11,8 @@ use std::process::Command;
 use std::{env, io};
 
 /// What the built files depend on, besides the directory `src`.
-const SOURCES: [&str; 5] = ["index.html", "package.json", "package-lock.json", "tsconfig.json", "vite.config.js"];
+const SOURCES: [&str; 5] =
+    ["index.html", "package.json", "package-lock.json", "tsconfig.json", "vite.config.js"];
 const PREBUILT: &str = "MAINSTEM_DASHBOARD";
 
 fn main() {
@@ -39,8 +40,7 @@ fn main() {
 fn build(sources: &Path, built: &Path) {
     // Of two builds of this checkout, such as one for tests and one for release, one waits.
     let lock = sources.join("package-lock.json");
-    let held = File::open(&lock)
-        .unwrap_or_else(|error| fail(&format!("{}: {error}", lock.display())));
+    let held = File::open(&lock).unwrap_or_else(|error| fail(&format!("{}: {error}", lock.display())));
     held.lock().unwrap_or_else(|error| fail(&format!("{} cannot be locked: {error}", lock.display())));
     if !is_installed(sources) {
         run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(sources));
