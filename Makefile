@@ -55,14 +55,15 @@ clean:
 	$(CARGO) clean
 	rm -rf tools/.installed-* $(DASHBOARD)/node_modules tests/dashboard/node_modules
 
-tools/.installed-build:
+# Anew when the lists above have changed.
+tools/.installed-build: Makefile
 	tools/install $(BUILD_PACKAGES)
 	@touch $@
 
-tools/.installed-run:
+tools/.installed-run: Makefile
 	tools/install $(RUN_PACKAGES)
 	@touch $@
 
-tools/.installed-test:
+tools/.installed-test: Makefile
 	tools/install $(TEST_PACKAGES)
 	@touch $@

@@ -6,6 +6,7 @@ import { useEffect, useMemo, useRef } from "preact/hooks";
 import { charts, data, nodes, type Chart } from "../api";
 import { ChartCard } from "../chart/card";
 import type { Load } from "../chart/feed";
+import { LazyChart } from "../chart/lazy";
 import { fragment, parameters, setParameters, writeParameters } from "../location";
 import { searchCharts, sectionsOf, titleOf, type Section } from "../sections";
 import { Icon } from "../shell/icon";
@@ -112,7 +113,10 @@ const SectionCharts = memo(function SectionCharts({ host, name, section, spans }
           <section key={family.id} id={family.id} aria-labelledby={`${family.id}--name`} class={`family ${widthOf(section.families, place)}`}>
             <h3 id={`${family.id}--name`}>{family.title}</h3>
             <div class="chart-grid">
-              {family.charts.map((chart) => <HostChart key={chart.id} host={host} name={name} chart={chart} spans={spans} />)}
+              {family.charts.map((chart) => (
+                <LazyChart key={chart.id} id={chart.id} title={titleOf(chart)}
+                  chart={() => <HostChart host={host} name={name} chart={chart} spans={spans} />} />
+              ))}
             </div>
           </section>
         ))}
