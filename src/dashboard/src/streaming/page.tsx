@@ -1,7 +1,7 @@
 // How samples travel: children and proxies on their way to us, and we on our way to parents.
 
 import { useComputed, useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { nodes, streamPath, type PathStep } from "../api";
 import { stateOf } from "../fleet/rows";
 import { hostPath, parameters, setParameters } from "../location";
@@ -10,7 +10,7 @@ import { usePoll } from "../shell/poll";
 import { VirtualRows } from "../shell/virtual";
 import { learnClock, now } from "../timeline";
 import { formatAge, formatLag, formatNumber, formatQuantity } from "../units";
-import { linesOf, replicated, treeOf, upstreamsOf, type Line } from "./tree";
+import { linesOf, replicated, sentRates, treeOf, upstreamsOf, type Line, type Sent } from "./tree";
 
 const EVERY_MS = 2000;
 const MS_A_HOST = 3;
@@ -62,6 +62,8 @@ export function StreamingPage() {
     });
   });
   const upstreams = useComputed(() => upstreamsOf(all.value));
+  const sent = useRef<ReadonlyMap<string, Sent>>(new Map());
+  sent.current = sentRates(sent.current, upstreams.value, answer.value.value?.now ?? 0);
   const localhost = all.value.find((node) => node.state === "localhost");
   const rate = (of: "bytes_per_second" | "samples_per_second"): number => all.value.reduce((sum, node) => sum + (node.connection?.[of] ?? 0), 0);
 
@@ -91,6 +93,7 @@ export function StreamingPage() {
                   <li key={one.to} class="panel">
                     <b><i class={`dot ${one.streaming === one.hosts ? "live" : one.streaming > 0 ? "stale" : "offline"}`} aria-hidden="true" /> {one.to}</b>
                     <span>{one.streaming} of {one.hosts} hosts stream</span>
+                    <span>{formatQuantity(sent.current.get(one.to)?.perSecond, "bytes/s")}</span>
                     <span>{formatQuantity(one.sent, "bytes")} sent</span>
                     <span>{formatQuantity(one.waiting, "bytes")} wait</span>
                     {one.reasons[0] !== undefined && <span class="error">{one.reasons[0]}</span>}

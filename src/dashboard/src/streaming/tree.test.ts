@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Node, PathStep } from "../api";
-import { linesOf, replicated, treeOf, upstreamsOf } from "./tree";
+import { linesOf, replicated, sentRates, treeOf, upstreamsOf } from "./tree";
 
 function node(id: string, hops: number, more: Partial<Node> = {}): Node {
   return {
@@ -26,6 +26,12 @@ test("without a path the address stands for the proxy", () => {
   expect(shape([node("us", 0), node("a", 2, { connection }), node("b", 2)])).toEqual(["a proxy at 10.0.0.9", " A", "behind proxies, not connected", " B"]);
 });
 
+test("a direct host of the same address is the proxy, if there is one alone", () => {
+  const from = (peer: string) => ({ connection: { peer } as unknown as Node["connection"] & object });
+  const nodes = [node("us", 0), node("proxy", 1, from("10.0.0.9:1")), node("a", 2, from("10.0.0.9:2")), node("other", 1, from("10.0.0.7:1"))];
+  expect(shape(nodes)).toEqual(["PROXY", " A", "OTHER"]);
+});
+
 test("what does not match is left out unless something below it does", () => {
   const nodes = [node("proxy", 1), node("near", 2), node("other", 1)];
   const tree = treeOf(nodes, new Map([["near", [step("near", 0), step("proxy", 1)]]]));
@@ -38,6 +44,16 @@ test("parents are told with their sums and the most frequent reason", () => {
     ({ sending: { to: "p:19999", streaming, since: 0, capabilities: [], waiting_bytes: 5, sent_bytes: 10, last_reason } }) as unknown as Node["connection"] & object;
   const nodes = [node("a", 1, { connection: sending(true, "old") }), node("b", 1, { connection: sending(false, "refused") }), node("c", 1)];
   expect(upstreamsOf(nodes)).toEqual([{ to: "p:19999", hosts: 2, streaming: 1, waiting: 10, sent: 20, reasons: ["refused"] }]);
+});
+
+test("rates come of two answers, and not of links that begin anew", () => {
+  const upstream = (sent: number) => [{ to: "p", hosts: 1, streaming: 1, waiting: 0, sent, reasons: [] }];
+  const first = sentRates(new Map(), upstream(100), 10);
+  expect(first.get("p")?.perSecond).toBeUndefined();
+  const second = sentRates(first, upstream(300), 14);
+  expect(second.get("p")?.perSecond).toBe(50);
+  expect(sentRates(second, upstream(300), 14).get("p")?.perSecond).toBe(50);
+  expect(sentRates(second, upstream(20), 16).get("p")?.perSecond).toBeUndefined();
 });
 
 test("replication is told while rows are missing", () => {

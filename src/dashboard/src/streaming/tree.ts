@@ -39,23 +39,42 @@ export function treeOf(nodes: readonly Node[], paths: ReadonlyMap<string, readon
     return found;
   };
   const own = new Set(nodes.filter((node) => node.state === "localhost").map((node) => node.machine_guid));
+  const neighbours = new Map<string, Node[]>();
+  for (const node of nodes.filter(({ hops }) => hops === 1)) {
+    const address = addressOf(node);
+    if (address !== undefined) neighbours.set(address, [...(neighbours.get(address) ?? []), node]);
+  }
   // Those nearest to us first, so that a proxy stands where it belongs before hosts behind it need it.
   for (const node of [...nodes].sort((a, b) => a.hops - b.hops)) {
     if (own.has(node.machine_guid)) continue;
     let siblings = roots;
-    for (const step of between(node, paths.get(node.machine_guid) ?? [], own)) siblings = branch(siblings, step.id, step.name).branches;
+    for (const step of between(node, paths.get(node.machine_guid) ?? [], own, neighbours)) siblings = branch(siblings, step.id, step.name).branches;
     branch(siblings, node.machine_guid, node.hostname);
   }
   sort(roots);
   return roots;
 }
 
-/** The agents from us to a host, without both. Of a host that tells no path the address it comes from stands for them. */
-function between(node: Node, path: readonly PathStep[], own: ReadonlySet<string>): { id: string; name: string }[] {
+function addressOf(node: Node): string | undefined {
+  return node.connection?.peer.replace(/:\d+$/, "");
+}
+
+/**
+ * The agents from us to a host, without both. Hosts of 1.x tell no path: the one direct host of the address that they come from is
+ * taken for the proxy, and the address itself when there are more.
+ */
+function between(
+  node: Node,
+  path: readonly PathStep[],
+  own: ReadonlySet<string>,
+  neighbours: ReadonlyMap<string, readonly Node[]>,
+): { id: string; name: string }[] {
   if (node.hops <= 1) return [];
   const agents = path.filter((step) => step.host_id !== node.machine_guid && !own.has(step.host_id)).sort((a, b) => b.hops - a.hops);
   if (agents.length > 0) return agents.map((step) => ({ id: step.host_id, name: step.hostname }));
-  const address = node.connection?.peer.replace(/:\d+$/, "");
+  const address = addressOf(node);
+  const [neighbour, ...others] = neighbours.get(address ?? "") ?? [];
+  if (neighbour && others.length === 0) return [{ id: neighbour.machine_guid, name: neighbour.hostname }];
   return [address === undefined ? { id: "away", name: "behind proxies, not connected" } : { id: `peer ${address}`, name: `a proxy at ${address}` }];
 }
 
@@ -95,6 +114,22 @@ export function upstreamsOf(nodes: readonly Node[]): Upstream[] {
   return [...found]
     .map(([to, { reasons, ...rest }]) => ({ to, ...rest, reasons: [...reasons].sort((a, b) => b[1] - a[1]).map(([reason]) => reason) }))
     .sort((a, b) => compare(a.to, b.to));
+}
+
+/** What has been sent to a parent when, and at which rate since the time before. */
+export interface Sent {
+  readonly at: number;
+  readonly bytes: number;
+  readonly perSecond: number | undefined;
+}
+
+/** Bytes a second to each parent, from two answers. Links that were made anew count from zero, which is no rate. */
+export function sentRates(before: ReadonlyMap<string, Sent>, upstreams: readonly Upstream[], at: number): Map<string, Sent> {
+  return new Map(upstreams.map(({ to, sent }) => {
+    const last = before.get(to);
+    if (!last || at <= last.at) return [to, last ?? { at, bytes: sent, perSecond: undefined }];
+    return [to, { at, bytes: sent, perSecond: sent >= last.bytes ? (sent - last.bytes) / (at - last.at) : undefined }];
+  }));
 }
 
 /** How far the replication of a host is, from 0 to 1, of all that it has asked for and still lacks; `undefined` when nothing is. */
