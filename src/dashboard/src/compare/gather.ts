@@ -39,21 +39,21 @@ export function onTimes(times: readonly number[], found: readonly number[], valu
   return times.map((time) => byTime.get(time) ?? null);
 }
 
-/** Asks all hosts. `progress` is called with what there is so far, at most once in a while. */
+/** Asks all hosts. `progress` is called with what there is so far, at most once in a while, and in the end; not after an abort, which is thrown. */
 export async function gather(
   hosts: readonly string[],
   { context, dimension, isMean }: Question,
   grid: Grid,
   progress: (gathered: Gathered) => void,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Gathered> {
   const times = gridTimes(grid);
   const lines: HostLine[] = [];
   const dimensions = new Set<string>();
   let asked = 0;
   let failed = 0;
   let told = performance.now();
-  const tell = (): void => progress({ times, lines: [...lines], dimensions: [...dimensions], hosts: hosts.length, asked, failed });
+  const soFar = (): Gathered => ({ times, lines: [...lines], dimensions: [...dimensions], hosts: hosts.length, asked, failed });
   const one = async (host: string): Promise<void> => {
     try {
       const answer = await data(host, { context, after: grid.after, before: grid.before, points: grid.points }, signal);
@@ -75,11 +75,14 @@ export async function gather(
     asked += 1;
     if (performance.now() - told > 250) {
       told = performance.now();
-      tell();
+      progress(soFar());
     }
   };
   await Promise.all(hosts.map(one));
-  if (!signal.aborted) tell();
+  signal.throwIfAborted();
+  const all = soFar();
+  progress(all);
+  return all;
 }
 
 export interface Band {

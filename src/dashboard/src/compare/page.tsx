@@ -2,13 +2,15 @@
 
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
-import { charts, data, isAbort, nodes as allNodes, type Chart, type DataAnswer, type Node } from "../api";
+import { charts, data, nodes as allNodes, type Chart, type DataAnswer, type Node } from "../api";
 import { ChartCard } from "../chart/card";
 import type { Load } from "../chart/feed";
 import { hostPath, parameters, setParameters } from "../location";
 import { titleOf } from "../sections";
+import type { Grid } from "../series";
 import { Icon } from "../shell/icon";
 import { TimeBar } from "../shell/time_bar";
+import { now, timeline } from "../timeline";
 import { formatQuantity } from "../units";
 import { bandOf, gather, ranked, type Gathered } from "./gather";
 
@@ -53,44 +55,45 @@ export function ComparePage() {
 
   // The contexts to choose from are those of the first hosts: one of the fleet's, ours and those that are picked.
   const sample = useComputed(() => [...new Set([...picked.value.slice(0, 3), ...chosen.value.slice(0, 4)])].join(","));
+  const isSampled = useSignal(false);
   useSignalEffect(() => {
-    for (const host of sample.value.split(",").filter((name) => name !== "")) {
-      charts(host).then((found) => {
-        const merged = new Map(contexts.peek());
-        for (const chart of Object.values(found.charts)) if (!merged.has(chart.context)) merged.set(chart.context, chart);
-        if (merged.size > contexts.peek().size) contexts.value = merged;
-      }, () => undefined);
-    }
+    const asked = sample.value.split(",").filter((name) => name !== "");
+    void Promise.allSettled(asked.map((host) => charts(host))).then((answers) => {
+      const merged = new Map(contexts.peek());
+      for (const answer of answers) {
+        if (answer.status !== "fulfilled") continue;
+        for (const chart of Object.values(answer.value.charts)) if (!merged.has(chart.context)) merged.set(chart.context, chart);
+      }
+      if (merged.size > contexts.peek().size) contexts.value = merged;
+      if (asked.length > 0) isSampled.value = true;
+    });
   });
 
   const chart = contexts.value.get(context.value);
   const units = chart?.units ?? "";
   const isMean = units.startsWith("percent") || units.startsWith("%");
-  const question = useRef({ context: "", dimension: "", isMean: false, hosts: [] as readonly string[], picked: [] as readonly string[] });
-  question.current = { context: context.value, dimension: dimension.value, isMean, hosts: chosen.value, picked: picked.value };
-
-  const key = [context.value, dimension.value, isMean, chosen.value.join(), picked.value.join()].join("\n");
-  const load = useRef<{ key: string; load: Load }>({ key: "", load: () => Promise.resolve(null) });
-  if (load.current.key !== key) {
-    load.current = {
-      key,
-      load: async (grid, signal) => {
-        const asked = question.current;
-        // Who was away all the time has nothing to say.
-        const away = new Set(nodes.peek().filter((node) => node.state === "offline" && (node.retention?.last ?? 0) < grid.after).map((node) => node.hostname));
-        const all = [...new Set([...asked.picked, ...asked.hosts])].filter((host) => !away.has(host));
-        if (all.length === 0) return null;
-        let last: Gathered | null = null;
-        await gather(all, asked, grid, (next) => {
-          last = next;
-          if (!signal.aborted) gathered.value = next;
-        }, signal).catch((problem) => {
-          if (!isAbort(problem)) throw problem;
-        });
-        return last && answerOf(last, asked.picked, grid.step);
-      },
-    };
-  }
+  const away = useComputed(() => new Map(nodes.value.filter((node) => node.state === "offline").map((node) => [node.hostname, node.retention?.last ?? 0])));
+  const all = [...new Set([...picked.value, ...chosen.value])].sort();
+  const every = Math.max(EVERY_S, all.length / HOSTS_A_SECOND);
+  const asking = [context.value, dimension.value, isMean, all.join()].join("\n");
+  const key = `${asking}\n${picked.value.join()}`;
+  const latest = useRef<{ asking: string; grid: Grid; found: Gathered; at: number } | null>(null);
+  const load = useMemo<Load>(
+    () => async (grid, signal) => {
+      // Whom to draw apart is no reason to ask all of them again.
+      const { current: last } = latest;
+      if (last?.asking === asking && now() - last.at < every && last.grid.points === grid.points && last.grid.step === grid.step &&
+        (timeline.peek().live || last.grid.before === grid.before)) return answerOf(last.found, picked.peek(), grid.step);
+      // Who was away all the time has nothing to say.
+      const asked = all.filter((host) => (away.peek().get(host) ?? Infinity) >= grid.after);
+      if (asked.length === 0) return null;
+      const question = { context: context.peek(), dimension: dimension.peek(), isMean };
+      const found = await gather(asked, question, grid, (next) => (gathered.value = next), signal);
+      latest.current = { asking, grid, found, at: now() };
+      return answerOf(found, picked.peek(), grid.step);
+    },
+    [key],
+  );
 
   const leaders = useComputed(() => ranked(gathered.value?.lines ?? []));
   // The chosen ones first, in the order in which they were.
@@ -103,7 +106,6 @@ export function ComparePage() {
     setParameters({ hosts: next.join(",") });
   };
   const progress = gathered.value;
-  const total = new Set([...picked.value, ...chosen.value]).size;
 
   return (
     <>
@@ -134,11 +136,11 @@ export function ComparePage() {
       </div>
       <div class="compare-body">
         <div class="charts">
-          {context.value !== "" && hosts.value.length > 0 && (
+          {context.value !== "" && hosts.value.length > 0 && isSampled.value && (
             <ChartCard key={key} id="comparison" title={chart ? titleOf(chart) : context.value}
               subtitle={`${context.value}, ${picked.value.length === 0 ? "the fleet" : "chosen hosts over the fleet"}`}
-              units={units} kind="line" updateEvery={1} load={load.current.load} file={`compare-${context.value}`} isTall
-              mostRows={ROWS} wholeEvery={Math.max(EVERY_S, total / HOSTS_A_SECOND)} isDashed={isFleet} />
+              units={units} kind="line" updateEvery={1} load={load} file={`compare-${context.value}`} isTall
+              mostRows={ROWS} wholeEvery={every} isDashed={isFleet} />
           )}
           <p class="quiet" role="status">
             {error.value || (progress
