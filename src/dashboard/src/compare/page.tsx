@@ -191,7 +191,7 @@ const isFleet = (name: string): boolean => name.startsWith("fleet: ");
 function answerOf({ times, lines }: Gathered, picked: readonly string[], step: number): DataAnswer {
   const band = bandOf(lines);
   const few = lines.length <= MOST_LINES && picked.length === 0;
-  const shown = lines.filter((line) => few || picked.includes(line.host)).slice(0, MOST_LINES);
+  const shown = few ? lines : picked.flatMap((host) => lines.find((line) => line.host === host) ?? []);
   const named: [string, readonly (number | null)[]][] = shown.map((line) => [line.host, line.values]);
   if (lines.length > 2) named.push(["fleet: 90 %", band.highest], ["fleet: middle", band.middle], ["fleet: 10 %", band.lowest]);
   const names = named.map(([name]) => name);
