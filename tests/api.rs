@@ -220,7 +220,9 @@ fn the_dashboard_is_at_the_path_of_each_view_and_its_files_are_kept_for_good() {
     let page = parent.get("/");
     assert!(page.header("content-security-policy").starts_with("default-src 'none'; script-src 'self'"));
     assert!(page.header("cache-control").contains("no-cache"));
-    for path in ["/index.html", "/compare", "/streaming", "/storage", "/host/synth-a/", "/host/synth-a/storage"] {
+    for path in
+        ["/index.html", "/compare", "/streaming", "/storage", "/host/synth-a/", "/host/synth-a/storage"]
+    {
         let view = parent.get(path);
         assert_eq!((view.status, view.text()), (200, page.text()), "{path}");
     }
