@@ -69,6 +69,7 @@ export interface Node {
   newest_sample: number | null;
   lag_seconds: number | null;
   connection?: Connection;
+  sending?: Sending;
   missing_rows: number;
   disconnects: number;
   last_disconnect: { at: number; reason: string } | null;
@@ -96,15 +97,17 @@ export interface Connection {
     filled_rows: number;
     given_up: number;
   };
-  sending?: {
-    to: string;
-    streaming: boolean;
-    since: number;
-    capabilities: string[];
-    waiting_bytes: number;
-    sent_bytes: number;
-    last_reason: string | null;
-  };
+}
+
+/** How a host does on its way to a parent of this one. */
+export interface Sending {
+  to: string;
+  streaming: boolean;
+  since: number;
+  capabilities: string[];
+  waiting_bytes: number;
+  sent_bytes: number;
+  last_reason: string | null;
 }
 
 export interface Nodes {

@@ -41,8 +41,8 @@ test("what does not match is left out unless something below it does", () => {
 
 test("parents are told with their sums and the most frequent reason", () => {
   const sending = (streaming: boolean, last_reason: string | null) =>
-    ({ sending: { to: "p:19999", streaming, since: 0, capabilities: [], waiting_bytes: 5, sent_bytes: 10, last_reason } }) as unknown as Node["connection"] & object;
-  const nodes = [node("a", 1, { connection: sending(true, "old") }), node("b", 1, { connection: sending(false, "refused") }), node("c", 1)];
+    ({ sending: { to: "p:19999", streaming, since: 0, capabilities: [], waiting_bytes: 5, sent_bytes: 10, last_reason } });
+  const nodes = [node("us", 0, sending(true, "old")), node("b", 1, sending(false, "refused")), node("c", 1)];
   expect(upstreamsOf(nodes)).toEqual([{ to: "p:19999", hosts: 2, streaming: 1, waiting: 10, sent: 20, reasons: ["refused"] }]);
 });
 

@@ -99,8 +99,7 @@ export function linesOf(branches: readonly Branch[], closed: ReadonlySet<string>
 
 export function upstreamsOf(nodes: readonly Node[]): Upstream[] {
   const found = new Map<string, { hosts: number; streaming: number; waiting: number; sent: number; reasons: Map<string, number> }>();
-  for (const { connection } of nodes) {
-    const sending = connection?.sending;
+  for (const { sending } of nodes) {
     if (!sending) continue;
     let upstream = found.get(sending.to);
     if (!upstream) found.set(sending.to, (upstream = { hosts: 0, streaming: 0, waiting: 0, sent: 0, reasons: new Map() }));
