@@ -48,7 +48,7 @@ bench: build tools/.installed-test
 	$(CARGO) run --release -p mainstem-bench -- collector
 
 # The packages that the dashboard is built with, as build.rs installs them.
-%/node_modules/.package-lock.json: %/package-lock.json
+%/node_modules/.package-lock.json: %/package-lock.json | tools/.installed-build
 	npm --prefix $* ci --no-audit --no-fund
 
 clean:
