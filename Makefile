@@ -3,12 +3,15 @@
 CARGO ?= cargo
 STATE ?= target/run
 
-# The C compiler and git are for glommio's bundled liburing.
-BUILD_PACKAGES := gcc libc6-dev git
+# The C compiler and git are for glommio's bundled liburing, Node is for the dashboard. Where there is a Node already, from whomever, it
+# does.
+BUILD_PACKAGES := gcc libc6-dev git $(if $(shell command -v npm),,nodejs npm)
 # What the demonstration asks the parent with.
 RUN_PACKAGES := curl
-# The real peer that the tests compare with, plugins of its, and a C++ compiler for LLVM's fuzzer.
-TEST_PACKAGES := netdata-core netdata-plugins-bash netdata-plugins-python g++
+# The real peer that the tests compare with, plugins of its, a C++ compiler for LLVM's fuzzer, and the browser that looks at the
+# dashboard.
+TEST_PACKAGES := netdata-core netdata-plugins-bash netdata-plugins-python g++ chromium
+DASHBOARD := src/dashboard
 
 # What the parent alone is built without; see Cargo.toml.
 ALL := --features mainstem/parquet
@@ -24,13 +27,16 @@ build: tools/.installed-build
 # All tests, in the order in which they fail fastest.
 test: tools/.installed-build tools/.installed-test check
 	$(CARGO) build --workspace --bins $(ALL)
+	npm --prefix $(DASHBOARD) test
+	tests/dashboard/run
 	tools/test $(ALL)
 	tests/fuzz/run
 
-check: tools/.installed-build
+check: tools/.installed-build $(DASHBOARD)/node_modules/.package-lock.json
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets $(ALL) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet $(ALL)
+	npm --prefix $(DASHBOARD) run check
 
 # What takes long, on a machine without other work: three hours, and 13 GB of disk meanwhile. The report is committed.
 # STAGES="crash fuzz" are some of it; tools/soak has the list.
@@ -41,18 +47,23 @@ bench: build tools/.installed-test
 	$(CARGO) run --release -p mainstem-bench -- compare
 	$(CARGO) run --release -p mainstem-bench -- collector
 
+# The packages that the dashboard is built with, as build.rs installs them.
+%/node_modules/.package-lock.json: %/package-lock.json | tools/.installed-build
+	npm --prefix $* ci --no-audit --no-fund
+
 clean:
 	$(CARGO) clean
-	rm -f tools/.installed-*
+	rm -rf tools/.installed-* $(DASHBOARD)/node_modules tests/dashboard/node_modules
 
-tools/.installed-build:
+# Anew when the lists above have changed.
+tools/.installed-build: Makefile
 	tools/install $(BUILD_PACKAGES)
 	@touch $@
 
-tools/.installed-run:
+tools/.installed-run: Makefile
 	tools/install $(RUN_PACKAGES)
 	@touch $@
 
-tools/.installed-test:
+tools/.installed-test: Makefile
 	tools/install $(TEST_PACKAGES)
 	@touch $@

@@ -9,7 +9,8 @@
 //! | `/api/v3/stream_info` | [`stream_info`]: asked by children of 2.1 and later before they connect |
 //! | `/host/<name or GUID>/…` | the same for a mirrored host |
 //! | `/metrics`, `/-/healthy` | our own figures, and whether all shards turn |
-//! | `/`, `/host/<…>/` | the overview page |
+//! | `/`, `/host/<…>/`, `/compare` and the others of [`dashboard::VIEWS`] | the dashboard's page |
+//! | `/assets/…` | what it loads |
 //!
 //! Source: HTTP API reference of Netdata 1.37.1, sections 1 and 2. Left out on purpose: its caching of what changes,
 //! its decoding before splitting, its echo of the request in redirects.
@@ -248,7 +249,9 @@ impl Api {
         peer: SocketAddr,
     ) -> Answer {
         match segments {
-            [] | ["index.html"] => Answer::new(HTML, dashboard::OVERVIEW),
+            [] | ["index.html"] => page(),
+            [view] if dashboard::VIEWS.contains(view) => page(),
+            ["assets", name] => asset(name),
             ["metrics"] => Answer::new("text/plain; version=0.0.4", self.telemetry.prometheus()),
             ["-", "healthy"] if self.telemetry.healthy() => Answer::new(TEXT, "OK\n"),
             ["-", "healthy"] => Answer::error(
@@ -395,7 +398,23 @@ fn header_of<'a>(request: &'a Request<Incoming>, name: &str) -> Option<&'a str> 
     request.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
-/// No file is served but the overview page.
+/// The dashboard.
+fn page() -> Answer {
+    Answer::new(HTML, dashboard::page())
+        .with_header(header::CONTENT_SECURITY_POLICY, dashboard::CONTENT_SECURITY_POLICY)
+}
+
+/// A file of the dashboard's: whoever has it never asks for it again.
+fn asset(name: &str) -> Answer {
+    let path = format!("assets/{name}");
+    match dashboard::file(&path) {
+        Some(file) => Answer { cacheable: true, ..Answer::new(file.content_type(), file.bytes) }
+            .with_header(header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        None => missing_file(&path),
+    }
+}
+
+/// No file is served but the dashboard's.
 fn missing_file(path: &str) -> Answer {
     let escaped = escape_html(path);
     let valid = |character: char| character.is_ascii_alphanumeric() || "/.-_".contains(character);

@@ -215,6 +215,35 @@ fn hosts_are_found_by_name_and_guid_and_get_their_slash() {
 }
 
 #[test]
+fn the_dashboard_is_at_the_path_of_each_view_and_its_files_are_kept_for_good() {
+    let (parent, _clock, _child) = parent();
+    let page = parent.get("/");
+    assert!(page.header("content-security-policy").starts_with("default-src 'none'; script-src 'self'"));
+    assert!(page.header("cache-control").contains("no-cache"));
+    for path in
+        ["/index.html", "/compare", "/streaming", "/storage", "/host/synth-a/", "/host/synth-a/storage"]
+    {
+        let view = parent.get(path);
+        assert_eq!((view.status, view.text()), (200, page.text()), "{path}");
+    }
+    let text = page.text();
+    let files: Vec<&str> = text.split('"').filter(|word| word.starts_with("/assets/")).collect();
+    assert!(files.len() >= 2, "{text}");
+    for file in files {
+        for path in [file.to_owned(), format!("/host/synth-a{file}")] {
+            let answer = parent.get(&path);
+            assert_eq!(answer.status, 200, "{path}");
+            assert!(answer.header("cache-control").contains("immutable"), "{path}");
+            assert!(answer.header("content-type").ends_with("; charset=utf-8"), "{path}");
+        }
+    }
+    for path in ["/assets/nothing.js", "/assets", "/assets/", "/compare/more"] {
+        assert_eq!(parent.get(path).status, 404, "{path}");
+    }
+    assert_eq!(parent.get("/assets/..%2Findex.html").status, 400);
+}
+
+#[test]
 fn info_and_charts_have_the_members_of_a_real_parents() {
     let (parent, _clock, _child) = parent();
     // What a parent without alerts, exporting, functions and disk has no word for.

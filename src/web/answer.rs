@@ -80,9 +80,10 @@ impl Answer {
             .get(header::ACCEPT_ENCODING)
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| value.contains("gzip"));
-        let compressed = gzip
-            .filter(|_| accepts_gzip && self.body.len() >= GZIP_FROM_BYTES)
-            .and_then(|level| compress(&self.body, level));
+        // Fonts are compressed as they are.
+        let is_worth_it = self.body.len() >= GZIP_FROM_BYTES && !self.content_type.starts_with("font/");
+        let compressed =
+            gzip.filter(|_| accepts_gzip && is_worth_it).and_then(|level| compress(&self.body, level));
         let is_compressed = compressed.is_some();
         let mut response = Response::new(Full::new(Bytes::from(compressed.unwrap_or(self.body))));
         *response.status_mut() = self.status;

@@ -1,0 +1,207 @@
+// One context over hosts: a line each for those that are chosen, over the band in which the fleet moves.
+
+import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import { charts, data, nodes as allNodes, type Chart, type DataAnswer, type Node } from "../api";
+import { ChartCard } from "../chart/card";
+import type { Load } from "../chart/feed";
+import { hostPath, parameters, setParameters } from "../location";
+import { titleOf } from "../sections";
+import type { Grid } from "../series";
+import { Icon } from "../shell/icon";
+import { TimeBar } from "../shell/time_bar";
+import { now, timeline } from "../timeline";
+import { formatQuantity } from "../units";
+import { bandOf, gather, ranked, type Gathered } from "./gather";
+
+/** Lines that can be told apart. */
+const MOST_LINES = 12;
+/** Hosts of the ranking. */
+const MOST_LISTED = 100;
+/** Rows a host is asked for: enough for the width, few enough for thousands of hosts. */
+const ROWS = 180;
+/** Hosts are asked again after so many seconds, in live windows: the more there are, the later. */
+const EVERY_S = 10;
+const HOSTS_A_SECOND = 20;
+const USUAL_CONTEXT = "system.cpu";
+
+/** What most people look for first, or else the first chart of the hosts. */
+function defaultContext(contexts: ReadonlyMap<string, Chart>): string {
+  if (contexts.has(USUAL_CONTEXT)) return USUAL_CONTEXT;
+  return [...contexts.values()].sort((a, b) => a.priority - b.priority)[0]?.context ?? "";
+}
+
+export function ComparePage() {
+  const nodes = useSignal<readonly Node[]>([]);
+  const contexts = useSignal<ReadonlyMap<string, Chart>>(new Map());
+  const gathered = useSignal<Gathered | null>(null);
+  const error = useSignal("");
+
+  const context = useComputed(() => parameters.value["context"] ?? defaultContext(contexts.value));
+  const dimension = useComputed(() => parameters.value["dimension"] ?? "");
+  const picked = useComputed(() => (parameters.value["hosts"] ?? "").split(",").filter((host) => host !== ""));
+  const hosts = useComputed(() => [...new Set(nodes.value.map((node) => node.hostname))]);
+  const chosen = useComputed(() => {
+    const words = (parameters.value["q"] ?? "").toLowerCase().split(/\s+/).filter((word) => word !== "");
+    return hosts.value.filter((host) => words.every((word) => host.toLowerCase().includes(word)));
+  });
+
+  useEffect(() => {
+    allNodes().then(
+      (answer) => (nodes.value = answer.nodes),
+      (problem: Error) => (error.value = problem.message),
+    );
+  }, []);
+
+  // The contexts to choose from are those of the first hosts: one of the fleet's, ours and those that are picked.
+  const sample = useComputed(() => [...new Set([...picked.value.slice(0, 3), ...chosen.value.slice(0, 4)])].join(","));
+  const isSampled = useSignal(false);
+  useSignalEffect(() => {
+    const asked = sample.value.split(",").filter((name) => name !== "");
+    void Promise.allSettled(asked.map((host) => charts(host))).then((answers) => {
+      const merged = new Map(contexts.peek());
+      for (const answer of answers) {
+        if (answer.status !== "fulfilled") continue;
+        for (const chart of Object.values(answer.value.charts)) if (!merged.has(chart.context)) merged.set(chart.context, chart);
+      }
+      if (merged.size > contexts.peek().size) contexts.value = merged;
+      if (asked.length > 0) isSampled.value = true;
+    });
+  });
+
+  const chart = contexts.value.get(context.value);
+  const units = chart?.units ?? "";
+  const isMean = units.startsWith("percent") || units.startsWith("%");
+  const away = useComputed(() => new Map(nodes.value.filter((node) => node.state === "offline").map((node) => [node.hostname, node.retention?.last ?? 0])));
+  const all = [...new Set([...picked.value, ...chosen.value])].sort();
+  const every = Math.max(EVERY_S, all.length / HOSTS_A_SECOND);
+  const asking = [context.value, dimension.value, isMean, all.join()].join("\n");
+  const key = `${asking}\n${picked.value.join()}`;
+  const latest = useRef<{ asking: string; grid: Grid; found: Gathered; at: number } | null>(null);
+  const load = useMemo<Load>(
+    () => async (grid, signal) => {
+      // Whom to draw apart is no reason to ask all of them again.
+      const { current: last } = latest;
+      if (last?.asking === asking && now() - last.at < every && last.grid.points === grid.points && last.grid.step === grid.step &&
+        (timeline.peek().live || last.grid.before === grid.before)) return answerOf(last.found, picked.peek(), grid.step);
+      // Who was away all the time has nothing to say.
+      const asked = all.filter((host) => (away.peek().get(host) ?? Infinity) >= grid.after);
+      if (asked.length === 0) return null;
+      const question = { context: context.peek(), dimension: dimension.peek(), isMean };
+      const found = await gather(asked, question, grid, (next) => (gathered.value = next), signal);
+      latest.current = { asking, grid, found, at: now() };
+      return answerOf(found, picked.peek(), grid.step);
+    },
+    [key],
+  );
+
+  const leaders = useComputed(() => ranked(gathered.value?.lines ?? []));
+  // The chosen ones first, in the order in which they were.
+  const listed = useComputed(() => {
+    const chosenOnes = picked.value.map((host) => leaders.value.find((one) => one.host === host) ?? { host, mean: null });
+    return [...chosenOnes, ...leaders.value.filter(({ host }) => !picked.value.includes(host)).slice(0, MOST_LISTED)];
+  });
+  const toggle = (host: string): void => {
+    const next = picked.value.includes(host) ? picked.value.filter((other) => other !== host) : [...picked.value, host].slice(-MOST_LINES);
+    setParameters({ hosts: next.join(",") });
+  };
+  const progress = gathered.value;
+
+  return (
+    <>
+      <div class="toolbar">
+        <h1>Compare</h1>
+        <label class="pick">
+          <span>Context</span>
+          <input list="contexts" value={context.value} size={22} spellcheck={false}
+            onChange={(event) => setParameters({ context: event.currentTarget.value, dimension: "" })} />
+          <datalist id="contexts">
+            {[...contexts.value.values()].map((known) => <option key={known.context} value={known.context}>{titleOf(known)}</option>)}
+          </datalist>
+        </label>
+        <label class="pick">
+          <span>Dimension</span>
+          <select value={dimension.value} onChange={(event) => setParameters({ dimension: event.currentTarget.value })}>
+            <option value="">sum of all</option>
+            {(progress?.dimensions ?? []).map((name) => <option key={name}>{name}</option>)}
+          </select>
+        </label>
+        <div class="field search">
+          <Icon name="search" />
+          <input type="search" data-search placeholder="Hosts of the fleet" aria-label="Hosts of the fleet" value={parameters.value["q"] ?? ""}
+            onInput={(event) => setParameters({ q: event.currentTarget.value })} />
+        </div>
+        <span class="spring" />
+        <TimeBar />
+      </div>
+      <div class="compare-body">
+        <div class="charts">
+          {context.value !== "" && hosts.value.length > 0 && isSampled.value && (
+            <ChartCard key={key} id="comparison" title={chart ? titleOf(chart) : context.value}
+              subtitle={`${context.value}, ${picked.value.length === 0 ? "the fleet" : "chosen hosts over the fleet"}`}
+              units={units} kind="line" updateEvery={1} load={load} file={`compare-${context.value}`} isTall
+              mostRows={ROWS} wholeEvery={every} isDashed={isFleet} />
+          )}
+          <p class="quiet" role="status">
+            {error.value || (progress
+              ? `${progress.asked} of ${progress.hosts} hosts asked, ${progress.lines.length} have this context${progress.failed > 0 ? `, ${progress.failed} did not answer` : ""}. ` +
+                "Dashed lines: a tenth of the hosts is below the lowest, a tenth above the highest."
+              : "Asking the hosts …")}
+          </p>
+          {chart && picked.value.length > 0 && (
+            <div class="chart-grid">{picked.value.map((host) => <OneHost key={`${host} ${chart.context}`} host={host} chart={chart} />)}</div>
+          )}
+        </div>
+        <section class="ranking" aria-labelledby="ranking-title">
+          <h2 id="ranking-title">Hosts by their mean</h2>
+          <ol>
+            {listed.value.map(({ host, mean }) => (
+                <li key={host}>
+                  <label>
+                    <input type="checkbox" checked={picked.value.includes(host)} onChange={() => toggle(host)} />
+                    <span>{host}</span>
+                  </label>
+                  <span class="number">{formatQuantity(mean, units)}</span>
+                  <a href={`${hostPath(host)}#${chart?.id ?? ""}`} class="tool" aria-label={`Open ${host}`} title={`Open ${host}`}><Icon name="right" /></a>
+                </li>
+              ))}
+          </ol>
+        </section>
+      </div>
+    </>
+  );
+}
+
+/** The context of one of the chosen hosts, with all of its dimensions. */
+function OneHost({ host, chart: { context, chart_type, units } }: { readonly host: string; readonly chart: Chart }) {
+  const load = useMemo<Load>(
+    () => ({ after, before, points }, signal) => data(host, { context, after, before, points }, signal),
+    [host, context],
+  );
+  return (
+    <ChartCard id={`host-${host}`} title={host} subtitle={context} units={units} kind={chart_type} updateEvery={1} load={load}
+      file={`${host}-${context}`}
+      actions={<a class="tool" href={hostPath(host)} aria-label={`Open ${host}`} title={`Open ${host}`}><Icon name="host" /></a>} />
+  );
+}
+
+const isFleet = (name: string): boolean => name.startsWith("fleet: ");
+
+/** What was gathered as the answer of one chart: the fleet's band, then the chosen hosts; without any the first ones. */
+function answerOf({ times, lines }: Gathered, picked: readonly string[], step: number): DataAnswer {
+  const band = bandOf(lines);
+  const few = lines.length <= MOST_LINES && picked.length === 0;
+  const shown = few ? lines : picked.flatMap((host) => lines.find((line) => line.host === host) ?? []);
+  const named: [string, readonly (number | null)[]][] = shown.map((line) => [line.host, line.values]);
+  if (lines.length > 2) named.push(["fleet: 90 %", band.highest], ["fleet: middle", band.middle], ["fleet: 10 %", band.lowest]);
+  const names = named.map(([name]) => name);
+  return {
+    view_update_every: step,
+    update_every: step,
+    first_entry: times[0] ?? 0,
+    last_entry: times.at(-1) ?? 0,
+    dimension_names: names,
+    dimension_ids: names,
+    result: { labels: ["time", ...names], data: times.map((time, row) => [time, ...named.map(([, values]) => values[row] ?? null)]) },
+  };
+}
