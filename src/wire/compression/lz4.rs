@@ -24,8 +24,8 @@ use lz4_flex::block::{
 
 /// How far back a match can reach, and one byte.
 pub const HISTORY: usize = 64 * 1024;
-/// Blocks of this size on touch most of the history.
-const WARM_FROM: usize = 1024;
+/// Blocks up to this size most likely fit into the room that a connection has.
+const MOST_TRIED: usize = 1024;
 /// What a connection holds on to behind its history: room for small blocks.
 const ROOM: usize = 4 * 1024;
 const KEPT: usize = HISTORY + ROOM;
@@ -106,8 +106,8 @@ impl OpenLz4<'_> {
                 self.window.kept = vec![0; KEPT];
             }
             let room = KEPT - self.place.end;
-            // Most text is longer than its block; a short one is worth a try.
-            let decoded = (block.len() < room)
+            // A short block is worth a try; the text of a long one would end in the middle of it.
+            let decoded = (block.len() < MOST_TRIED.min(room))
                 .then(|| decode_block(block, &mut self.window.kept, self.place.end, room.min(MAX_PLAINTEXT)))
                 .flatten();
             if decoded.is_some() {
@@ -162,19 +162,8 @@ impl Drop for OpenLz4<'_> {
 fn decode_block(block: &[u8], buffer: &mut [u8], at: usize, limit: usize) -> Option<usize> {
     let (history, room) = buffer.split_at_mut(at);
     let dictionary = &history[at.saturating_sub(HISTORY)..];
-    if block.len() >= WARM_FROM {
-        warm(dictionary);
-    }
     let written = decompress_into_with_dict(block, &mut room[..limit], dictionary).ok()?;
     Some(at + written)
-}
-
-/// Reads a byte of each cache line, from front to back, which the processor does ahead of us; a large block's matches
-/// would fetch the same lines in no order, a miss each. With thousands of children no history is in the cache when its
-/// child's second comes.
-fn warm(history: &[u8]) {
-    const CACHE_LINE: usize = 64;
-    std::hint::black_box(history.iter().step_by(CACHE_LINE).fold(0u8, |all, byte| all ^ byte));
 }
 
 /// The encoder of one connection, for the child's side.
