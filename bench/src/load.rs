@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use mainstem_child::load::{Compression, Protocol};
+use mainstem_child::load::Protocol;
 use mainstem_child::verify::http;
 use mainstem_child::{Fleet, Load, Target};
 use tokio::time::{Instant, sleep_until};
@@ -57,14 +57,9 @@ impl LongLoad {
         let parent = Contender::start_ours(directory, "")?;
         let load = Load {
             children: self.children as usize,
-            charts: 100,
-            dimensions: 10,
-            update_every: 1,
             protocol: self.protocol,
-            compression: Compression::Lz4,
-            database: None,
             name: "long".into(),
-            seed: 1,
+            ..Load::default()
         };
         let metrics = load.metrics() as f64;
         let target = Target { address: parent.address, key: parent.key, tls: None };
@@ -77,7 +72,7 @@ impl LongLoad {
             "only {streaming} of {} children stream",
             self.children
         );
-        fleet.reset_lag();
+        fleet.reset_waits();
         let (before, samples) = (Usage::of(parent.pid())?, fleet.totals().samples.load(Relaxed));
         let seconds = watch(&parent, before, self.seconds).await?;
         let after = Usage::of(parent.pid())?;

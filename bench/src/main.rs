@@ -156,12 +156,10 @@ impl Compare {
                 children: self.children as usize,
                 charts: self.charts as usize,
                 dimensions: self.dimensions as usize,
-                update_every: 1,
                 protocol: self.protocol,
                 compression: self.compression,
-                database: None,
                 name: "bench".into(),
-                seed: 1,
+                ..Load::default()
             },
             proxy: self.proxy,
             warm_up_s: self.warm_up,

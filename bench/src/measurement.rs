@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use mainstem_child::report::Lag;
+use mainstem_child::report::Percentiles;
 use mainstem_child::verify::{Verdict, Verifier, http};
 use mainstem_child::{Fleet, Target};
 use serde::Serialize;
@@ -38,7 +38,7 @@ pub(crate) struct Measurement {
     pub(crate) reconnects: u64,
     pub(crate) delayed_bytes: u64,
     /// How late the simulator sent. If these are bad, all else is.
-    pub(crate) lag: Lag,
+    pub(crate) lag: Percentiles,
     pub(crate) stop_s: f64,
     pub(crate) verified: Option<Verdict>,
 }
@@ -64,7 +64,7 @@ pub(crate) async fn measure(contender: &Contender, workload: &Workload, verify: 
         workload.warm_up_s
     );
 
-    fleet.reset_lag();
+    fleet.reset_waits();
     let (begun, before) = (Instant::now(), Usage::of(parent.pid())?);
     let (report_before, receives_before) = (fleet.report(), receives(&parent).await);
     sleep_until(begun + Duration::from_secs(workload.measured_s)).await;

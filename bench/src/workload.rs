@@ -70,17 +70,8 @@ mod tests {
 
     #[test]
     fn the_name_of_a_workload_can_be_a_file_name() {
-        let load = Load {
-            children: 200,
-            charts: 100,
-            dimensions: 10,
-            update_every: 1,
-            protocol: Protocol::V1,
-            compression: Compression::None,
-            database: None,
-            name: "bench".into(),
-            seed: 1,
-        };
+        let load =
+            Load { children: 200, protocol: Protocol::V1, compression: Compression::None, ..Load::default() };
         let workload = Workload { load, proxy: false, warm_up_s: 75, measured_s: 60, rounds: 1 };
         assert_eq!(workload.name(), "v1-plain-200x100x10");
         assert_eq!(workload.arrival(), Duration::from_secs(9));
