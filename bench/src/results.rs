@@ -58,7 +58,7 @@ struct Line {
 }
 
 #[rustfmt::skip]
-const LINES: [Line; 10] = [
+const LINES: [Line; 15] = [
     Line { name: "µs of processor a sample", decimals: 3, value: |round| Some(round.cpu_us_per_sample) },
     Line { name: "cores", decimals: 3, value: |round| Some(round.cpu_s / round.seconds) },
     Line { name: "resident bytes a metric", decimals: 0, value: |round| Some(round.resident_bytes_per_metric) },
@@ -68,6 +68,11 @@ const LINES: [Line; 10] = [
     Line { name: "samples a receive", decimals: 0, value: |round| Some(round.samples as f64 / round.receives? as f64) },
     Line { name: "samples a second", decimals: 0, value: |round| Some(round.samples as f64 / round.seconds) },
     Line { name: "sent late, p99 ms", decimals: 1, value: |round| Some(round.lag.p99_ms) },
+    Line { name: "bytes kept a sample", decimals: 3, value: |round| Some(round.kept_bytes as f64 / round.kept_samples as f64) },
+    Line { name: "answer, p50 ms", decimals: 1, value: |round| Some(round.clients.waits.p50_ms) },
+    Line { name: "answer, p99 ms", decimals: 1, value: |round| Some(round.clients.waits.p99_ms) },
+    Line { name: "ingest to query, p99 ms", decimals: 0, value: |round| Some(round.freshness?.in_all.p99_ms) },
+    Line { name: "  the parent's part, p99", decimals: 1, value: |round| Some(round.freshness?.by_parent.p99_ms) },
     Line { name: "seconds to stop", decimals: 2, value: |round| Some(round.stop_s) },
 ];
 
@@ -135,6 +140,14 @@ pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
         length if length.is_multiple_of(2) => Some((values[middle - 1] + values[middle]) / 2.0),
         _ => Some(values[middle]),
     }
+}
+
+/// The commit of this tree; empty outside of git.
+pub(crate) fn commit() -> String {
+    let described = Command::new("git")
+        .args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"])
+        .output();
+    described.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
 
 /// The date in this machine's time zone.

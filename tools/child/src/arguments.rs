@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use mainstem_child::conduct::Conduct;
 use mainstem_child::database::{ReplayFault, ReplicationStyle};
 use mainstem_child::freshness::Asking;
 use mainstem_child::load::{Compression, Protocol};
@@ -233,12 +232,6 @@ fn api(flag: &str, url: &str, tls: Option<&Tls>) -> Result<(SocketAddr, Option<T
         }
         _ => bail!("{flag} needs an URL that begins with http:// or https://"),
     }
-}
-
-/// How the children of a workload behave.
-pub(crate) fn conduct(workload: &Workload) -> Conduct {
-    let arrival = std::time::Duration::from_secs_f64(workload.arrival.spread_s);
-    Conduct { arrival, churn: workload.churn, faults: workload.faults.clone() }
 }
 
 fn resolve(address: &str) -> Result<SocketAddr> {

@@ -17,7 +17,7 @@ use mainstem_child::{Fleet, Workload};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 
-use arguments::{Arguments, conduct};
+use arguments::Arguments;
 
 /// A parent that asks for longer is asked nevertheless.
 const FILLED_WITHIN: Duration = Duration::from_secs(120);
@@ -40,7 +40,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let (report, verdict) = tokio_uring::start(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let fleet = Fleet::start(workload.load.clone(), target, conduct(&workload));
+        let fleet = Fleet::start(workload.load.clone(), target, workload.conduct());
         let mut verdict = Verdict::default();
         let verify_every = if has_past { 0 } else { arguments.verify_every };
         tokio::select! {

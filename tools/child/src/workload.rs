@@ -50,11 +50,12 @@ use std::fmt::Display;
 use std::fs;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::capture;
-use crate::conduct::{Churn, Fault};
+use crate::conduct::{Churn, Conduct, Fault};
 use crate::load::Load;
 use crate::value::Values;
 
@@ -148,6 +149,12 @@ impl Workload {
         let impossible = |problem| WorkloadError::Impossible { file: file.to_owned(), problem };
         workload.check().map_err(impossible)?;
         Ok(workload)
+    }
+
+    /// How its children behave.
+    pub fn conduct(&self) -> Conduct {
+        let arrival = Duration::from_secs_f64(self.arrival.spread_s);
+        Conduct { arrival, churn: self.churn, faults: self.faults.clone() }
     }
 
     /// Whether every key has a value that it can have.
