@@ -20,10 +20,11 @@ use mainstem_child::Load;
 use mainstem_child::packets::PacketEncoder;
 use mainstem_child::script::{Collection, Identity, Script};
 use mainstem_child::value::MICROSECONDS;
+use mainstem_child::verify::Window;
 use uuid::Uuid;
 
 /// Different values at the same time.
-const VOICES: usize = 4;
+pub(crate) const VOICES: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Connected children, and what they have to send.
@@ -33,6 +34,8 @@ pub(crate) struct Flood {
     voices: Vec<Vec<Vec<u8>>>,
     children: Vec<Child>,
     samples_of_second: usize,
+    /// The second before the first.
+    first: i64,
 }
 
 #[derive(Debug)]
@@ -88,7 +91,7 @@ impl Flood {
             (first + 1..=now).map(second).collect()
         };
         let voices = (0..VOICES).map(voice).collect();
-        Ok(Flood { voices, children, samples_of_second: load.charts * load.dimensions })
+        Ok(Flood { voices, children, samples_of_second: load.charts * load.dimensions, first })
     }
 
     /// Sends what sockets take, up to so many seconds of each child: one of each, then the next. Says whether that was
@@ -112,6 +115,11 @@ impl Flood {
             }
         }
         Ok(has_sent)
+    }
+
+    /// The seconds that a child has sent.
+    pub(crate) fn span(&self, child: usize) -> Window {
+        Window { first: self.first + 1, last: self.first + self.children[child].sent as i64 }
     }
 
     /// Whole seconds of children that were handed to the kernel, in samples.

@@ -16,8 +16,8 @@
 //!                                      an empty directory, and a Fleet for minutes --> load  --> Budgets
 //! ```
 //!
-//! Others ask one thing each, of a mainstem alone: `ramp`, `scale`, `children`, `dashboards`. And `instructions` looks at the
-//! stages of the library beside this program, under valgrind.
+//! Others ask one thing each, of a mainstem alone: `ramp`, `scale`, `children`, `dashboards`. `times` and `instructions`
+//! look at the stages of the library beside this program, the latter under valgrind.
 //!
 //! What the load costs is not counted: it runs in this process, and only the parent's is looked at. But it needs a core
 //! of its own: with fewer than two, or with others at work on them, nothing here means anything. How late the load was
@@ -76,6 +76,8 @@ mod start;
 
 mod stored;
 
+mod times;
+
 mod workload;
 
 use std::process::ExitCode;
@@ -120,6 +122,8 @@ enum Command {
     Dashboards(dashboards::Dashboards),
     /// Instructions that each stage of a sample's way takes, against what is recorded.
     Instructions(instructions::Instructions),
+    /// What each stage of a sample's way takes, beside what it cannot be faster than.
+    Times(times::Times),
     /// One stage, once: what 'instructions' has counted.
     #[command(hide = true)]
     Stage(instructions::RunStage),
@@ -141,6 +145,7 @@ fn main() -> ExitCode {
         Command::Children(children) => run(children.run()),
         Command::Dashboards(dashboards) => run(dashboards.run()),
         Command::Instructions(instructions) => instructions.run(),
+        Command::Times(times) => times.run().map(|()| ExitCode::SUCCESS),
         Command::Stage(stage) => stage.run().map(|()| ExitCode::SUCCESS),
         Command::Generate(generate) => generate.run().map(|()| ExitCode::SUCCESS),
     };

@@ -3,20 +3,23 @@
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use mainstem_child::Load;
 use mainstem_child::load::Compression;
-use mainstem_child::verify::http;
+use mainstem_child::verify::{Question, Rule, Verdict, Window, http};
 use tokio::time::{Instant, sleep};
 
 use crate::budget::Budgets;
 use crate::contender::{Contender, Running};
-use crate::flood::Flood;
+use crate::flood::{Flood, VOICES};
 use crate::measurement::sum;
 use crate::process::{busiest, threads};
 
 /// Samples a second that a shard takes, at least.
 const LEAST: f64 = 5e6;
+/// How long it may take in the end to take what it was sent, and how much is compared.
+const PATIENCE: Duration = Duration::from_secs(30);
+const COMPARED_S: i64 = 60;
 /// A shard that has not taken what was sent a second ago has fallen behind.
 const BEHIND: f64 = 1.0;
 
@@ -90,10 +93,14 @@ impl Ramp {
             }
             kept_up = step.taken;
         }
+        let verdict = verified(&parent, &flood, &load).await?;
         parent.stop()?;
         let mut budgets = Budgets::default();
         budgets.told("kept up with", kept_up / 1e6, "M/s");
         budgets.at_least("taken in a second of the shard's core", of_core / 1e6, "M", LEAST / 1e6);
+        budgets.told("points compared with what was sent", verdict.points as f64, "");
+        let faults = if verdict.points == 0 { 1.0 } else { (verdict.missing + verdict.wrong) as f64 };
+        budgets.at_most("  missing or wrong, or none compared", faults, "", 0.0);
         print!("{budgets}");
         Ok(budgets.exit_code())
     }
@@ -126,6 +133,25 @@ impl Ramp {
         let behind_s = (offered_in_all - taken_after as f64).max(0.0) / offer;
         Ok(Step { offered: offer, taken, behind_s, shard })
     }
+}
+
+/// Compares a chart of each voice with what was sent, when all of it has been taken.
+async fn verified(parent: &Running, flood: &Flood, load: &Load) -> Result<Verdict> {
+    let begun = Instant::now();
+    while taken(parent).await? < flood.samples() && begun.elapsed() < PATIENCE {
+        sleep(Duration::from_millis(100)).await;
+    }
+    let mut verdict = Verdict::default();
+    for child in 0..VOICES.min(load.children) {
+        let Window { first, last } = flood.span(child);
+        let window = Window { first: first.max(last - COMPARED_S), last };
+        let chart = 7 * child % load.charts;
+        let question = Question { load, child, chart, window, samples: true, rule: Rule::Live };
+        let answer = http::get(parent.address, &question.path()).await?;
+        verdict.merge(question.judge(&answer).map_err(|unreadable| anyhow!("{unreadable}"))?);
+    }
+    verdict.examples.iter().take(3).for_each(|point| println!("{point}"));
+    Ok(verdict)
 }
 
 /// Samples that the parent has counted so far.
