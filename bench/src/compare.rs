@@ -140,7 +140,7 @@ impl Compare {
             }
         }
         let results = Results { date: today()?, machine: Machine::this(), workload, contenders: rounds };
-        print!("{results}");
+        print!("{results}\n{}", results.budgets());
         let path = results.save(&self.results)?;
         println!("\nkept in {}", path.display());
         Ok(ExitCode::SUCCESS)
