@@ -72,6 +72,9 @@ impl Compare {
         let written = &mut workload.written;
         written.rounds.0 = self.rounds.unwrap_or(written.rounds.0);
         written.warm_up_s = self.warm_up.unwrap_or(written.warm_up_s);
+        // A quarter of a warm-up is enough for everybody to come.
+        let arrival = &mut written.arrival.spread_s;
+        *arrival = arrival.min(written.warm_up_s as f64 / 4.0);
         written.duration_s = self.seconds.unwrap_or(written.duration_s);
         let load = &mut written.load;
         let count = |said: Option<u32>, written: usize| said.map_or(written, |said| said as usize);
@@ -81,10 +84,15 @@ impl Compare {
         load.protocol = self.protocol.unwrap_or(load.protocol);
         load.compression = self.compression.unwrap_or(load.compression);
         written.check()?;
-        if written.duration_s == 0 {
-            bail!("{}: duration_s is 0; a comparison measures for some seconds", self.workload.display());
-        }
-        Ok(workload)
+        let problem = match written {
+            _ if written.duration_s == 0 => "duration_s is 0; a comparison measures for some seconds",
+            _ if written.tls.is_some() => "it has [tls]; parents that are compared listen in plain text",
+            _ if written.arrival.storm_every_s > 0 => {
+                "it has storms (arrival.storm_every_s), in which nothing is compared; mainstem-child has them"
+            }
+            _ => return Ok(workload),
+        };
+        bail!("{}: {problem}", self.workload.display());
     }
 
     fn contenders(&self) -> Result<Vec<Contender>> {

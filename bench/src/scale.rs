@@ -58,10 +58,7 @@ impl Scale {
         println!("|---:|---:|---:|---:|---:|---:|---:|");
         let samples = self.measure(&BY_SAMPLES, |cost, _| cost.samples_a_second()).await?;
         let children = self.measure(&BY_CHILDREN, |_, children| children as f64).await?;
-        let plot = plot(&[
-            ("samples a second, 500 children", &samples),
-            ("children, 500 k samples a second", &children),
-        ]);
+        let plot = plot(&[("samples a second, 500 children", &samples), ("children, at 500 k/s", &children)]);
         fs::write(&self.plot, plot).with_context(|| format!("cannot write {}", self.plot.display()))?;
         println!("\nplotted in {}", self.plot.display());
         Ok(ExitCode::SUCCESS)

@@ -50,6 +50,13 @@ pub struct Fault {
     pub for_s: f64,
 }
 
+impl Fault {
+    /// Whether it has a length.
+    pub(crate) fn lasts(&self) -> bool {
+        matches!(self.kind, FaultKind::HalfOpen | FaultKind::SlowReader)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {

@@ -140,11 +140,10 @@ impl Workload {
         if let Some(authorities) = workload.tls.as_mut().and_then(|tls| tls.authorities.as_mut()) {
             *authorities = directory.join(&*authorities);
         }
-        if let Values::Capture(capture) = &mut workload.load.values {
-            *capture = directory.join(&*capture);
+        if let Values::Capture(capture) = &workload.load.values {
             let failed = |error| WorkloadError::Capture { file: file.to_owned(), error };
             // Every series of every child refers to them, until the process ends.
-            workload.load.columns = capture::columns(capture).map_err(failed)?.leak();
+            workload.load.columns = capture::columns(&directory.join(capture)).map_err(failed)?.leak();
         }
         let impossible = |problem| WorkloadError::Impossible { file: file.to_owned(), problem };
         workload.check().map_err(impossible)?;
@@ -190,7 +189,11 @@ impl Workload {
         for (number, fault) in self.faults.iter().enumerate() {
             within(&format!("fault[{number}].share"), fault.share, 0.0..=1.0)?;
             within(&format!("fault[{number}].every_s"), fault.every_s, 0.1..=LONGEST_S)?;
-            within(&format!("fault[{number}].for_s"), fault.for_s, 0.0..=LONGEST_S)?;
+            let for_s = format!("fault[{number}].for_s");
+            within(&for_s, fault.for_s, 0.0..=LONGEST_S)?;
+            if fault.lasts() && fault.for_s == 0.0 {
+                return Err(problem(&for_s, 0, "how long it lasts, in seconds, more than 0"));
+            }
         }
         Ok(())
     }

@@ -104,6 +104,10 @@ fn an_error_says_where_what_and_what_instead() {
         ("[churn]\nshare = 1\n", &["line 1", "`life_s`"]),
         ("[[fault]]\nkind = \"rude\"\nshare = 1\nevery_s = 1\n", &["line 2", "`rude`", "`half-open`"]),
         ("[[fault]]\nkind = \"cut\"\nshare = 1\nevery_s = 0\n", &["fault[0].every_s is 0; it takes 0.1 to"]),
+        (
+            "[[fault]]\nkind = \"half-open\"\nshare = 1\nevery_s = 1\n",
+            &["fault[0].for_s is 0; it takes how long"],
+        ),
         ("[arrival]\nstorm_every_s = 5\n", &["arrival.storm_every_s is without arrival.storm_away_s"]),
         ("[arrival]\nspread_s = nan\n", &["arrival.spread_s is NaN"]),
         ("rounds = 0", &["rounds is 0; it takes 1 to 100"]),
