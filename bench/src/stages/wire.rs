@@ -376,7 +376,8 @@ impl Child {
             now_us,
             out: &mut out,
         };
-        let fed = inbound.feed(bytes, workspace, &mut |command| receiver.apply(command, &mut around));
+        let fed =
+            inbound.feed(bytes, workspace, &mut |command| receiver.apply(command, &mut around).map(|_| ()));
         assert_eq!(fed.expect("text of the protocol"), bytes.len());
     }
 }
