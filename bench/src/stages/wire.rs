@@ -8,13 +8,13 @@ use dbengine::{DatafileOptions, DiskDone, Engine, EngineOptions, Keep, StoreOpti
 use mainstem::catalog::HostState;
 use mainstem::collect::{Collection, Collector, Reading};
 use mainstem::config::{Limits, Replication};
-use mainstem::receiver::{Mirror, Pace, Receiver, Surroundings};
+use mainstem::receiver::{Listener, Mirror, Pace, Receiver, Surroundings};
 use mainstem::telemetry::ChildCounters;
 use mainstem::wire::Inbound;
 use mainstem::wire::capability::{Capabilities, Compression};
-use mainstem::wire::command::Command;
+use mainstem::wire::command::{Collected, Command, PointFlags, Reference};
 use mainstem::wire::compression::{Decompressor, HEADER_LEN, Workspace, decode_header};
-use mainstem::wire::parser::Parser;
+use mainstem::wire::parser::{Parser, Visitor};
 use mainstem::wire::stream_path::PathElement;
 use mainstem_child::capture::nobody;
 use mainstem_child::load::Protocol;
@@ -176,18 +176,30 @@ pub(super) fn parse_v2() -> Box<dyn Stage> {
     Box::new(Parse { texts: Texts::new(Protocol::V2) })
 }
 
-/// What a receiver looks at of a line of data. Nobody makes a whole command of one in the parent's loop, either.
-fn bits(command: Command<'_>) -> u64 {
-    match command {
-        Command::Begin { chart, microseconds } => chart.len() as u64 ^ microseconds as u64,
-        Command::Set { dimension, value } => dimension.len() as u64 ^ value.unwrap_or_default() as u64,
-        Command::Begin2 { chart, end_time, wall_clock, .. } => {
-            chart.id.len() as u64 ^ end_time as u64 ^ wall_clock as u64
+/// Looks at what a receiver looks at.
+struct Looking;
+
+impl<'a> Visitor<'a> for Looking {
+    type Output = u64;
+
+    fn command(&mut self, command: Command<'a>) -> u64 {
+        match command {
+            Command::Begin { chart, microseconds } => chart.len() as u64 ^ microseconds as u64,
+            Command::Begin2 { chart, end_time, wall_clock, .. } => {
+                chart.id.len() as u64 ^ end_time as u64 ^ wall_clock as u64
+            }
+            _ => 0,
         }
-        Command::Set2 { dimension, value, flags, .. } => {
-            dimension.id.len() as u64 ^ value.to_bits() ^ u64::from(flags.not_anomalous)
-        }
-        _ => 0,
+    }
+
+    #[inline(always)]
+    fn set(&mut self, dimension: &'a [u8], value: Option<i64>) -> u64 {
+        dimension.len() as u64 ^ value.unwrap_or_default() as u64
+    }
+
+    #[inline(always)]
+    fn set2(&mut self, dimension: Reference<'a>, _: Collected, value: f64, flags: PointFlags) -> u64 {
+        dimension.id.len() as u64 ^ value.to_bits() ^ u64::from(flags.not_anomalous)
     }
 }
 
@@ -208,7 +220,7 @@ impl Stage for Parse {
         let mut parser = Parser::new();
         for (_, text) in self.texts.all() {
             let mut rest = text;
-            while let Some(bits) = parser.visit(&mut rest, bits).expect("text of the protocol") {
+            while let Some(bits) = parser.visit(&mut rest, &mut Looking).expect("text of the protocol") {
                 black_box(bits);
             }
         }
@@ -366,7 +378,7 @@ impl Child {
     fn feed(&mut self, bytes: &[u8], now_us: i64, engine: &mut Engine, workspace: &mut Workspace) {
         let Child { mirror, receiver, inbound, counters, pace } = self;
         let mut out = Vec::new();
-        let mut around = Surroundings {
+        let around = Surroundings {
             mirror,
             engine,
             limits: &LIMITS,
@@ -376,8 +388,7 @@ impl Child {
             now_us,
             out: &mut out,
         };
-        let fed =
-            inbound.feed(bytes, workspace, &mut |command| receiver.apply(command, &mut around).map(|_| ()));
+        let fed = inbound.feed_through(bytes, workspace, &mut Listener { receiver, around });
         assert_eq!(fed.expect("text of the protocol"), bytes.len());
     }
 }
