@@ -13,10 +13,13 @@ RUN_PACKAGES := curl
 TEST_PACKAGES := netdata-core netdata-plugins-bash netdata-plugins-python g++ chromium
 DASHBOARD := src/dashboard
 
+# What counts instructions.
+BENCH_PACKAGES := valgrind
+
 # What the parent alone is built without; see Cargo.toml.
 ALL := --features mainstem/parquet
 
-.PHONY: run build test check soak bench clean
+.PHONY: run build test check soak bench bench-quick clean
 
 run: tools/.installed-run build
 	tools/run-demo $(STATE)
@@ -38,11 +41,17 @@ check: tools/.installed-build $(DASHBOARD)/node_modules/.package-lock.json
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet $(ALL)
 	npm --prefix $(DASHBOARD) run check
 
-# What takes long, on a machine without other work: three hours, and 13 GB of disk meanwhile. The report is committed.
+# What takes long, on a machine without other work: four hours, and 13 GB of disk meanwhile. The report is committed.
 # STAGES="crash fuzz" are some of it; tools/soak has the list.
 soak: tools/.installed-build tools/.installed-test
 	tools/soak docs/reports/soak.md $(STAGES)
 
+# Whether a stage of a sample's way takes more instructions than it did: with valgrind, in two minutes.
+bench-quick: tools/.installed-build tools/.installed-bench
+	$(CARGO) build --release -p mainstem-bench
+	$(CARGO) run --release -p mainstem-bench -- instructions
+
+# mainstem and Netdata in turn.
 bench: build tools/.installed-test
 	$(CARGO) run --release -p mainstem-bench -- compare
 	$(CARGO) run --release -p mainstem-bench -- collector
@@ -62,6 +71,10 @@ tools/.installed-build: Makefile
 
 tools/.installed-run: Makefile
 	tools/install $(RUN_PACKAGES)
+	@touch $@
+
+tools/.installed-bench: Makefile
+	tools/install $(BENCH_PACKAGES)
 	@touch $@
 
 tools/.installed-test: Makefile

@@ -15,7 +15,7 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mainstem_child::Load;
-use mainstem_child::load::{Compression, Protocol};
+use mainstem_child::load::Protocol;
 use mainstem_child::value::{ChildSeries, Kind, MICROSECONDS};
 
 use crate::harness::{PATIENCE, get, wait_for};
@@ -39,17 +39,7 @@ fn now() -> i64 {
 }
 
 fn load(children: usize, charts: usize, protocol: Protocol) -> Load {
-    Load {
-        children,
-        charts,
-        dimensions: 10,
-        update_every: 1,
-        protocol,
-        compression: Compression::Lz4,
-        database: None,
-        name: "child".into(),
-        seed: 1,
-    }
+    Load { children, charts, protocol, ..Load::default() }
 }
 
 /// Whether a sample at a second is what a parent may make of what was collected. Whether an absolute value is that of its

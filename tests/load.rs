@@ -128,6 +128,42 @@ fn every_compression_brings_every_sample() {
     assert_eq!(parent.telemetry().total(|shard| &shard.dimensions), 10 * 2500);
 }
 
+/// Children that come and go, send half a second, nonsense or nothing any more, beside as many that only send; and the
+/// parent's API asked for what was just sent.
+#[test]
+fn what_some_children_do_is_nothing_to_the_others_nor_to_those_who_ask() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let parent = TestParent::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let workload = directory.path().join("company.toml");
+    let faults = ["cut", "garbage", "half-open", "slow-reader"]
+        .map(|kind| format!("[[fault]]\nkind = \"{kind}\"\nshare = 0.1\nevery_s = 3\nfor_s = 2\n"));
+    let text = format!(
+        "warm_up_s = 3\nduration_s = 13\n[load]\nchildren = 100\ncharts = 5\n[churn]\nshare = 0.1\n\
+         life_s = [1, 4]\naway_s = [1, 2]\n{}",
+        faults.concat()
+    );
+    std::fs::write(&workload, text).expect("a workload");
+    let (workload, url) = (workload.display().to_string(), format!("http://{}", parent.address));
+    let arguments = ["--workload", &workload, "--ask", &url, "--verify-charts", "0"];
+    let report = Simulator::start(&parent, &directory, "company", &arguments).finish();
+    // Among them all that did nothing, the whole time: five of nine children at least.
+    assert!(number(&report["verified"], "questions") >= 250, "{report}");
+    assert!(number(&report, "reconnects") > 20, "{report}");
+    let ends = &report["ends"];
+    for end in
+        ["the child left", "cut by the child in the middle of a row", "half-open, then closed by the child"]
+    {
+        assert!(number(ends, end) > 1, "{report}");
+    }
+    let by_parent = ["the parent closed the connection", "the connection failed"];
+    let refused: u64 = by_parent.iter().filter_map(|end| ends[end].as_u64()).sum();
+    assert!(refused > 1, "nonsense was taken: {report}");
+    let freshness = &report["freshness"];
+    assert!(number(&freshness["in_all"], "count") > 100, "{report}");
+    assert!(freshness["by_parent"]["p90_ms"].as_f64().is_some_and(|waited| waited < 1000.0), "{report}");
+}
+
 /// A parent whose address does not change from start to start.
 fn parent_at(address: SocketAddr, state: &Path) -> TestParent {
     TestParent::within(state, Clock::System, |config| {

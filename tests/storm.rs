@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use mainstem::web::nodes::{Nodes, State};
 use mainstem_child::Load;
-use mainstem_child::load::{Compression, Protocol};
 
 use crate::ALONE;
 use crate::harness::{get, wait_for};
@@ -68,12 +67,8 @@ fn after_a_restart_all_children_stream_again_within_a_minute() {
         children: number_of("STORM_CHILDREN", 400),
         charts: number_of("STORM_DIMENSIONS", 100).div_ceil(DIMENSIONS),
         dimensions: DIMENSIONS,
-        update_every: 1,
-        protocol: Protocol::V2,
-        compression: Compression::Lz4,
-        database: None,
         name: "storm".into(),
-        seed: 1,
+        ..Load::default()
     };
     let place = Place::new("");
     let mut parent = place.parent("");

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
-use mainstem_child::load::{Compression, Protocol};
 use mainstem_child::{Fleet, Load, Target};
 use std::net::SocketAddr;
 
@@ -49,17 +48,7 @@ impl Cold {
     pub(crate) async fn run(&self) -> Result<ExitCode> {
         let (stored, directory) = Stored::make(&self.place, self.dataset)?;
         let running = Stored::start(directory)?;
-        let load = Load {
-            children: self.children as usize,
-            charts: 100,
-            dimensions: 10,
-            update_every: 1,
-            protocol: Protocol::V2,
-            compression: Compression::Lz4,
-            database: None,
-            name: "meanwhile".into(),
-            seed: 1,
-        };
+        let load = Load { children: self.children as usize, name: "meanwhile".into(), ..Load::default() };
         let target = Target { address: running.address, key: running.key, tls: None };
         let fleet = Fleet::start(load, target, ARRIVAL / 2);
         tokio::time::sleep(2 * ARRIVAL).await;

@@ -7,6 +7,7 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 use uuid::Uuid;
+
+use crate::results::commit;
 
 /// How long a parent may take to open its port, and to end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -86,14 +89,18 @@ impl Contender {
         match &self.make {
             Make::Mainstem { binary, ours: false } => said(binary, "--version"),
             Make::Mainstem { binary, ours: true } => {
-                let commit = Command::new("git")
-                    .args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"])
-                    .output();
-                let commit = commit.map(|output| text(&output.stdout)).unwrap_or_default();
-                Ok(format!("{} {commit}", said(binary, "--version")?).trim().to_owned())
+                Ok(format!("{} {}", said(binary, "--version")?, commit()).trim().to_owned())
             }
             Make::Netdata { binary } => said(binary, "-V"),
         }
+    }
+
+    /// What it has on disk: its database of samples, and of what there is.
+    pub(crate) fn kept_bytes(&self, running: &Running) -> Result<u64> {
+        size_of(&running.directory().join(match self.make {
+            Make::Mainstem { .. } => "state/cache",
+            Make::Netdata { .. } => "netdata/cache",
+        }))
     }
 
     /// Starts it and waits until its port is open.
@@ -300,6 +307,21 @@ fn in_mode(mode: &str) -> String {
 /// Lines of stream.conf.
 fn sending_to(address: SocketAddr, key: Uuid) -> String {
     format!("[stream]\n    enabled = yes\n    destination = {address}\n    api key = {key}\n")
+}
+
+/// Bytes of all files below a directory, as far as the disk has any of them.
+fn size_of(directory: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(directory).with_context(|| format!("{}", directory.display()))? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += match metadata.is_dir() {
+            true => size_of(&entry.path())?,
+            // Files may be as long as they will be one day.
+            false => metadata.len().min(metadata.blocks() * 512),
+        };
+    }
+    Ok(bytes)
 }
 
 /// The first line that a program prints when asked.

@@ -82,7 +82,10 @@ pub(crate) fn run(arguments: &Encodings) -> Result<()> {
     let mut children = Vec::new();
     for (version, connections) in corpus::CHILDREN {
         let charts = corpus::replay(&arguments.captures, connections)?;
-        children.push((*version, charts.iter().map(|chart| chart.looped(arguments.hours * 3600)).collect()));
+        children.push((
+            *version,
+            charts.iter().map(|chart| corpus::looped(chart, arguments.hours * 3600)).collect(),
+        ));
     }
     let mut measured = Measured::of(&children, arguments.rows);
     let mut tables = measured.by_encoding();

@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use mainstem_child::load::{Compression, Protocol};
-use mainstem_child::verify::http;
+use mainstem_child::freshness::Asking;
+use mainstem_child::load::Protocol;
+use mainstem_child::verify::{Verifier, http};
 use mainstem_child::{Fleet, Load, Target};
 use tokio::time::{Instant, sleep_until};
 
@@ -20,17 +21,24 @@ use crate::process::Usage;
 const MOST_UNEVEN: f64 = 3.0;
 /// Resident bytes of a metric.
 const RESIDENT: f64 = 600.0;
-/// How long all children may take to arrive.
-const ARRIVAL: Duration = Duration::from_secs(10);
+/// From a row's departure until an answer has it: milliseconds.
+const FRESH_MS: f64 = 1500.0;
+/// Charts asked for in the end, and the longest time of each.
+const VERIFIED_CHARTS: usize = 100;
+const VERIFIED_S: i64 = 600;
+/// How long a hundred children may take to arrive.
+const ARRIVAL: Duration = Duration::from_secs(2);
 /// Parts of the time that memory is told of.
 const PARTS: usize = 10;
 
 /// Many children for minutes: memory over time, writes by the second, what the disk took for them.
 #[derive(clap::Args)]
 pub(crate) struct LongLoad {
-    /// Children of 100 charts of 10 dimensions.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=5000))]
     children: u32,
+    /// Of a child, of ten dimensions each.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    charts: u32,
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(10..))]
     seconds: u64,
     /// How long the load runs before writes are measured: a group's first pages are full after four minutes, all of
@@ -57,31 +65,32 @@ impl LongLoad {
         let parent = Contender::start_ours(directory, "")?;
         let load = Load {
             children: self.children as usize,
-            charts: 100,
-            dimensions: 10,
-            update_every: 1,
+            charts: self.charts as usize,
             protocol: self.protocol,
-            compression: Compression::Lz4,
-            database: None,
             name: "long".into(),
-            seed: 1,
+            ..Load::default()
         };
-        let metrics = load.metrics() as f64;
+        let (metrics, seed) = (load.metrics() as f64, load.seed);
+        let arrival = ARRIVAL.mul_f64(f64::from(self.children) / 100.0).max(ARRIVAL);
         let target = Target { address: parent.address, key: parent.key, tls: None };
-        let fleet = Fleet::start(load, target, ARRIVAL / 2);
+        let fleet = Fleet::start(load, target, arrival / 2);
         let begun = Instant::now();
-        sleep_until(begun + ARRIVAL + Duration::from_secs(self.warm_up)).await;
+        sleep_until(begun + arrival + Duration::from_secs(self.warm_up)).await;
         let streaming = fleet.totals().streaming.load(Relaxed);
         ensure!(
             streaming == u64::from(self.children),
             "only {streaming} of {} children stream",
             self.children
         );
-        fleet.reset_lag();
+        fleet.reset_waits();
         let (before, samples) = (Usage::of(parent.pid())?, fleet.totals().samples.load(Relaxed));
-        let seconds = watch(&parent, before, self.seconds).await?;
+        let seconds = tokio::select! {
+            seconds = watch(&parent, before, self.seconds) => seconds?,
+            never = fleet.ask_for_newest(Asking::of(parent.address)) => match never {},
+        };
         let after = Usage::of(parent.pid())?;
         let report = fleet.report();
+        let verdict = Verifier::new(parent.address, VERIFIED_CHARTS, VERIFIED_S, seed).round(&fleet).await;
         let figures = http::get(parent.address, "/metrics").await?;
         let figures = String::from_utf8_lossy(&figures).into_owned();
         fleet.stop().await;
@@ -100,6 +109,13 @@ impl LongLoad {
         let mut budgets = Budgets::default();
         budgets.told("samples a second", samples / self.seconds as f64, "");
         budgets.told("sent late, p99", report.lag.p99_ms, "ms");
+        if let Some(freshness) = report.freshness {
+            budgets.at_most("ingest to query, p99", freshness.in_all.p99_ms, "ms", FRESH_MS);
+            budgets.told("  the parent's part, p99", freshness.by_parent.p99_ms, "ms");
+        }
+        budgets.told("points compared with what was sent", verdict.points as f64, "");
+        let faults = if verdict.points == 0 { 1.0 } else { (verdict.missing + verdict.wrong) as f64 };
+        budgets.at_most("  missing or wrong, or none compared", faults, "", 0.0);
         budgets.told("cores of the parent", (after.cpu_s - before.cpu_s) / self.seconds as f64, "");
         budgets.told("processor time a sample", 1e9 * (after.cpu_s - before.cpu_s) / samples, "ns");
         let part = seconds.len().div_ceil(PARTS);
@@ -139,8 +155,8 @@ impl LongLoad {
         );
         budgets.told("stop", stop_s, "s");
         println!(
-            "long load: {} children x 100 charts x 10 dimensions, {:?}, {} s after {} s",
-            self.children, self.protocol, self.seconds, self.warm_up
+            "long load: {} children x {} charts x 10 dimensions, {:?}, {} s after {} s",
+            self.children, self.charts, self.protocol, self.seconds, self.warm_up
         );
         print!("{budgets}");
         Ok(budgets.exit_code())

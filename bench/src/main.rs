@@ -16,6 +16,9 @@
 //!                                      an empty directory, and a Fleet for minutes --> load  --> Budgets
 //! ```
 //!
+//! Others ask one thing each, of a mainstem alone: `ramp`, `scale`, `children`, `dashboards`. `times` and `instructions`
+//! look at the stages of the library beside this program, the latter under valgrind.
+//!
 //! What the load costs is not counted: it runs in this process, and only the parent's is looked at. But it needs a core
 //! of its own: with fewer than two, or with others at work on them, nothing here means anything. How late the load was
 //! sent stands beside the results for that reason.
@@ -27,19 +30,33 @@ mod budget;
 
 mod catalog;
 
+mod children;
+
+mod clients;
+
 mod cold;
 
 mod collector;
+
+mod compare;
 
 mod contender;
 
 mod corpus;
 
+mod cost;
+
+mod dashboards;
+
 mod encodings;
 
 mod extents;
 
+mod flood;
+
 mod generate;
+
+mod instructions;
 
 mod load;
 
@@ -49,27 +66,27 @@ mod netdata;
 
 mod process;
 
+mod ramp;
+
 mod results;
+
+mod scale;
 
 mod start;
 
 mod stored;
 
+mod times;
+
 mod workload;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
-use clap::{Parser, Subcommand, ValueEnum};
-use mainstem_child::Load;
-use mainstem_child::load::{Compression, Protocol};
+use anyhow::Result;
+use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use catalog::Catalog;
-use contender::{Contender, Make, Role};
-use results::{Machine, Results, Rounds, today};
-use workload::Workload;
 
 /// Measures whole parents under a simulated load.
 #[derive(Parser)]
@@ -82,7 +99,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// mainstem and Netdata, one after the other: processor time, memory and disk for the same samples.
-    Compare(Compare),
+    Compare(compare::Compare),
     /// What samples of real children cost in pages of the storage engine, by encoding.
     Encodings(encodings::Encodings),
     /// mainstem and Netdata as headless collectors of this machine, in turn: processor time and memory for what they collect.
@@ -95,126 +112,41 @@ enum Command {
     Start(start::Start),
     /// How long questions about what only the disk has take, while children stream.
     Cold(cold::Cold),
+    /// The most that one ingest shard takes before it falls behind.
+    Ramp(ramp::Ramp),
+    /// Whether cost grows in proportion to samples and to children.
+    Scale(scale::Scale),
+    /// What children cost that hardly send anything, and having none.
+    Children(children::Children),
+    /// How long answers take while half a million samples a second come.
+    Dashboards(dashboards::Dashboards),
+    /// Instructions that each stage of a sample's way takes, against what is recorded.
+    Instructions(instructions::Instructions),
+    /// What each stage of a sample's way takes, beside what it cannot be faster than.
+    Times(times::Times),
+    /// One stage, once: what 'instructions' has counted.
+    #[command(hide = true)]
+    Stage(instructions::RunStage),
     /// Whether memory and writes stay even under a long load.
     Load(load::LongLoad),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Only {
-    Mainstem,
-    Netdata,
-}
-
-#[derive(clap::Args)]
-struct Compare {
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000))]
-    children: u32,
-    /// Charts of a child.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    charts: u32,
-    /// Dimensions of a chart.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    dimensions: u32,
-    /// How long is measured.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
-    seconds: u64,
-    /// How long the load runs before. In the first minute Netdata writes its charts to SQLite and begins its tiers.
-    #[arg(long, value_name = "SECONDS", default_value_t = 75)]
-    warm_up: u64,
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
-    rounds: u32,
-    /// A Netdata before 1.39 knows v1 only.
-    #[arg(long, value_enum, default_value_t = Protocol::V1)]
-    protocol: Protocol,
-    #[arg(long, value_enum, default_value_t = Compression::Lz4)]
-    compression: Compression,
-    /// The program; without it, the one beside this program.
-    #[arg(long, value_name = "PATH")]
-    mainstem: Option<PathBuf>,
-    /// The program.
-    #[arg(long, value_name = "PATH", default_value = "/usr/sbin/netdata")]
-    netdata: PathBuf,
-    /// As proxies before a parent: without a database, Netdata the same, and with a database. The parent is a mainstem and
-    /// not measured.
-    #[arg(long)]
-    proxy: bool,
-    /// Measures one of the two.
-    #[arg(long, value_enum)]
-    only: Option<Only>,
-    /// Also asks the parents for some of what was sent, and compares.
-    #[arg(long)]
-    verify: bool,
-    /// Where the results are kept.
-    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/results"))]
-    results: PathBuf,
-}
-
-impl Compare {
-    fn workload(&self) -> Workload {
-        Workload {
-            load: Load {
-                children: self.children as usize,
-                charts: self.charts as usize,
-                dimensions: self.dimensions as usize,
-                update_every: 1,
-                protocol: self.protocol,
-                compression: self.compression,
-                database: None,
-                name: "bench".into(),
-                seed: 1,
-            },
-            proxy: self.proxy,
-            warm_up_s: self.warm_up,
-            measured_s: self.seconds,
-            rounds: self.rounds,
-        }
-    }
-
-    fn contenders(&self) -> Result<Vec<Contender>> {
-        let mainstem = match &self.mainstem {
-            Some(path) => Make::Mainstem { binary: path.clone(), ours: false },
-            None => {
-                let binary = std::env::current_exe()?.with_file_name("mainstem");
-                Make::Mainstem { binary, ours: true }
-            }
-        };
-        let netdata = Make::Netdata { binary: self.netdata.clone() };
-        let headless = Role::Proxy { mode: "none" };
-        let mut contenders = match self.proxy {
-            false => vec![(mainstem, Role::Parent), (netdata, Role::Parent)],
-            true => vec![
-                (mainstem.clone(), headless),
-                (netdata, headless),
-                (mainstem, Role::Proxy { mode: "dbengine" }),
-            ],
-        };
-        contenders.retain(|(make, _)| match self.only {
-            None => true,
-            Some(Only::Mainstem) => matches!(make, Make::Mainstem { .. }),
-            Some(Only::Netdata) => matches!(make, Make::Netdata { .. }),
-        });
-        let contenders: Vec<Contender> =
-            contenders.into_iter().map(|(make, role)| Contender { make, role }).collect();
-        if let Some(missing) = contenders.iter().find(|contender| !contender.binary().is_file()) {
-            let cure = match missing.make {
-                Make::Mainstem { .. } => "'make build' makes it",
-                Make::Netdata { .. } => "Debian's package is netdata-core; or name another with --netdata",
-            };
-            bail!("there is no {}: {cure}", missing.binary().display());
-        }
-        Ok(contenders)
-    }
-}
-
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
-        Command::Compare(arguments) => run(compare(&arguments)),
+        Command::Compare(compare) => run(compare.run()),
         Command::Collector(arguments) => run(arguments.run()),
         Command::Encodings(arguments) => encodings::run(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Catalog(catalog) => catalog.run().map(|()| ExitCode::SUCCESS),
         Command::Start(start) => run(start.run()),
         Command::Cold(cold) => run(cold.run()),
         Command::Load(load) => run(load.run()),
+        Command::Ramp(ramp) => run(ramp.run()),
+        Command::Scale(scale) => run(scale.run()),
+        Command::Children(children) => run(children.run()),
+        Command::Dashboards(dashboards) => run(dashboards.run()),
+        Command::Instructions(instructions) => instructions.run(),
+        Command::Times(times) => times.run().map(|()| ExitCode::SUCCESS),
+        Command::Stage(stage) => stage.run().map(|()| ExitCode::SUCCESS),
         Command::Generate(generate) => generate.run().map(|()| ExitCode::SUCCESS),
     };
     match outcome {
@@ -239,28 +171,4 @@ fn run(work: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
             _ = interrupt.recv() => Ok(ExitCode::FAILURE),
         }
     })
-}
-
-async fn compare(arguments: &Compare) -> Result<ExitCode> {
-    let workload = arguments.workload();
-    let contenders = arguments.contenders()?;
-    let mut rounds: Vec<Rounds> = Vec::new();
-    for contender in &contenders {
-        rounds.push(Rounds { name: contender.name(), version: contender.version()?, rounds: Vec::new() });
-    }
-    eprintln!("{}", workload.describe());
-    for round in 1..=workload.rounds {
-        for (contender, measured) in contenders.iter().zip(&mut rounds) {
-            let name = contender.name();
-            let measurement = measurement::measure(contender, &workload, arguments.verify).await;
-            let measurement = measurement.with_context(|| format!("{name}, round {round}"))?;
-            eprintln!("{name}, round {round}: {:.3} µs a sample", measurement.cpu_us_per_sample);
-            measured.rounds.push(measurement);
-        }
-    }
-    let results = Results { date: today()?, machine: Machine::this(), workload, contenders: rounds };
-    print!("{results}");
-    let path = results.save(&arguments.results)?;
-    println!("\nkept in {}", path.display());
-    Ok(ExitCode::SUCCESS)
 }

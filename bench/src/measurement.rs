@@ -4,18 +4,24 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use mainstem_child::report::Lag;
+use mainstem_child::freshness::Asking;
+use mainstem_child::report::{Freshness, Percentiles};
 use mainstem_child::verify::{Verdict, Verifier, http};
 use mainstem_child::{Fleet, Target};
 use serde::Serialize;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::clients::{Clients, Habit, Seen};
 use crate::contender::{Contender, Running};
 use crate::process::Usage;
 use crate::workload::Workload;
 
 /// Charts asked for when samples are verified.
 const VERIFIED_CHARTS: usize = 100;
+/// How long clients ask, after what samples cost was measured: answers cost, too.
+const ASKED: Duration = Duration::from_secs(20);
+/// One dashboard.
+const CLIENT: Habit = Habit { clients: 1, charts: 10, window_s: 60, every: Duration::from_secs(1) };
 
 /// What was measured between the end of the warm-up and the end.
 #[derive(Clone, Debug, Serialize)]
@@ -38,8 +44,15 @@ pub(crate) struct Measurement {
     pub(crate) reconnects: u64,
     pub(crate) delayed_bytes: u64,
     /// How late the simulator sent. If these are bad, all else is.
-    pub(crate) lag: Lag,
+    pub(crate) lag: Percentiles,
+    /// A dashboard of ten charts, refreshed every second.
+    pub(crate) clients: Seen,
+    /// From a row's departure until an answer has it. `None`: no answer had one.
+    pub(crate) freshness: Option<Freshness>,
     pub(crate) stop_s: f64,
+    /// What was on disk when it had ended, of all samples since the beginning, and how many these were.
+    pub(crate) kept_bytes: u64,
+    pub(crate) kept_samples: u64,
     pub(crate) verified: Option<Verdict>,
 }
 
@@ -52,34 +65,46 @@ impl Measurement {
 
 /// Starts a parent, loads it, measures it and ends it.
 pub(crate) async fn measure(contender: &Contender, workload: &Workload, verify: bool) -> Result<Measurement> {
-    let parent = contender.start()?;
+    let mut parent = contender.start()?;
     let target = Target { address: parent.address, key: parent.key, tls: None };
-    let fleet = Fleet::start(workload.load.clone(), target, workload.arrival());
-    sleep(Duration::from_secs(workload.warm_up_s)).await;
+    let fleet = Fleet::start(workload.load().clone(), target, workload.conduct());
+    sleep(Duration::from_secs(workload.written.warm_up_s)).await;
     let streaming = fleet.totals().streaming.load(Relaxed);
     ensure!(
-        streaming == workload.load.children as u64,
+        streaming == workload.load().children as u64 || workload.written.churn.is_some(),
         "only {streaming} of {} children stream after the warm-up of {} s",
-        workload.load.children,
-        workload.warm_up_s
+        workload.load().children,
+        workload.written.warm_up_s
     );
 
-    fleet.reset_lag();
+    fleet.reset_waits();
     let (begun, before) = (Instant::now(), Usage::of(parent.pid())?);
     let (report_before, receives_before) = (fleet.report(), receives(&parent).await);
-    sleep_until(begun + Duration::from_secs(workload.measured_s)).await;
+    sleep_until(begun + Duration::from_secs(workload.written.duration_s)).await;
     let (after, seconds) = (Usage::of(parent.pid())?, begun.elapsed().as_secs_f64());
     let (report, receives_after) = (fleet.report(), receives(&parent).await);
 
+    let clients = Clients::start(parent.address, workload.load(), CLIENT);
+    tokio::select! {
+        never = fleet.ask_for_newest(Asking::of(parent.address)) => match never {},
+        () = sleep(ASKED) => {}
+    }
+    let (clients, freshness) = (clients.stop().await?, fleet.freshness());
+
     let verified = if verify {
-        let longest = i64::try_from(workload.measured_s).unwrap_or(i64::MAX);
-        let mut verifier = Verifier::new(parent.address, VERIFIED_CHARTS, longest, workload.load.seed);
+        let longest = i64::try_from(workload.written.duration_s).unwrap_or(i64::MAX);
+        let mut verifier = Verifier::new(parent.address, VERIFIED_CHARTS, longest, workload.load().seed);
         Some(verifier.round(&fleet).await)
     } else {
         None
     };
+    let kept_samples = fleet.totals().samples.load(Relaxed);
     fleet.stop().await;
-    let stop_s = parent.stop()?.as_secs_f64();
+    let stopping = Instant::now();
+    let status = parent.end()?;
+    let stop_s = stopping.elapsed().as_secs_f64();
+    ensure!(status.success(), "it ended with {status}");
+    let kept_bytes = contender.kept_bytes(&parent)?;
 
     let samples = report.samples - report_before.samples;
     ensure!(samples > 0, "no sample was sent");
@@ -90,14 +115,18 @@ pub(crate) async fn measure(contender: &Contender, workload: &Workload, verify: 
         cpu_s,
         cpu_us_per_sample: 1e6 * cpu_s / samples as f64,
         resident_bytes: after.resident_bytes,
-        resident_bytes_per_metric: after.resident_bytes as f64 / workload.load.metrics() as f64,
+        resident_bytes_per_metric: after.resident_bytes as f64 / workload.load().metrics() as f64,
         written_bytes: after.written_bytes - before.written_bytes,
         received_bytes: report.wire_bytes - report_before.wire_bytes,
         receives: receives_after.zip(receives_before).map(|(after, before)| after - before),
         reconnects: report.reconnects,
         delayed_bytes: report.delayed_bytes - report_before.delayed_bytes,
         lag: report.lag,
+        clients,
+        freshness,
         stop_s,
+        kept_bytes,
+        kept_samples,
         verified,
     })
 }

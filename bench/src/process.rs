@@ -1,5 +1,7 @@
 //! [`Usage`]: what a process has taken of the machine, as `/proc` tells it.
 
+use std::collections::HashMap;
+
 use anyhow::{Context, Result};
 
 /// Clock ticks a second in `/proc/PID/stat`: `USER_HZ`, part of the kernel's interface to programs.
@@ -36,6 +38,26 @@ impl Usage {
     }
 }
 
+/// Processor time of each thread of a process, in seconds, by its id.
+pub(crate) fn threads(pid: u32) -> Result<HashMap<String, f64>> {
+    let mut threads = HashMap::new();
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).context("has the parent ended?")? {
+        let thread = thread?;
+        // It may have ended since.
+        let Ok(stat) = std::fs::read_to_string(thread.path().join("stat")) else { continue };
+        if let Some(ticks) = cpu_ticks(&stat) {
+            threads.insert(thread.file_name().to_string_lossy().into_owned(), ticks as f64 / TICKS);
+        }
+    }
+    Ok(threads)
+}
+
+/// The most that a thread took between two looks.
+pub(crate) fn busiest(before: &HashMap<String, f64>, after: &HashMap<String, f64>) -> f64 {
+    let took = |(thread, cpu_s): (&String, &f64)| cpu_s - before.get(thread).unwrap_or(&0.0);
+    after.iter().map(took).fold(0.0, f64::max)
+}
+
 /// `utime` and `stime`, the 14th and 15th field. The second, a name in brackets, may hold spaces and brackets.
 fn cpu_ticks(stat: &str) -> Option<u64> {
     let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace().skip(11);
@@ -59,6 +81,15 @@ mod tests {
         let stat = "42 (a ) b) S 1 42 42 0 -1 4194560 100 0 0 0 123 45 6 7 20 0 30 0 999 1 2 3";
         assert_eq!(cpu_ticks(stat), Some(168));
         assert_eq!(cpu_ticks("42 (a) S 1"), None);
+    }
+
+    #[test]
+    fn the_busiest_thread_is_that_which_took_most_meanwhile() {
+        let times = |all: &[(&str, f64)]| all.iter().map(|(id, time)| ((*id).to_owned(), *time)).collect();
+        let before: HashMap<String, f64> = times(&[("1", 50.0), ("2", 3.0)]);
+        let after = times(&[("1", 51.0), ("2", 7.5), ("3", 2.0)]);
+        assert_eq!(busiest(&before, &after), 4.5);
+        assert!(!threads(std::process::id()).expect("our own").is_empty());
     }
 
     #[test]

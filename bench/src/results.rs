@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use crate::budget::Budgets;
 use crate::measurement::Measurement;
 use crate::workload::Workload;
 
@@ -58,7 +59,7 @@ struct Line {
 }
 
 #[rustfmt::skip]
-const LINES: [Line; 10] = [
+const LINES: [Line; 15] = [
     Line { name: "µs of processor a sample", decimals: 3, value: |round| Some(round.cpu_us_per_sample) },
     Line { name: "cores", decimals: 3, value: |round| Some(round.cpu_s / round.seconds) },
     Line { name: "resident bytes a metric", decimals: 0, value: |round| Some(round.resident_bytes_per_metric) },
@@ -68,10 +69,34 @@ const LINES: [Line; 10] = [
     Line { name: "samples a receive", decimals: 0, value: |round| Some(round.samples as f64 / round.receives? as f64) },
     Line { name: "samples a second", decimals: 0, value: |round| Some(round.samples as f64 / round.seconds) },
     Line { name: "sent late, p99 ms", decimals: 1, value: |round| Some(round.lag.p99_ms) },
+    Line { name: "bytes kept a sample", decimals: 3, value: |round| Some(round.kept_bytes as f64 / round.kept_samples as f64) },
+    Line { name: "answer, p50 ms", decimals: 1, value: |round| Some(round.clients.waits.p50_ms) },
+    Line { name: "answer, p99 ms", decimals: 1, value: |round| Some(round.clients.waits.p99_ms) },
+    Line { name: "ingest to query, p99 ms", decimals: 0, value: |round| Some(round.freshness?.in_all.p99_ms) },
+    Line { name: "  the parent's part, p99", decimals: 1, value: |round| Some(round.freshness?.by_parent.p99_ms) },
     Line { name: "seconds to stop", decimals: 2, value: |round| Some(round.stop_s) },
 ];
 
+/// What a workload may cost on the machine that the project is measured on, in µs of processor a sample.
+const MOST_US: [(&str, f64); 3] =
+    [("v1-lz4-200x100x10", 0.12), ("v2-lz4-200x100x10", 0.10), ("v2-zstd-200x100x10", 0.14)];
+/// And how many times that Netdata 1.37.1 takes at least.
+const LEAST_RATIO: f64 = 14.0;
+/// Resident bytes of a metric, after a quarter of an hour.
+const MOST_RESIDENT: f64 = 600.0;
+
 impl Results {
+    /// What was measured of mainstem beside what it may be, for the workloads that this is said of.
+    pub(crate) fn budgets(&self) -> Budgets {
+        let of = |contender: &str, value: fn(&Measurement) -> f64| {
+            let rounds = self.contenders.iter().find(|rounds| rounds.name == contender)?;
+            median(rounds.rounds.iter().map(value))
+        };
+        let us = |contender| of(contender, |round| round.cpu_us_per_sample);
+        let resident = of("mainstem", |round| round.resident_bytes_per_metric);
+        budgets(&self.workload.name(), us("mainstem"), us("netdata"), resident)
+    }
+
     /// Writes `DIRECTORY/<date>-<workload>.json`.
     pub(crate) fn save(&self, directory: &Path) -> Result<PathBuf> {
         let path = directory.join(format!("{}-{}.json", self.date, self.workload.name()));
@@ -80,6 +105,21 @@ impl Results {
         fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
         Ok(path)
     }
+}
+
+/// Of a workload: µs a sample, Netdata's, and resident bytes of a metric, as far as they were measured.
+fn budgets(workload: &str, ours: Option<f64>, theirs: Option<f64>, resident: Option<f64>) -> Budgets {
+    let mut budgets = Budgets::default();
+    let most = MOST_US.iter().find(|(name, _)| *name == workload);
+    let (Some((_, most)), Some(ours)) = (most, ours) else { return budgets };
+    budgets.at_most("processor time a sample", ours, "µs", *most);
+    if let Some(theirs) = theirs {
+        budgets.at_least("Netdata's, in times of that", theirs / ours, "times", LEAST_RATIO);
+    }
+    if let Some(resident) = resident {
+        budgets.at_most("resident a metric", resident, "bytes", MOST_RESIDENT);
+    }
+    budgets
 }
 
 impl fmt::Display for Results {
@@ -137,6 +177,14 @@ pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     }
 }
 
+/// The commit of this tree; empty outside of git.
+pub(crate) fn commit() -> String {
+    let described = Command::new("git")
+        .args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"])
+        .output();
+    described.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
+
 /// The date in this machine's time zone.
 pub(crate) fn today() -> Result<String> {
     let output = Command::new("date").arg("+%F").output().context("date")?;
@@ -158,6 +206,16 @@ mod tests {
         for (values, expected) in cases {
             assert_eq!(median(values.iter().copied()), expected, "{values:?}");
         }
+    }
+
+    #[test]
+    fn what_was_measured_stands_beside_its_budget() {
+        let missed = |budgets: Budgets| budgets.to_string().matches("MISSED").count();
+        assert_eq!(missed(budgets("v1-lz4-200x100x10", Some(0.1), Some(1.5), Some(600.0))), 0);
+        assert_eq!(missed(budgets("v1-lz4-200x100x10", Some(0.13), Some(1.5), Some(601.0))), 3);
+        assert_eq!(missed(budgets("v2-lz4-200x100x10", Some(0.11), None, None)), 1);
+        assert_eq!(budgets("v1-lz4-7x100x10", Some(9.0), None, None).to_string(), "");
+        assert_eq!(budgets("v1-lz4-200x100x10", None, Some(1.0), None).to_string(), "");
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use mainstem_child::load::{Compression, Protocol};
 use mainstem_child::{Fleet, Load, Target};
 
 use crate::budget::Budgets;
@@ -94,17 +93,7 @@ impl Start {
 
 /// From the start of the process until memory has settled.
 async fn measure(stored: &Stored, running: &Running, number: u32) -> Result<Round> {
-    let load = Load {
-        children: 1,
-        charts: 1,
-        dimensions: 1,
-        update_every: 1,
-        protocol: Protocol::V2,
-        compression: Compression::Lz4,
-        database: None,
-        name: format!("newcomer-{number}"),
-        seed: 1,
-    };
+    let load = Load { charts: 1, dimensions: 1, name: format!("newcomer-{number}"), ..Load::default() };
     let fleet =
         Fleet::start(load, Target { address: running.address, key: running.key, tls: None }, Duration::ZERO);
     let accepted = async {

@@ -1,40 +1,53 @@
-//! [`Workload`]: what is done to a parent, as data, so that more can follow.
+//! [`Workload`]: what is done to a parent: a file of `bench/workloads`, by its name, and the way it goes.
 
-use std::time::Duration;
+use std::path::Path;
 
-use mainstem_child::Load;
+use anyhow::{Context, Result};
+use mainstem_child::conduct::Conduct;
 use mainstem_child::load::{Compression, Protocol};
+use mainstem_child::{Load, Workload as Written};
 use serde::Serialize;
 
-/// A load, and when it is measured.
+/// A workload, and when it is measured.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Workload {
-    pub(crate) load: Load,
+    #[serde(flatten)]
+    pub(crate) written: Written,
     /// It goes through the contenders and on to a parent.
     pub(crate) proxy: bool,
-    /// Seconds before the measurement: connections, definitions, the first minute of higher tiers.
-    pub(crate) warm_up_s: u64,
-    pub(crate) measured_s: u64,
-    pub(crate) rounds: u32,
 }
 
 impl Workload {
+    pub(crate) fn read(file: &Path, proxy: bool) -> Result<Workload> {
+        let written = Written::read(file).context("the workload")?;
+        Ok(Workload { written, proxy })
+    }
+
+    pub(crate) fn load(&self) -> &Load {
+        &self.written.load
+    }
+
+    /// How its children behave.
+    pub(crate) fn conduct(&self) -> Conduct {
+        self.written.conduct()
+    }
+
     /// A word for file names.
     pub(crate) fn name(&self) -> String {
-        let Load { children, charts, dimensions, .. } = self.load;
+        let Load { children, charts, dimensions, .. } = self.load();
         let role = if self.proxy { "proxy-" } else { "" };
         format!("{role}{}-{}-{children}x{charts}x{dimensions}", self.protocol(), self.compression())
     }
 
     fn protocol(&self) -> &'static str {
-        match self.load.protocol {
+        match self.load().protocol {
             Protocol::V1 => "v1",
             Protocol::V2 => "v2",
         }
     }
 
     fn compression(&self) -> &'static str {
-        match self.load.compression {
+        match self.load().compression {
             Compression::Lz4 => "lz4",
             Compression::Zstd => "zstd",
             Compression::Gzip => "gzip",
@@ -43,23 +56,18 @@ impl Workload {
         }
     }
 
-    /// How long connections are spread: children of one site come within seconds of each other, not at once.
-    pub(crate) fn arrival(&self) -> Duration {
-        Duration::from_secs(self.warm_up_s / 8).min(Duration::from_secs(10))
-    }
-
     pub(crate) fn describe(&self) -> String {
-        let Load { children, charts, dimensions, update_every, .. } = self.load;
+        let Load { children, charts, dimensions, update_every, .. } = self.load();
+        let rounds = self.written.rounds.0;
         format!(
             "{}{children} children x {charts} charts x {dimensions} dimensions every {update_every} s, {} {}; {} s \
-             warm-up, {} s measured, {} round{}",
+             warm-up, {} s measured, {rounds} round{}",
             if self.proxy { "through a proxy: " } else { "" },
             self.protocol(),
             self.compression(),
-            self.warm_up_s,
-            self.measured_s,
-            self.rounds,
-            if self.rounds == 1 { "" } else { "s" }
+            self.written.warm_up_s,
+            self.written.duration_s,
+            if rounds == 1 { "" } else { "s" }
         )
     }
 }
@@ -70,19 +78,9 @@ mod tests {
 
     #[test]
     fn the_name_of_a_workload_can_be_a_file_name() {
-        let load = Load {
-            children: 200,
-            charts: 100,
-            dimensions: 10,
-            update_every: 1,
-            protocol: Protocol::V1,
-            compression: Compression::None,
-            database: None,
-            name: "bench".into(),
-            seed: 1,
-        };
-        let workload = Workload { load, proxy: false, warm_up_s: 75, measured_s: 60, rounds: 1 };
+        let load =
+            Load { children: 200, protocol: Protocol::V1, compression: Compression::None, ..Load::default() };
+        let workload = Workload { written: Written { load, ..Written::default() }, proxy: false };
         assert_eq!(workload.name(), "v1-plain-200x100x10");
-        assert_eq!(workload.arrival(), Duration::from_secs(9));
     }
 }

@@ -1,9 +1,9 @@
 //! One child: connects, is greeted or refused, defines its charts and sends their data, again and again.
 
+mod end;
+
 use std::convert::Infallible;
-use std::fmt;
 use std::io;
-use std::ops::RangeInclusive;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,19 +11,23 @@ use std::time::Duration;
 
 use mainstem::wire::capability::{Compression, negotiate};
 use mainstem::wire::command::Instruction;
-use mainstem::wire::compression::Compressor;
 use mainstem::wire::handshake::{Reply, StreamRequest, encode_request, parse_reply};
 use mainstem::wire::instruction::InstructionParser;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::conduct::{Deed, Habits};
 use crate::database::{Database, Held, Timeline};
-use crate::fleet::{Shared, Span, now_us};
+use crate::fleet::{Shared, Span, instant_of, now_us};
+use crate::freshness::Departed;
 use crate::outbox::{Outbox, Sent};
+use crate::packets::PacketEncoder;
 use crate::replication::{Answered, Queue, Request, Respondent, Turn};
 use crate::script::{Collection, Identity, Script};
 use crate::transport::Transport;
 use crate::value::{ChildSeries, MICROSECONDS, mix};
+
+pub(crate) use end::End;
 
 /// How long a parent may take to accept and to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,71 +36,14 @@ const MAX_WAITING: usize = 10 << 20;
 /// The largest reply that is looked at, and the pieces in which instructions are read.
 const RECEIVE: usize = 4096;
 
-/// Why a connection ended, or did not begin.
-#[derive(Debug)]
-pub(crate) enum End {
-    Unreachable(io::Error),
-    NotSecured(io::Error),
-    NoReply,
-    NotUnderstood(Vec<u8>),
-    Refused(Reply),
-    Closed,
-    Failed(io::Error),
-    Overflow,
-}
-
-impl End {
-    pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            End::Unreachable(_) => "the parent cannot be reached",
-            End::NotSecured(_) => "TLS was not agreed",
-            End::NoReply => "the parent did not answer",
-            End::NotUnderstood(_) => "the answer is not Netdata's",
-            End::Refused(Reply::NotPermitted) => "refused: not permitted",
-            End::Refused(Reply::AlreadyStreaming) => "refused: already streaming",
-            End::Refused(Reply::Localhost | Reply::VirtualNode) => "refused: the parent's own host",
-            End::Refused(Reply::Busy) => "refused: busy",
-            End::Refused(Reply::InternalError) => "refused: internal error",
-            End::Refused(Reply::Initializing) => "refused: initializing",
-            End::Refused(Reply::Accepted(_)) => "accepted",
-            End::Closed => "the parent closed the connection",
-            End::Failed(_) => "the connection failed",
-            End::Overflow => "the parent did not read",
-        }
-    }
-
-    /// Seconds after which a child tries again; it picks one of them. As Netdata 2.x does.
-    fn pause(&self) -> RangeInclusive<u64> {
-        match self {
-            End::Unreachable(_) | End::Closed | End::Failed(_) | End::Overflow => 1..=5,
-            End::NotSecured(_) => 60..=180,
-            End::NoReply | End::Refused(Reply::Initializing) => 5..=30,
-            End::Refused(Reply::AlreadyStreaming | Reply::Busy) => 5..=120,
-            End::Refused(Reply::InternalError) => 5..=300,
-            End::Refused(Reply::Localhost | Reply::VirtualNode) => 5..=3600,
-            End::NotUnderstood(_) | End::Refused(Reply::NotPermitted | Reply::Accepted(_)) => 5..=60,
-        }
-    }
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind())?;
-        match self {
-            End::Unreachable(error) | End::NotSecured(error) | End::Failed(error) => write!(f, ": {error}"),
-            End::NotUnderstood(reply) => write!(f, ": {:?}", String::from_utf8_lossy(reply)),
-            _ => Ok(()),
-        }
-    }
-}
-
 /// The life of one child, which ends with its task.
 pub(crate) async fn live(shared: Rc<Shared>, number: usize, wait: Duration) {
     sleep(wait).await;
     let mut random = mix(shared.load.seed ^ mix(number as u64));
+    let mut habits = Habits::new(&shared.conduct, shared.load.seed, number);
     loop {
         let end = match Connection::open(&shared, number).await {
-            Ok(mut connection) => match connection.run().await {
+            Ok(mut connection) => match connection.run(&mut habits).await {
                 Ok(never) => match never {},
                 Err(end) => end,
             },
@@ -104,8 +51,7 @@ pub(crate) async fn live(shared: Rc<Shared>, number: usize, wait: Duration) {
         };
         shared.note_end(number, &end);
         random = mix(random);
-        let pause_ms = (*end.pause().start() * 1000, *end.pause().end() * 1000);
-        sleep(Duration::from_millis(pause_ms.0 + random % (pause_ms.1 - pause_ms.0 + 1))).await;
+        sleep(end.pause(random)).await;
     }
 }
 
@@ -127,7 +73,7 @@ struct Connection<'s> {
     transport: Transport,
     script: Rc<Script>,
     series: ChildSeries,
-    compressor: Option<Compressor>,
+    encoder: Option<PacketEncoder>,
     outbox: Outbox,
     charts: Vec<Progress>,
     /// How many of them are live.
@@ -142,6 +88,19 @@ struct Connection<'s> {
     unread: Vec<u8>,
     /// The first second since the last break, when all charts are live.
     first: Option<i64>,
+    /// What becomes of the next row.
+    spoil: Option<Spoil>,
+    /// Nothing is read before this.
+    deaf_until: Option<Instant>,
+}
+
+/// How a row is spoilt on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spoil {
+    /// Its second half is missing, and all that would have followed.
+    Cut,
+    /// Its bytes are others.
+    Garbage,
 }
 
 /// The past of a child, as far as this connection goes.
@@ -230,8 +189,8 @@ impl<'s> Connection<'s> {
             shared,
             number,
             transport,
-            series: ChildSeries::new(shared.load.seed, number as u64),
-            compressor: Compressor::new(agreed),
+            series: shared.load.series(number),
+            encoder: PacketEncoder::new(agreed),
             outbox: Outbox::default(),
             charts: vec![begun; script.charts()],
             live: 0,
@@ -241,11 +200,14 @@ impl<'s> Connection<'s> {
             instructions: InstructionParser::new(),
             unread: Vec::new(),
             first: None,
+            spoil: None,
+            deaf_until: None,
             script,
         })
     }
 
-    async fn run(&mut self) -> Result<Infallible, End> {
+    async fn run(&mut self, habits: &mut Habits) -> Result<Infallible, End> {
+        habits.begin(Instant::now());
         self.introduce()?;
         let mut due_us = match &self.past {
             // Whatever has become due since the charts were defined.
@@ -262,7 +224,13 @@ impl<'s> Connection<'s> {
                     due_us = self.next_due(due_us);
                     timer.as_mut().reset(instant_of(due_us));
                 }
-                ready = self.transport.readable() => {
+                () = at(habits.next()), if habits.next().is_some() => {
+                    if let Some(deed) = habits.take(Instant::now()) {
+                        self.misbehave(deed).await?;
+                    }
+                }
+                () = at(self.deaf_until), if self.deaf_until.is_some() => self.deaf_until = None,
+                ready = self.transport.readable(), if self.deaf_until.is_none() => {
                     ready.map_err(End::Failed)?;
                     self.read()?;
                 }
@@ -275,6 +243,21 @@ impl<'s> Connection<'s> {
                 () = until(turn), if turn != Turn::Idle => self.answer()?,
             }
         }
+    }
+
+    async fn misbehave(&mut self, deed: Deed) -> Result<(), End> {
+        match deed {
+            Deed::Leave { away } => return Err(End::Left { away }),
+            Deed::Cut => self.spoil = Some(Spoil::Cut),
+            Deed::Garbage => self.spoil = Some(Spoil::Garbage),
+            Deed::SlowReader { lasts } => self.deaf_until = Some(Instant::now() + lasts),
+            Deed::HalfOpen { lasts } => {
+                self.restart_span();
+                sleep(lasts).await;
+                return Err(End::Vanished);
+            }
+        }
+        Ok(())
     }
 
     fn turn(&mut self) -> Turn {
@@ -340,6 +323,7 @@ impl<'s> Connection<'s> {
         let script = Rc::clone(&self.script);
         let series = self.series;
         let mut rows = 0;
+        let is_spoilt = self.spoil.is_some();
         let mut charts = std::mem::take(&mut self.charts);
         let said = self.say(Some(due_us), |text| {
             for (chart, progress) in charts.iter_mut().enumerate() {
@@ -355,7 +339,7 @@ impl<'s> Connection<'s> {
         });
         self.charts = charts;
         said?;
-        if rows == 0 {
+        if rows == 0 || is_spoilt {
             return Ok(());
         }
         self.shared.count(|totals| &totals.samples, (rows * script.dimensions()) as u64);
@@ -500,16 +484,26 @@ impl<'s> Connection<'s> {
             return Ok(());
         }
         shared.count(|totals| &totals.plain_bytes, scratch.text.len() as u64);
-        let bytes = match &mut self.compressor {
+        let bytes = match &mut self.encoder {
             None => &scratch.text,
-            Some(compressor) => {
+            Some(encoder) => {
                 scratch.packets.clear();
-                compressor.encode(&scratch.text, &mut scratch.packets);
+                encoder.encode(&scratch.text, &mut scratch.packets);
                 &scratch.packets
             }
         };
-        let sent = self.outbox.send(&mut self.transport, bytes, due_us).map_err(End::Failed)?;
-        self.account(sent)
+        let spoil = due_us.and_then(|_| self.spoil.take());
+        let sent = match spoil {
+            None => self.outbox.send(&mut self.transport, bytes, due_us),
+            Some(Spoil::Cut) => self.outbox.send(&mut self.transport, &bytes[..bytes.len() / 2], None),
+            Some(Spoil::Garbage) => {
+                let random = |at: usize| mix(at as u64 ^ bytes.len() as u64) as u8;
+                let garbage: Vec<u8> = (0..bytes.len()).map(random).collect();
+                self.outbox.send(&mut self.transport, &garbage, None)
+            }
+        };
+        self.account(sent.map_err(End::Failed)?)?;
+        if spoil == Some(Spoil::Cut) { Err(End::Cut) } else { Ok(()) }
     }
 
     fn account(&mut self, sent: Sent) -> Result<(), End> {
@@ -526,6 +520,8 @@ impl<'s> Connection<'s> {
         {
             let lag_us = now_us() - due_us;
             self.shared.note_lag(lag_us);
+            let second = (due_us - self.shared.load.phase_us(self.number)) / MICROSECONDS;
+            self.shared.note_departure(Departed { child: self.number, second, at: Instant::now() });
             if self.past.as_ref().is_some_and(|past| past.is_catching_up) {
                 self.shared.note_lag_while_catching_up(lag_us);
             }
@@ -554,10 +550,12 @@ impl Drop for Connection<'_> {
     }
 }
 
-/// When to wake for a moment of the clock on the wall.
-fn instant_of(moment_us: i64) -> Instant {
-    let ahead = u64::try_from(moment_us - now_us()).unwrap_or(0);
-    Instant::now() + Duration::from_micros(ahead)
+/// At a moment; never, if there is none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn until(turn: Turn) {

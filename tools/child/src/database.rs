@@ -21,6 +21,7 @@ const UNSETTLED_ROWS: i64 = 2;
 
 /// What children keep, and how they hand it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Database {
     /// How far it reaches back, in seconds. What it holds when a connection begins it holds until that ends.
     pub retention_s: u32,
@@ -30,13 +31,26 @@ pub struct Database {
     pub fault: Option<ReplayFault>,
     /// The bytes of which an answer takes a quarter at most, and of which half may wait for the parent before no more
     /// requests are answered.
-    pub send_buffer: usize,
+    pub send_buffer_bytes: usize,
+}
+
+impl Default for Database {
+    /// An hour, none of it at the start.
+    fn default() -> Database {
+        Database::new(3600, 0)
+    }
 }
 
 impl Database {
     /// As Netdata's, with a buffer of 1 MiB.
     pub fn new(retention_s: u32, history_s: u32) -> Database {
-        Database { retention_s, history_s, style: ReplicationStyle::Exact, fault: None, send_buffer: 1 << 20 }
+        Database {
+            retention_s,
+            history_s,
+            style: ReplicationStyle::Exact,
+            fault: None,
+            send_buffer_bytes: 1 << 20,
+        }
     }
 }
 

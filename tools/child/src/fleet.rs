@@ -10,14 +10,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
 use mainstem::wire::capability::Capabilities;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::child::{self, End, Known};
+use crate::conduct::Conduct;
 use crate::database::{Database, ReplayFault, Timeline};
+use crate::freshness::{Departed, Waited};
 use crate::load::Load;
 use crate::replication::Answered;
-use crate::report::{Lag, Replay, Report, Totals, add, own_cpu_seconds};
+use crate::report::{Freshness, Percentiles, Replay, Report, Totals, add, own_cpu_seconds};
 use crate::script::Script;
 use crate::tls::Tls;
 
@@ -61,11 +64,17 @@ pub struct Fleet {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) load: Load,
+    pub(crate) conduct: Conduct,
     pub(crate) target: Target,
     pub(crate) totals: Arc<Totals>,
     pub(crate) scratch: RefCell<Scratch>,
     scripts: RefCell<Vec<(Capabilities, Rc<Script>)>>,
     lag_us: RefCell<Histogram<u64>>,
+    freshness_us: RefCell<Histogram<u64>>,
+    /// The parent's part of it.
+    answering_us: RefCell<Histogram<u64>>,
+    /// Who is told of the rows that depart next.
+    departures: RefCell<Vec<oneshot::Sender<Departed>>>,
     /// By child; `None` while it is not streaming.
     spans: RefCell<Vec<Option<Span>>>,
     /// When the children were started, for those with a past.
@@ -90,19 +99,25 @@ pub(crate) struct Scratch {
 }
 
 impl Fleet {
-    /// Starts the children, their connections spread over `arrival`. To be called inside a `LocalSet`, as
-    /// `tokio_uring::start` is one.
-    pub fn start(load: Load, target: Target, arrival: Duration) -> Fleet {
-        let lag_us = match Histogram::new_with_bounds(1, LONGEST_LAG_US, 3) {
-            Ok(histogram) => histogram,
+    /// Starts the children; of well-behaved ones it is enough to say over which time their connections are spread. To be
+    /// called inside a `LocalSet`, as `tokio_uring::start` is one.
+    pub fn start(load: Load, target: Target, conduct: impl Into<Conduct>) -> Fleet {
+        let histogram = || match Histogram::new_with_bounds(1, LONGEST_LAG_US, 3) {
+            Ok(histogram) => RefCell::new(histogram),
             Err(error) => unreachable!("the bounds are right: {error}"),
         };
+        let conduct = conduct.into();
+        let arrival = conduct.arrival;
         let shared = Rc::new(Shared {
             target,
             totals: Arc::default(),
             scratch: RefCell::default(),
             scripts: RefCell::default(),
-            lag_us: RefCell::new(lag_us),
+            lag_us: histogram(),
+            freshness_us: histogram(),
+            answering_us: histogram(),
+            departures: RefCell::default(),
+            conduct,
             spans: RefCell::new(vec![None; load.children]),
             started_us: now_us(),
             known: RefCell::new(vec![None; load.children]),
@@ -183,13 +198,39 @@ impl Fleet {
         self.shared.spans.borrow().get(child).copied().flatten()
     }
 
-    pub fn lag(&self) -> Lag {
-        Lag::of(&self.shared.lag_us.borrow())
+    /// How late rows went out.
+    pub fn lag(&self) -> Percentiles {
+        Percentiles::of(&self.shared.lag_us.borrow())
     }
 
-    /// Forgets the lags so far, as those of the time in which all children arrive.
-    pub fn reset_lag(&self) {
+    /// How long it took until samples that had been sent were in an answer; `None`: nobody
+    /// [asked](Fleet::ask_for_newest), or nothing came of it yet.
+    pub fn freshness(&self) -> Option<Freshness> {
+        let in_all = self.shared.freshness_us.borrow();
+        let by_parent = self.shared.answering_us.borrow();
+        let freshness =
+            || Freshness { in_all: Percentiles::of(&in_all), by_parent: Percentiles::of(&by_parent) };
+        (!in_all.is_empty()).then(freshness)
+    }
+
+    /// Forgets all waits so far, as those of the time in which all children arrive.
+    pub fn reset_waits(&self) {
         self.shared.lag_us.borrow_mut().reset();
+        self.shared.freshness_us.borrow_mut().reset();
+        self.shared.answering_us.borrow_mut().reset();
+    }
+
+    /// The row that is handed to the kernel next.
+    pub(crate) fn next_departure(&self) -> oneshot::Receiver<Departed> {
+        let (sender, receiver) = oneshot::channel();
+        self.shared.departures.borrow_mut().push(sender);
+        receiver
+    }
+
+    pub(crate) fn note_freshness(&self, waited: Waited) {
+        let microseconds = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
+        self.shared.freshness_us.borrow_mut().saturating_record(microseconds(waited.in_all));
+        self.shared.answering_us.borrow_mut().saturating_record(microseconds(waited.by_parent));
     }
 
     /// What came of it so far.
@@ -216,6 +257,7 @@ impl Fleet {
             delayed_bytes: totals.delayed_bytes.load(Relaxed),
             blocked_seconds: totals.blocked_us.load(Relaxed) as f64 / 1e6,
             lag: self.lag(),
+            freshness: self.freshness(),
             replay: Replay {
                 requests: totals.replay_requests.load(Relaxed),
                 answers: totals.replay_answers.load(Relaxed),
@@ -250,6 +292,14 @@ impl Shared {
 
     pub(crate) fn note_lag(&self, microseconds: i64) {
         self.lag_us.borrow_mut().saturating_record(u64::try_from(microseconds).unwrap_or(0).max(1));
+    }
+
+    /// Tells one who waits for it.
+    pub(crate) fn note_departure(&self, departed: Departed) {
+        if let Some(waiting) = self.departures.borrow_mut().pop() {
+            // Nobody waits any more when the run is over.
+            let _ = waiting.send(departed);
+        }
     }
 
     pub(crate) fn note_lag_while_catching_up(&self, microseconds: i64) {
@@ -308,6 +358,12 @@ impl Shared {
 pub(crate) fn now_us() -> i64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// When to wake for a moment of the clock on the wall.
+pub(crate) fn instant_of(moment_us: i64) -> tokio::time::Instant {
+    let ahead = u64::try_from(moment_us - now_us()).unwrap_or(0);
+    tokio::time::Instant::now() + Duration::from_micros(ahead)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::database::Database;
-use crate::value::{MICROSECONDS, mix};
+use crate::value::{ChildSeries, Column, Kind, MICROSECONDS, Values, mix};
 
 /// Which generation of children is simulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -28,8 +28,9 @@ pub enum Compression {
     None,
 }
 
-/// A load, the same whenever it is run.
+/// A load, the same whenever it is run: `[load]` of a [`Workload`](crate::Workload).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Load {
     pub children: usize,
     /// Charts of a child.
@@ -40,14 +41,57 @@ pub struct Load {
     pub update_every: u32,
     pub protocol: Protocol,
     pub compression: Compression,
+    pub values: Values,
+    /// Of [`Values::Capture`], what was read.
+    #[serde(skip)]
+    pub columns: &'static [Column],
     /// `None`: the children have no past, and begin where they connect.
     pub database: Option<Database>,
-    /// What host names begin with.
+    /// What host names begin with. Machine GUIDs follow from the names.
     pub name: String,
+    /// Another seed, other values.
     pub seed: u64,
 }
 
+impl Default for Load {
+    /// One child of a thousand dimensions.
+    fn default() -> Load {
+        Load {
+            children: 1,
+            charts: 100,
+            dimensions: 10,
+            update_every: 1,
+            protocol: Protocol::V2,
+            compression: Compression::Lz4,
+            values: Values::Mixed,
+            columns: &[],
+            database: None,
+            name: "child".into(),
+            seed: 1,
+        }
+    }
+}
+
 impl Load {
+    /// How the dimension at a position behaves, counted over all charts of a child.
+    pub fn kind(&self, position: u64) -> Kind {
+        match self.values {
+            Values::Mixed => Kind::of(self.seed, position),
+            Values::Constant => Kind::Constant,
+            Values::Integers => Kind::Integer,
+            Values::Gauges => Kind::Percent,
+            Values::Counters => Kind::Counter,
+            Values::Capture(_) => {
+                Kind::Recorded(&self.columns[(position % self.columns.len() as u64) as usize])
+            }
+        }
+    }
+
+    /// All series of a child.
+    pub fn series(&self, child: usize) -> ChildSeries {
+        ChildSeries::new(self.seed, child as u64)
+    }
+
     /// Samples a second when all children stream.
     pub fn samples_per_second(&self) -> f64 {
         self.metrics() as f64 / f64::from(self.update_every)
@@ -119,17 +163,7 @@ impl Load {
 
 #[cfg(test)]
 pub(crate) fn small(protocol: Protocol) -> Load {
-    Load {
-        children: 3,
-        charts: 4,
-        dimensions: 10,
-        update_every: 1,
-        protocol,
-        compression: Compression::Lz4,
-        database: None,
-        name: "test".into(),
-        seed: 1,
-    }
+    Load { children: 3, charts: 4, protocol, name: "test".into(), ..Load::default() }
 }
 
 #[cfg(test)]

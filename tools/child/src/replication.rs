@@ -93,7 +93,7 @@ impl Queue {
             _ => 0,
         };
         Queue {
-            send_buffer: database.send_buffer,
+            send_buffer: database.send_buffer_bytes,
             delay_us,
             is_silent: database.fault == Some(ReplayFault::Silent),
             requests: vec![None; charts],
@@ -197,7 +197,7 @@ impl Respondent<'_> {
     /// Writes the rows of a window, as many as an answer may have; how many, and the last one if it is not the window's.
     fn rows(&self, chart: usize, window: Request, out: &mut Vec<u8>) -> (usize, Option<i64>) {
         let update_every = self.script.update_every();
-        let most_bytes = self.database.send_buffer / ANSWER_SHARE;
+        let most_bytes = self.database.send_buffer_bytes / ANSWER_SHARE;
         let most_rows = match self.database.fault {
             Some(ReplayFault::Partial) => ReplayFault::PARTIAL_ROWS,
             _ => usize::MAX,

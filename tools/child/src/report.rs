@@ -53,18 +53,45 @@ pub(crate) fn add(counter: &AtomicU64, count: u64) {
     counter.fetch_add(count, Relaxed);
 }
 
-/// How late the data of a second went out.
+/// How long something took, of how many.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Lag {
+pub struct Percentiles {
+    pub count: u64,
     pub p50_ms: f64,
+    pub p90_ms: f64,
     pub p99_ms: f64,
+    #[serde(rename = "p99.9_ms")]
+    pub p999_ms: f64,
     pub max_ms: f64,
 }
 
-impl Lag {
-    pub(crate) fn of(microseconds: &Histogram<u64>) -> Lag {
+impl Percentiles {
+    /// Of a histogram of microseconds.
+    pub fn of(microseconds: &Histogram<u64>) -> Percentiles {
         let at = |quantile| microseconds.value_at_quantile(quantile) as f64 / 1000.0;
-        Lag { p50_ms: at(0.5), p99_ms: at(0.99), max_ms: microseconds.max() as f64 / 1000.0 }
+        Percentiles {
+            count: microseconds.len(),
+            p50_ms: at(0.5),
+            p90_ms: at(0.9),
+            p99_ms: at(0.99),
+            p999_ms: at(0.999),
+            max_ms: microseconds.max() as f64 / 1000.0,
+        }
+    }
+}
+
+/// How long it took until samples that were sent could be asked for; see [`freshness`](crate::freshness).
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Freshness {
+    pub in_all: Percentiles,
+    /// Without the second in which the API answers with nothing so young.
+    pub by_parent: Percentiles,
+}
+
+impl fmt::Display for Percentiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Percentiles { count, p50_ms, p90_ms, p99_ms, p999_ms, max_ms } = self;
+        write!(f, "{p50_ms:>10.2}{p90_ms:>10.2}{p99_ms:>10.2}{p999_ms:>10.2}{max_ms:>10.2}  of {count}")
     }
 }
 
@@ -105,7 +132,10 @@ pub struct Report {
     pub wire_bytes: u64,
     pub delayed_bytes: u64,
     pub blocked_seconds: f64,
-    pub lag: Lag,
+    /// How late the data of a second was handed to the kernel.
+    pub lag: Percentiles,
+    /// From then on, how long until an answer of the parent had it; `None`: nobody asked.
+    pub freshness: Option<Freshness>,
     pub replay: Replay,
     /// What the simulator's thread itself took of a core.
     pub cpu_seconds: Option<f64>,
@@ -137,8 +167,13 @@ impl fmt::Display for Report {
             "back-pressure",
             format!("{} bytes delayed, {:.3} s blocked", self.delayed_bytes, self.blocked_seconds),
         )?;
-        let Lag { p50_ms, p99_ms, max_ms } = self.lag;
-        line("sent late by", format!("p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms, max {max_ms:.2} ms"))?;
+        let names = ["p50", "p90", "p99", "p99.9", "max"].map(|name| format!("{name:>10}"));
+        line("ms", names.concat())?;
+        line("  sent late", self.lag.to_string())?;
+        if let Some(freshness) = &self.freshness {
+            line("  ingest to query", freshness.in_all.to_string())?;
+            line("    by the parent", freshness.by_parent.to_string())?;
+        }
         let replay = &self.replay;
         line("live after", format!("{:.2} s at most", replay.until_live_seconds))?;
         if load.database.is_some() {

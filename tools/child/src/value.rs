@@ -11,8 +11,14 @@
 //!
 //! The kind is a matter of the load: dimension 7 of chart 3 has the same one on every child. The values are the child's
 //! own. All but the counters depend on the second alone.
+//!
+//! That is [`Values::Mixed`]. Other [`Values`] have one kind only, or a column of a recording each, which a child begins
+//! to read at a place of its own and reads again and again.
+
+use std::path::PathBuf;
 
 use mainstem::wire::command::Algorithm;
+use serde::{Deserialize, Serialize};
 
 /// Counters count from here, so that they stay as short as those of a machine that has been up for years.
 const COUNTERS_BEGAN: i64 = 1_700_000_000;
@@ -23,14 +29,40 @@ const RATE_NOISE: u64 = 8192;
 
 pub const MICROSECONDS: i64 = 1_000_000;
 
+/// What the dimensions of a load collect.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Values {
+    /// All kinds, as often as the table has them.
+    #[default]
+    Mixed,
+    Constant,
+    /// Small ones: 0 to 9, others every second.
+    Integers,
+    /// Noisy: no two seconds are the same, three decimals.
+    Gauges,
+    Counters,
+    /// Samples of a recorded child, column by column: a file as [`capture`](crate::capture) reads it.
+    Capture(PathBuf),
+}
+
+/// A column of a recording: samples times `divisor`.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Column {
+    pub values: Vec<i64>,
+    pub divisor: i64,
+}
+
 /// How the values of a dimension behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     Constant,
+    Integer,
     Walk,
     Random,
     Percent,
     Counter,
+    Recorded(&'static Column),
 }
 
 impl Kind {
@@ -51,7 +83,11 @@ impl Kind {
     }
 
     pub fn divisor(self) -> i64 {
-        if self == Kind::Percent { 1000 } else { 1 }
+        match self {
+            Kind::Percent => 1000,
+            Kind::Recorded(column) => column.divisor,
+            _ => 1,
+        }
     }
 }
 
@@ -92,6 +128,7 @@ impl Series {
         match self.kind {
             Kind::Constant if !self.key.is_multiple_of(4) => 0,
             Kind::Constant => below(self.key, 1000),
+            Kind::Integer => below(mix(self.key ^ second as u64), 10),
             Kind::Walk => {
                 let span = 20 + below(self.key, 1000);
                 self.walk(second, span) + below(mix(self.key ^ second as u64), 5) - 2
@@ -101,6 +138,10 @@ impl Series {
             Kind::Counter => {
                 let rate = self.rate();
                 (second - COUNTERS_BEGAN) * rate + moment_us.rem_euclid(MICROSECONDS) * rate / MICROSECONDS
+            }
+            Kind::Recorded(column) => {
+                let length = column.values.len() as u64;
+                column.values[((self.key >> 32).wrapping_add(second as u64) % length) as usize]
             }
         }
     }
@@ -223,6 +264,30 @@ mod tests {
                 assert!(values.len() > 80);
             }
         }
+    }
+
+    #[test]
+    fn small_integers_have_one_digit_and_all_of_them_come() {
+        let series = ChildSeries::new(1, 1).of_kind(Kind::Integer, 3);
+        let found: HashSet<i64> = (0..200).map(|t| at(series, NOW + t)).collect();
+        assert_eq!(found, (0..10).collect::<HashSet<i64>>());
+    }
+
+    #[test]
+    fn a_recorded_column_is_read_again_and_again_from_a_place_of_its_own() {
+        static COLUMN: std::sync::LazyLock<Column> =
+            std::sync::LazyLock::new(|| Column { values: vec![10, 25, 30, 45, 50], divisor: 10 });
+        let mut firsts = HashSet::new();
+        for child in 0..50 {
+            let series = ChildSeries::new(1, child).of_kind(Kind::Recorded(&COLUMN), 7);
+            let read: Vec<i64> = (0..10).map(|t| at(series, NOW + t)).collect();
+            assert_eq!(read[..5], read[5..]);
+            let begun = COLUMN.values.iter().position(|value| *value == read[0]).unwrap();
+            assert!((0..5).all(|t| read[t] == COLUMN.values[(begun + t) % 5]), "{read:?}");
+            assert_eq!(series.stored(NOW), read[0] as f64 / 10.0);
+            firsts.insert(read[0]);
+        }
+        assert_eq!(firsts.len(), 5);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::fleet::{Fleet, Span};
 use crate::load::Load;
 use crate::tls::Tls;
-use crate::value::{ChildSeries, Kind, MICROSECONDS, mix};
+use crate::value::{Kind, MICROSECONDS, mix};
 
 /// Seconds at the end of a span that the parent may not have stored yet, and at its beginning, where rates are not.
 const MARGIN: i64 = 5;
@@ -216,6 +216,14 @@ impl Question<'_> {
         )
     }
 
+    /// Whether an answer has a point of every dimension at the end of the window.
+    pub fn has_newest(&self, body: &[u8]) -> bool {
+        let Ok(answer) = serde_json::from_slice::<Answer>(body) else { return false };
+        let is_newest = |row: &&Vec<Option<f64>>| row.first() == Some(&Some(self.window.last as f64));
+        let newest = answer.data.iter().find(is_newest);
+        newest.is_some_and(|row| row.len() == 1 + self.load.dimensions && row.iter().all(Option::is_some))
+    }
+
     /// Compares an answer with the formula.
     pub fn judge(&self, body: &[u8]) -> Result<Verdict, Unreadable> {
         let answer: Answer = serde_json::from_slice(body).map_err(Unreadable::Json)?;
@@ -270,14 +278,15 @@ impl Question<'_> {
     fn compare(&self, answer: &Answer, late: i64) -> Verdict {
         let load = self.load;
         let mut verdict = Verdict { questions: 1, ..Verdict::default() };
-        let series = ChildSeries::new(load.seed, self.child as u64);
+        let child = load.series(self.child);
         let mut rows: Vec<&[Option<f64>]> = answer.data.iter().map(Vec::as_slice).collect();
         let second_of = |row: &[Option<f64>]| row[0].unwrap_or(0.0) as i64;
         rows.sort_by_key(|row| second_of(row));
         for dimension in 0..load.dimensions {
             let id = load.dimension_id(dimension);
             let column = answer.labels.iter().skip(1).position(|label| *label == id).map(|place| place + 1);
-            let series = series.at(load.position(self.chart, dimension));
+            let position = load.position(self.chart, dimension);
+            let series = child.of_kind(load.kind(position), position);
             for second in self.window.seconds(load.update_every) {
                 let row = rows.binary_search_by_key(&second, |row| second_of(row)).ok();
                 let found = row.zip(column).and_then(|(row, column)| rows[row][column]);

@@ -196,7 +196,7 @@ async fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 #[test]
 fn after_a_cut_every_second_is_there_once() {
     let load = Load {
-        database: Some(Database { send_buffer: 16 << 10, ..Database::new(3600, 120) }),
+        database: Some(Database { send_buffer_bytes: 16 << 10, ..Database::new(3600, 120) }),
         ..small(Protocol::V2)
     };
     let stored = Stored::default();

@@ -259,7 +259,7 @@ proptest! {
         let load = Load { update_every, ..small(Protocol::V1) };
         let mut simulated = Simulated::new(load, agreed, history_s);
         simulated.database.style = if up_to_now { ReplicationStyle::UpToNow } else { ReplicationStyle::Exact };
-        simulated.database.send_buffer = send_buffer;
+        simulated.database.send_buffer_bytes = send_buffer;
         simulated.database.retention_s = retention_s;
         let step = i64::from(update_every);
         let held = simulated.held();
@@ -319,7 +319,7 @@ proptest! {
         send_buffer in 2000_usize..100_000,
     ) {
         let mut simulated = Simulated::of(Protocol::V1, history_s);
-        simulated.database.send_buffer = send_buffer;
+        simulated.database.send_buffer_bytes = send_buffer;
         simulated.database.fault = partial.then_some(ReplayFault::Partial);
         let held = simulated.held();
         let mut seconds = Vec::new();
@@ -537,7 +537,7 @@ fn nothing_is_answered_between_half_full_and_nearly_empty() {
     let simulated = Simulated::of(Protocol::V2, 100);
     let mut queue = simulated.queue();
     queue.ask(0, request(50, 100, false), 0);
-    let full = simulated.database.send_buffer;
+    let full = simulated.database.send_buffer_bytes;
     for (waiting, expected) in [
         (0, Turn::Now),
         (full / 2, Turn::Now),
@@ -558,7 +558,7 @@ fn the_past_neither_fills_the_buffer_nor_holds_up_the_present() {
     let load = Load { charts: 100, ..small(Protocol::V2) };
     let agreed = load.offered();
     let mut simulated = Simulated::new(load, agreed, 900);
-    simulated.database.send_buffer = 256 << 10;
+    simulated.database.send_buffer_bytes = 256 << 10;
     let drained_per_ms = 4096;
     let mut queue = simulated.queue();
     let held = simulated.held();

@@ -1,5 +1,6 @@
 use super::*;
 use crate::load::{Protocol, small};
+use crate::value::ChildSeries;
 
 const NOW: i64 = 1_795_342_200;
 
