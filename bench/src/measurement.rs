@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::clients::{Clients, Habit, Seen};
-use crate::contender::{Contender, Running};
+use crate::contender::{Contender, Role, Running};
 use crate::process::Usage;
 use crate::workload::Workload;
 
@@ -45,8 +45,8 @@ pub(crate) struct Measurement {
     pub(crate) delayed_bytes: u64,
     /// How late the simulator sent. If these are bad, all else is.
     pub(crate) lag: Percentiles,
-    /// A dashboard of ten charts, refreshed every second.
-    pub(crate) clients: Seen,
+    /// A dashboard of ten charts, refreshed every second. `None`: nobody asks a proxy.
+    pub(crate) clients: Option<Seen>,
     /// From a row's departure until an answer has it. `None`: no answer had one.
     pub(crate) freshness: Option<Freshness>,
     pub(crate) stop_s: f64,
@@ -84,12 +84,17 @@ pub(crate) async fn measure(contender: &Contender, workload: &Workload, verify: 
     let (after, seconds) = (Usage::of(parent.pid())?, begun.elapsed().as_secs_f64());
     let (report, receives_after) = (fleet.report(), receives(&parent).await);
 
-    let clients = Clients::start(parent.address, workload.load(), CLIENT);
-    tokio::select! {
-        never = fleet.ask_for_newest(Asking::of(parent.address)) => match never {},
-        () = sleep(ASKED) => {}
-    }
-    let (clients, freshness) = (clients.stop().await?, fleet.freshness());
+    let clients = if contender.role == Role::Parent {
+        let clients = Clients::start(parent.address, workload.load(), CLIENT);
+        tokio::select! {
+            never = fleet.ask_for_newest(Asking::of(parent.address)) => match never {},
+            () = sleep(ASKED) => {}
+        }
+        Some(clients.stop().await?)
+    } else {
+        None
+    };
+    let freshness = fleet.freshness();
 
     let verified = if verify {
         let longest = i64::try_from(workload.written.duration_s).unwrap_or(i64::MAX);
