@@ -285,6 +285,7 @@ impl Receiver {
         let replayed = self.replay.as_ref().map(|replay| replay.chart);
         gone.retain(|chart| Some(*chart) != self.scope && Some(*chart) != replayed);
         let moved = mirror.forget(&gone, engine);
+        self.expected = Expected::default();
         let place = |chart: &mut Option<ChartIndex>| *chart = chart.and_then(|chart| moved.place(chart));
         place(&mut self.scope);
         place(&mut self.previous);
@@ -374,7 +375,8 @@ impl Receiver {
         let (Some(chart), true) = (self.scope, self.collecting) else {
             return Err(DisconnectReason::OutOfPlace { keyword: "SET" });
         };
-        let Some((index, next)) = around.mirror.dimension(chart, id, self.expected) else {
+        let found = around.mirror.follows(id, self.expected);
+        let Some((index, next)) = found.or_else(|| around.mirror.search_dimension(chart, id)) else {
             return Err(unknown_dimension("SET", around.mirror.chart(chart), id));
         };
         self.expected = next;
@@ -584,8 +586,28 @@ impl Receiver {
         Ok(found)
     }
 
-    /// The dimension that a data line names: by its slot, by the order of last time, or by its id.
+    /// The dimension that a data line names: by the order of last time, by its slot, or by its id. A child repeats its order, so
+    /// that its slot is seldom needed.
+    #[inline(always)]
     fn dimension(
+        &mut self,
+        chart: ChartIndex,
+        reference: Reference<'_>,
+        keyword: &'static str,
+        around: &mut Surroundings<'_>,
+    ) -> Result<usize, DisconnectReason> {
+        match around.mirror.follows(reference.id, self.expected) {
+            Some((index, next)) if index < self.values.len() => {
+                self.expected = next;
+                Ok(index)
+            }
+            _ => self.dimension_out_of_order(chart, reference, keyword, around),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn dimension_out_of_order(
         &mut self,
         chart: ChartIndex,
         reference: Reference<'_>,
@@ -594,11 +616,11 @@ impl Receiver {
     ) -> Result<usize, DisconnectReason> {
         let slots = &self.charts[chart.index()].slots;
         let slotted = reference.slot.and_then(|slot| slots.get(slot.0.get() as usize - 1));
-        let expected = match slotted {
-            Some(index) if *index != u32::MAX => around.mirror.expect(chart, *index as usize, self.expected),
-            _ => self.expected,
-        };
-        match around.mirror.dimension(chart, reference.id, expected) {
+        let by_slot = slotted
+            .filter(|index| **index != u32::MAX)
+            .map(|index| around.mirror.expect(chart, *index as usize))
+            .and_then(|expected| around.mirror.follows(reference.id, expected));
+        match by_slot.or_else(|| around.mirror.search_dimension(chart, reference.id)) {
             // Beyond the row: the chart got the dimension after the row was opened, which no child does.
             Some((index, next)) if index < self.values.len() => {
                 self.expected = next;

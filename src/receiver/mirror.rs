@@ -473,18 +473,16 @@ impl Mirror {
         Some((found, self.ids.expect(self.charts[found.index()].record, 0)))
     }
 
-    /// The dimension of this id, and which one is expected after it; `expected` is tried first.
+    /// Whether this is the dimension that was expected; if so, which one, and what is expected after it.
     #[inline]
-    pub(super) fn dimension(
-        &mut self,
-        chart: ChartIndex,
-        id: &[u8],
-        expected: Expected,
-    ) -> Option<(usize, Expected)> {
+    pub(super) fn follows(&self, id: &[u8], expected: Expected) -> Option<(usize, Expected)> {
+        Some((expected.index, self.ids.follows(expected, id)?))
+    }
+
+    /// The dimension of this id, looked for, and what is expected after it.
+    #[cold]
+    pub(super) fn search_dimension(&mut self, chart: ChartIndex, id: &[u8]) -> Option<(usize, Expected)> {
         let mirrored = &mut self.charts[chart.index()];
-        if let Some(next) = self.ids.follows(mirrored.record, expected, id) {
-            return Some((expected.index, next));
-        }
         let index = mirrored.search_dimension(id)?;
         Some((index, self.ids.expect(mirrored.record, index + 1)))
     }
@@ -495,13 +493,9 @@ impl Mirror {
     }
 
     /// What is expected when a slot says that the dimension at `index` is next.
-    #[inline]
-    pub(super) fn expect(&self, chart: ChartIndex, index: usize, expected: Expected) -> Expected {
-        if index == expected.index {
-            expected
-        } else {
-            self.ids.expect(self.charts[chart.index()].record, index)
-        }
+    #[cold]
+    pub(super) fn expect(&self, chart: ChartIndex, index: usize) -> Expected {
+        self.ids.expect(self.charts[chart.index()].record, index)
     }
 
     /// The chart of this id, looked for.

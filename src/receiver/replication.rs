@@ -468,7 +468,9 @@ impl Receiver {
                 let replay = self.replay.as_mut().ok_or(OUTSIDE)?;
                 if self.collects && !replay.was_live {
                     let chart = replay.chart;
-                    let Some((index, next)) = around.mirror.dimension(chart, dimension.id, self.expected)
+                    let found = around.mirror.follows(dimension.id, self.expected);
+                    let Some((index, next)) =
+                        found.or_else(|| around.mirror.search_dimension(chart, dimension.id))
                     else {
                         return Err(unknown_dimension("RDSTATE", around.mirror.chart(chart), dimension.id));
                     };
