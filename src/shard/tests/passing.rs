@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::{LinkOptions, ParentKey, SendPolicy, sending};
 use crate::sender::choice::Choice;
+use crate::sender::{Answered, PastWish};
+use crate::wire::capture::Capture;
 use crate::wire::compression::Compressor;
 
 const HOST: u128 = 7;
@@ -154,6 +156,10 @@ impl Chain {
                         self.link = Some((link, behind));
                     }
                     Action::Send { connection, bytes } if self.is_link(connection) => up.push(bytes),
+                    Action::Past(wish) => {
+                        let event = Event::Past(Box::new(from_memory(wish)));
+                        self.proxy.shard.apply(self.now_us, event, &mut self.proxy.actions);
+                    }
                     _ => {}
                 }
             }
@@ -188,6 +194,24 @@ impl Chain {
         self.parent.shard.apply(self.now_us, ended(behind), &mut self.parent.actions);
     }
 
+    /// Lets a recorded child say everything again, in packets if `agreed` has a compression.
+    fn replay(&mut self, capture: &Capture, agreed: Capabilities) {
+        let mut compressor = Compressor::new(agreed);
+        let lines = capture.lines();
+        for together in lines.chunk_by(|one, next| one.0 == next.0) {
+            let text: Vec<u8> = together.iter().flat_map(|(_, line)| line.iter().copied()).collect();
+            let mut bytes = Vec::new();
+            match &mut compressor {
+                Some(compressor) => compressor.encode(&text, &mut bytes),
+                None => bytes = text,
+            }
+            self.now_us = together[0].0;
+            self.hear(&bytes);
+            self.turn();
+        }
+        assert!(self.proxy.shard.connections() == 1, "the child says nothing that is wrong");
+    }
+
     /// All that there is of the host's charts: id, rows of each dimension, variables.
     fn told(story: &Story) -> Vec<String> {
         let mirror = &story.shard.hosts[0];
@@ -198,7 +222,9 @@ impl Chain {
             for (column, dimension) in chart.dimensions.iter().enumerate() {
                 let mut samples = Samples::default();
                 rows.column(column, TimeRange::ALL, &mut samples);
-                let points: Vec<_> = samples.times.iter().zip(&samples.values).collect();
+                // What v1 replays has seven decimals.
+                let points = samples.times.iter().zip(&samples.values);
+                let points: Vec<_> = points.map(|(time, value)| format!("{time} {value:.4}")).collect();
                 all.push(format!("{} {} {points:?}", chart.id, dimension.id));
             }
             all.push(format!("{} {:?}", chart.id, chart.variables));
@@ -211,6 +237,22 @@ impl Chain {
 
     fn counters(&self) -> crate::sender::SendingCounters {
         self.proxy.shard.sending_counters().0
+    }
+}
+
+/// What a thread that reads the disk says where there is none.
+fn from_memory(wish: PastWish) -> Answered {
+    match wish {
+        PastWish::Oldest { link, .. } => Answered::Oldest { link, oldest: Vec::new() },
+        PastWish::Rows { link, request, window, snapshot, columns } => {
+            let span = TimeRange { first: UnixSeconds(window.after + 1), last: UnixSeconds(window.before) };
+            let column = |column: usize| {
+                let mut samples = Samples::default();
+                snapshot.column(column, span, &mut samples);
+                samples
+            };
+            Answered::Rows { link, request, window, columns: (0..columns).map(column).collect() }
+        }
     }
 }
 
@@ -345,6 +387,44 @@ fn collected_values_go_on_as_they_are_once_intervals_are_trusted() {
     let counters = chain.counters();
     assert!(counters.passed_rows > 60 * 50 && counters.forwarded_packets > 50, "{counters:?}");
     assert_eq!(Chain::told(&chain.proxy), Chain::told(&chain.parent));
+}
+
+/// What of these is not the same, from the first character that is not.
+fn differences(one: &[String], other: &[String]) -> Vec<String> {
+    let differ = |(one, other): (&String, &String)| {
+        let same = one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+        let part = |text: &str| {
+            text.get(same.saturating_sub(30)..).unwrap_or_default()[..].chars().take(80).collect::<String>()
+        };
+        let id: String = one.chars().take(40).collect();
+        (one != other).then(|| format!("{id}: {} is {}", part(one), part(other)))
+    };
+    let mut all: Vec<String> = one.iter().zip(other).filter_map(differ).collect();
+    if one.len() != other.len() {
+        all.push(format!("{} of them are {}", one.len(), other.len()));
+    }
+    all
+}
+
+#[test]
+fn recorded_children_arrive_at_a_parent_behind_a_proxy() {
+    for connection in ["01-v137-lz4.conn0", "02-v137-plain.conn0", "05-v2-plain.conn0", "12-v211-plain.conn0"]
+    {
+        let capture = Capture::load(connection);
+        let recorded = capture.agreed();
+        for compression in [Capabilities::NONE, Capabilities::LZ4] {
+            let agreed = recorded.without(Capabilities::COMPRESSIONS).with(compression);
+            // What is stored twice is to be comparable: nothing of the past is asked for.
+            let child = agreed.without(Capabilities::REPLICATION);
+            let mut chain = Chain::begin(MemoryMode::Ram, child, agreed.with(Capabilities::REPLICATION));
+            chain.replay(&capture, child);
+            let counters = chain.counters();
+            assert!(counters.passed_rows > counters.rows / 2, "{connection}: {counters:?}");
+            assert!(counters.rows > 100, "{connection}: {counters:?}");
+            let (proxy, parent) = (Chain::told(&chain.proxy), Chain::told(&chain.parent));
+            assert_eq!(differences(&proxy, &parent), Vec::<String>::new(), "{connection}");
+        }
+    }
 }
 
 #[test]
