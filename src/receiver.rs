@@ -122,7 +122,9 @@ impl DisconnectReason {
             Self::Replaced => "replaced",
             Self::Shutdown => "shutdown",
             Self::NotReading { .. } => "not_reading",
-            Self::Protocol(InboundError::Corrupt(_) | InboundError::BadHeader(_)) => "decompression_failed",
+            Self::Protocol(
+                InboundError::Corrupt(_) | InboundError::BadHeader(_) | InboundError::NoText { .. },
+            ) => "decompression_failed",
             Self::Protocol(_) => "parse_error",
             Self::UnknownChart { .. } | Self::UnknownDimension { .. } | Self::OutOfPlace { .. } => {
                 "parse_error"
@@ -148,6 +150,7 @@ impl From<InboundError<DisconnectReason>> for DisconnectReason {
             InboundError::Corrupt(error) => InboundError::Corrupt(error),
             InboundError::PlainInsideLine => InboundError::PlainInsideLine,
             InboundError::BadHeader(bytes) => InboundError::BadHeader(bytes),
+            InboundError::NoText { bytes } => InboundError::NoText { bytes },
         })
     }
 }

@@ -31,6 +31,9 @@ pub enum InboundError<E> {
     PlainInsideLine,
     #[error("the four bytes {0:02x?} begin like a packet's header and are none")]
     BadHeader([u8; HEADER_LEN]),
+    /// A packet may be among them; those behind it would refer to text that was never there.
+    #[error("{bytes} bytes between two packets are no text")]
+    NoText { bytes: usize },
     /// What `apply` returned.
     #[error("{0}")]
     Apply(E),
@@ -166,6 +169,9 @@ fn feed_packets<E, R: Reader<E>>(
             };
             // A blank line is consumed here whether or not the parser makes a command of it.
             let (line, behind) = rest.split_at(end + 1);
+            if !is_text(line) {
+                return Err(InboundError::NoText { bytes: line.len() });
+            }
             *rest = behind;
             let Read { taken, passed } = read(parser, line, reader)?;
             // No packet refers to it.
@@ -192,6 +198,12 @@ fn feed_packets<E, R: Reader<E>>(
         packets.consume(read.taken);
     }
     Ok(())
+}
+
+/// Whether a line can be one that somebody wrote.
+fn is_text(line: &[u8]) -> bool {
+    let is_control = |byte: &u8| byte.is_ascii_control() && !matches!(byte, b'\n' | b'\r' | b'\t');
+    !line.iter().any(is_control) && std::str::from_utf8(line).is_ok()
 }
 
 /// What came of a text.

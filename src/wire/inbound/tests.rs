@@ -310,13 +310,17 @@ fn what_breaks_the_framing_ends_the_connection() {
     let lz4 = Some(Compression::Lz4);
     let mut half_a_line = Vec::new();
     Lz4Encoder::new(Capabilities::BINARY).encode(b"END\nSET \"a", &mut half_a_line);
-    let cases: [(Option<Compression>, Vec<u8>, InboundError<Infallible>); 8] = [
+    let cases: [(Option<Compression>, Vec<u8>, InboundError<Infallible>); 11] = [
         (None, b"END\n\xfa\x81\x80\n".to_vec(), ParseError::Packet.into()),
         (None, b"END\n\n\xfa".to_vec(), ParseError::Packet.into()),
         (lz4, [half_a_line.as_slice(), b"\" = 5\n"].concat(), InboundError::PlainInsideLine),
         (lz4, b"END\n\xfa\x81\x80\r".to_vec(), InboundError::BadHeader(*b"\xfa\x81\x80\r")),
         (lz4, b"END\n\xfa\x80\x80\n".to_vec(), InboundError::BadHeader(*b"\xfa\x80\x80\n")),
         (lz4, b"END\n\xfa\x81\x80\n\xff".to_vec(), undecodable(Compression::Lz4)),
+        (lz4, b"END\nSET\x01\n".to_vec(), InboundError::NoText { bytes: 5 }),
+        (lz4, b"END\n\xc3\x28\n".to_vec(), InboundError::NoText { bytes: 3 }),
+        // It has swallowed the header of a packet.
+        (lz4, b"END\nab\xfa\x81\x80\n".to_vec(), InboundError::NoText { bytes: 6 }),
         (lz4, [b"END\n", &[b'x'; MAX_LINE + 1][..]].concat(), ParseError::LineTooLong.into()),
         (None, [b"END\n", &[b'x'; MAX_LINE + 1][..]].concat(), ParseError::LineTooLong.into()),
     ];
