@@ -21,7 +21,7 @@ mod chart;
 
 mod functions;
 
-mod ids;
+mod heads;
 
 mod mirror;
 
@@ -47,11 +47,11 @@ use crate::wire::capability::Capabilities;
 use crate::wire::command::{Collected, Command, PointFlags, Reference, Slot, VariableScope};
 use crate::wire::document::Document;
 use crate::wire::stream_path::{KEYWORD, MAX_DOCUMENT, PathElement};
-use crate::wire::{InboundError, Onward};
+use crate::wire::{Encoder, InboundError, Onward};
 use chart::text;
 pub use chart::{ChartIndex, MirroredChart, Moved};
 use functions::Calls;
-use ids::Expected;
+use heads::{Expected, Heads, Record};
 pub use mirror::Mirror;
 pub use replication::{Pace, ReplicationProgress};
 use replication::{Progress, Replay, Replication};
@@ -164,6 +164,8 @@ struct ConnectedChart {
     slot: Option<Slot>,
     /// Dimension slot, minus one -> index; `u32::MAX` where no dimension has the slot.
     slots: Vec<u32>,
+    /// How its data lines begin.
+    heads: Record,
 }
 
 /// The raw lines that come, and what is to become of them.
@@ -225,6 +227,7 @@ pub struct Receiver {
     any_flag: bool,
     /// The dimension that the next data line most likely names.
     expected: Expected,
+    heads: Heads,
     charts: Vec<ConnectedChart>,
     /// Chart slot, minus one -> index.
     slots: Vec<Option<ChartIndex>>,
@@ -263,6 +266,7 @@ impl Receiver {
             flags: Vec::new(),
             any_flag: false,
             expected: Expected::default(),
+            heads: Heads::new(Encoder::new(capabilities)),
             charts: Vec::new(),
             slots: Vec::new(),
             labels: Labels::default(),
@@ -288,7 +292,6 @@ impl Receiver {
         let replayed = self.replay.as_ref().map(|replay| replay.chart);
         gone.retain(|chart| Some(*chart) != self.scope && Some(*chart) != replayed);
         let moved = mirror.forget(&gone, engine);
-        self.expected = Expected::default();
         let place = |chart: &mut Option<ChartIndex>| *chart = chart.and_then(|chart| moved.place(chart));
         place(&mut self.scope);
         place(&mut self.previous);
@@ -304,6 +307,7 @@ impl Receiver {
             }
             stays
         });
+        self.forget_heads();
         self.replication.place(&moved, pace);
         gone.len()
     }
@@ -378,16 +382,33 @@ impl Receiver {
         let (Some(chart), true) = (self.scope, self.collecting) else {
             return Err(DisconnectReason::OutOfPlace { keyword: "SET" });
         };
-        let found = around.mirror.follows(id, self.expected);
-        let Some((index, next)) = found.or_else(|| around.mirror.search_dimension(chart, id)) else {
-            return Err(unknown_dimension("SET", around.mirror.chart(chart), id));
+        let index = match self.follows(id) {
+            Some(index) => index,
+            None => self.search_dimension(chart, id, "SET", around)?,
         };
-        self.expected = next;
         if let Some(value) = value {
             self.collection.set(index, value);
             around.counters.collected_values += 1;
         }
         Ok(())
+    }
+
+    /// How the next data line most likely begins, behind its keyword. Empty: nothing is expected.
+    #[inline(always)]
+    fn head(&self) -> &[u8] {
+        self.heads.head(self.expected)
+    }
+
+    /// A line with the expected head. `None`: it belongs to no unit.
+    #[inline(always)]
+    fn set_expected(&mut self, value: i64, around: &mut Surroundings<'_>) -> Option<()> {
+        if !self.collecting {
+            return None;
+        }
+        self.collection.set(self.expected.index, value);
+        self.expected = self.heads.after(self.expected);
+        around.counters.collected_values += 1;
+        Some(())
     }
 
     #[inline(never)]
@@ -457,6 +478,7 @@ impl Receiver {
         Ok(())
     }
 
+    #[inline(always)]
     fn set2(
         &mut self,
         reference: Reference<'_>,
@@ -469,6 +491,35 @@ impl Receiver {
             return Err(DisconnectReason::OutOfPlace { keyword: "SET2" });
         };
         let index = self.dimension(chart, reference, "SET2", around)?;
+        self.set2_at(chart, index, (collected, value, flags), around);
+        Ok(())
+    }
+
+    /// A line with the expected head. `None`: it belongs to no unit, or not to this row.
+    #[inline(always)]
+    fn set2_expected(
+        &mut self,
+        sample: (Collected, f64, PointFlags),
+        around: &mut Surroundings<'_>,
+    ) -> Option<()> {
+        let (Some(chart), Some(_)) = (self.scope, self.row_time) else { return None };
+        let index = self.expected.index;
+        if index >= self.values.len() {
+            return None;
+        }
+        self.set2_at(chart, index, sample, around);
+        self.expected = self.heads.after(self.expected);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn set2_at(
+        &mut self,
+        chart: ChartIndex,
+        index: usize,
+        (collected, value, flags): (Collected, f64, PointFlags),
+        around: &mut Surroundings<'_>,
+    ) {
         let mirrored = around.mirror.chart(chart);
         if mirrored.collected.len() < mirrored.columns {
             mirrored.collected.resize(mirrored.columns, 0);
@@ -478,7 +529,6 @@ impl Receiver {
             Collected::Float(value) => value as i64,
         };
         self.fill(index, value, flags);
-        Ok(())
     }
 
     #[inline(never)]
@@ -509,6 +559,7 @@ impl Receiver {
     }
 
     /// Puts one point into the row.
+    #[inline(always)]
     fn fill(&mut self, index: usize, value: f64, flags: PointFlags) {
         if flags.empty || !value.is_finite() {
             return;
@@ -575,10 +626,13 @@ impl Receiver {
     ) -> Result<ChartIndex, DisconnectReason> {
         let slotted = reference.slot.and_then(|slot| *self.slots.get(slot.0.get() as usize - 1)?);
         let guess = slotted.or_else(|| Some(around.mirror.chart(self.previous?).follower));
-        let found =
-            around.mirror.find(reference.id, guess).filter(|(found, _)| found.index() < self.charts.len());
-        let Some((found, expected)) = found else {
-            return Err(DisconnectReason::UnknownChart { keyword, chart: text(reference.id) });
+        let guessed = guess.and_then(|guess| {
+            let connected = self.charts.get(guess.index())?;
+            Some((guess, self.heads.opens(connected.heads, reference.id)?))
+        });
+        let (found, expected) = match guessed {
+            Some(found) => found,
+            None => self.search_chart(reference.id, keyword, around.mirror)?,
         };
         self.expected = expected;
         if slotted.is_none()
@@ -587,6 +641,64 @@ impl Receiver {
             around.mirror.chart(previous).follower = found;
         }
         Ok(found)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn search_chart(
+        &mut self,
+        id: &[u8],
+        keyword: &'static str,
+        mirror: &Mirror,
+    ) -> Result<(ChartIndex, Expected), DisconnectReason> {
+        let found = mirror.search(id).filter(|found| found.index() < self.charts.len());
+        let found = found.ok_or_else(|| DisconnectReason::UnknownChart { keyword, chart: text(id) })?;
+        Ok((found, self.expect(found, 0, mirror)))
+    }
+
+    /// What is expected when the dimension at `index` is next. Writes down how the chart's lines begin, if that is not done.
+    fn expect(&mut self, chart: ChartIndex, index: usize, mirror: &Mirror) -> Expected {
+        if !self.charts[chart.index()].heads.is_written() {
+            if self.heads.is_worth_clearing() {
+                self.forget_heads();
+            }
+            let description = &mirror.charts()[chart.index()].chart;
+            let slots = self.slots_of_dimensions(chart, description.dimensions.len());
+            let dimensions = description.dimensions.iter().zip(slots);
+            let dimensions =
+                dimensions.map(|(dimension, slot)| Reference { slot, id: dimension.id.as_bytes() });
+            self.charts[chart.index()].heads = self.heads.add(&description.id, dimensions);
+        }
+        self.heads.expect(self.charts[chart.index()].heads, index)
+    }
+
+    fn forget_heads(&mut self) {
+        self.heads.clear();
+        self.charts.iter_mut().for_each(|chart| chart.heads = Record::default());
+        self.expected = Expected::default();
+    }
+
+    /// The place of the dimension, if it is the expected one.
+    #[inline(always)]
+    fn follows(&mut self, id: &[u8]) -> Option<usize> {
+        let next = self.heads.follows(self.expected, id)?;
+        Some(std::mem::replace(&mut self.expected, next).index)
+    }
+
+    /// The place of the dimension, looked for by its id.
+    #[cold]
+    #[inline(never)]
+    fn search_dimension(
+        &mut self,
+        chart: ChartIndex,
+        id: &[u8],
+        keyword: &'static str,
+        around: &mut Surroundings<'_>,
+    ) -> Result<usize, DisconnectReason> {
+        let mirrored = around.mirror.chart(chart);
+        let index = mirrored.search_dimension(id).ok_or_else(|| unknown_dimension(keyword, mirrored, id))?;
+        self.expected = self.expect(chart, index + 1, around.mirror);
+        Ok(index)
     }
 
     /// The dimension that a data line names: by the order of last time, by its slot, or by its id. A child repeats its order, so
@@ -599,13 +711,15 @@ impl Receiver {
         keyword: &'static str,
         around: &mut Surroundings<'_>,
     ) -> Result<usize, DisconnectReason> {
-        match around.mirror.follows(reference.id, self.expected) {
-            Some((index, next)) if index < self.values.len() => {
-                self.expected = next;
-                Ok(index)
-            }
-            _ => self.dimension_out_of_order(chart, reference, keyword, around),
+        let index = match self.follows(reference.id) {
+            Some(index) => index,
+            None => self.dimension_out_of_order(chart, reference, keyword, around)?,
+        };
+        // Beyond the row: the chart got the dimension after the row was opened, which no child does.
+        if index >= self.values.len() {
+            return Err(unknown_dimension(keyword, around.mirror.chart(chart), reference.id));
         }
+        Ok(index)
     }
 
     #[cold]
@@ -619,18 +733,13 @@ impl Receiver {
     ) -> Result<usize, DisconnectReason> {
         let slots = &self.charts[chart.index()].slots;
         let slotted = reference.slot.and_then(|slot| slots.get(slot.0.get() as usize - 1));
-        let by_slot = slotted
-            .filter(|index| **index != u32::MAX)
-            .map(|index| around.mirror.expect(chart, *index as usize))
-            .and_then(|expected| around.mirror.follows(reference.id, expected));
-        match by_slot.or_else(|| around.mirror.search_dimension(chart, reference.id)) {
-            // Beyond the row: the chart got the dimension after the row was opened, which no child does.
-            Some((index, next)) if index < self.values.len() => {
-                self.expected = next;
-                Ok(index)
+        if let Some(index) = slotted.filter(|index| **index != u32::MAX) {
+            self.expected = self.expect(chart, *index as usize, around.mirror);
+            if let Some(index) = self.follows(reference.id) {
+                return Ok(index);
             }
-            _ => Err(unknown_dimension(keyword, around.mirror.chart(chart), reference.id)),
         }
+        self.search_dimension(chart, reference.id, keyword, around)
     }
 
     // everything that is not live data
@@ -673,8 +782,8 @@ impl Receiver {
                 let chart = self.scope.ok_or(DisconnectReason::OutOfPlace { keyword: "DIMENSION" })?;
                 let index =
                     around.mirror.define_dimension(chart, &definition, around.limits, around.engine)?;
-                // The record may have moved.
-                self.expected = around.mirror.expect_first(chart);
+                self.heads.remove(std::mem::take(&mut self.charts[chart.index()].heads));
+                self.expected = Expected::default();
                 if let Some(slot) = definition.dimension.slot {
                     let at = bounded(slot, around.limits)?;
                     let slots = &mut self.charts[chart.index()].slots;

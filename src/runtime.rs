@@ -200,15 +200,16 @@ impl Parent {
         let (visit, visits) = mpsc::channel(VISITS);
 
         let mut inboxes = Vec::new();
-        let mut nudges: Vec<Vec<mpsc::Sender<()>>> = Vec::new();
+        let mut nudges: Vec<watchdog::Nudge> = Vec::new();
         let mut shards = Vec::new();
         let (sealed, seals) = std::sync::mpsc::channel();
         let (connector, wishes) = mpsc::channel(connector::WAITING);
         let (past, past_wishes) = past::channel();
         for (index, (catalog, rows)) in senders.into_iter().zip(row_senders).enumerate() {
             let (sender, inbox) = mpsc::channel(INBOX);
-            let (nudge, nudged) = (0..watchdog::NUDGED_TASKS).map(|_| mpsc::channel(1)).unzip();
-            nudges.push(nudge);
+            let (tasks, nudged) = (0..watchdog::NUDGED_TASKS).map(|_| mpsc::channel(1)).unzip();
+            let alarm = Arc::new(watchdog::Alarm::new());
+            nudges.push(watchdog::Nudge { alarm: Arc::clone(&alarm), tasks });
             let ingest = Ingest {
                 id: ShardId(index as u16),
                 machine_guid,
@@ -224,6 +225,7 @@ impl Parent {
                 past: past.clone(),
                 store: Some(database.shard_store(index, &config, sealed.clone())),
                 nudges: nudged,
+                alarm,
                 io_memory: preflight::io_memory(count),
                 core: config.runtime.pin.then_some(index),
             };
@@ -253,9 +255,9 @@ impl Parent {
             let begun = Instant::now();
             while inbox.max_capacity() - inbox.capacity() > RESTORED_AHEAD && !inbox.is_closed() {
                 std::thread::sleep(Duration::from_micros(200));
-                if begun.elapsed() > watchdog::PING_EVERY {
+                if begun.elapsed() > watchdog::LOOK_EVERY {
                     // It may have lost a wake-up, and the watchdog does not run yet.
-                    for task in &nudges[owner] {
+                    for task in &nudges[owner].tasks {
                         // Full: the last nudge was not taken yet.
                         let _ = task.try_send(());
                     }
@@ -529,7 +531,7 @@ fn services(
     acceptor: Acceptor,
     doors: Vec<acceptor::Door>,
     inboxes: Vec<mpsc::Sender<Message>>,
-    (nudges, wishes): (Vec<Vec<mpsc::Sender<()>>>, mpsc::Receiver<connector::Wish>),
+    (nudges, wishes): (Vec<watchdog::Nudge>, mpsc::Receiver<connector::Wish>),
     telemetry: Arc<Telemetry>,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<JoinHandle<()>, std::io::Error> {
@@ -545,9 +547,7 @@ fn services(
                 let shard = ShardId(index as u16);
                 tokio::spawn(watchdog::watch(shard, inbox, Arc::clone(&telemetry), stopped.clone()));
             }
-            for tasks in nudges {
-                tokio::spawn(watchdog::nudge(tasks, stopped.clone()));
-            }
+            tokio::spawn(watchdog::nudge(nudges, stopped.clone()));
             // Either told to stop, or nobody is left who could tell.
             let _ = stopped.wait_for(|stop| *stop).await;
         });

@@ -90,4 +90,4 @@ pub(crate) mod capture;
 
 pub use encoder::Encoder;
 pub use inbound::{Inbound, InboundError, Onward, Packet, Reader};
-pub use parser::Visitor;
+pub use parser::{Visitor, begins_with};

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use dbengine::GroupId;
 use ecow::EcoString;
 
-use super::ids::Record;
 use crate::catalog::{Chart, Dimension, Missing};
 use crate::collect::{Collector, Reading};
 
@@ -45,7 +44,6 @@ pub(super) type ById = HashMap<Box<[u8]>, u32, foldhash::quality::RandomState>;
 /// One chart of a mirrored host.
 #[derive(Debug)]
 pub struct MirroredChart {
-    pub(super) record: Record,
     /// As in the description; here for those who have no time to look there.
     pub(super) group: GroupId,
     pub(super) update_every: u32,

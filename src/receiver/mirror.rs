@@ -13,7 +13,6 @@ use uuid::Uuid;
 use super::DisconnectReason;
 use super::chart::{ById, ChartIndex, MirroredChart, Moved, chart_name, readable_if_damaged, reading, text};
 use super::functions::{MOST_CHARTS_WITH_FUNCTIONS, MOST_FUNCTIONS};
-use super::ids::{Expected, Ids};
 use super::sending::Described;
 use crate::catalog::chart::group_key;
 use crate::catalog::function::{Function, Functions};
@@ -44,7 +43,6 @@ pub struct Mirror {
     whole_path: Arc<[PathElement]>,
     node_id: Option<Uuid>,
     charts: Vec<MirroredChart>,
-    ids: Ids,
     by_id: ById,
     /// Names that are not their chart's id.
     given_names: HashMap<EcoString, u32, foldhash::quality::RandomState>,
@@ -82,7 +80,6 @@ impl Mirror {
             whole_path: Arc::default(),
             node_id: None,
             charts: Vec::new(),
-            ids: Ids::default(),
             by_id: ById::default(),
             given_names: HashMap::default(),
             dimension_count: 0,
@@ -460,44 +457,6 @@ impl Mirror {
         &mut self.charts[index.index()]
     }
 
-    /// The chart of this id, and which dimension is expected first; `guess` is tried first.
-    #[inline]
-    pub(super) fn find(&self, id: &[u8], guess: Option<ChartIndex>) -> Option<(ChartIndex, Expected)> {
-        if let Some(guess) = guess
-            && let Some(mirrored) = self.charts.get(guess.index())
-            && let Some(expected) = self.ids.opens(mirrored.record, id)
-        {
-            return Some((guess, expected));
-        }
-        let found = self.search(id)?;
-        Some((found, self.ids.expect(self.charts[found.index()].record, 0)))
-    }
-
-    /// Whether this is the dimension that was expected; if so, which one, and what is expected after it.
-    #[inline]
-    pub(super) fn follows(&self, id: &[u8], expected: Expected) -> Option<(usize, Expected)> {
-        Some((expected.index, self.ids.follows(expected, id)?))
-    }
-
-    /// The dimension of this id, looked for, and what is expected after it.
-    #[cold]
-    pub(super) fn search_dimension(&mut self, chart: ChartIndex, id: &[u8]) -> Option<(usize, Expected)> {
-        let mirrored = &mut self.charts[chart.index()];
-        let index = mirrored.search_dimension(id)?;
-        Some((index, self.ids.expect(mirrored.record, index + 1)))
-    }
-
-    /// The first dimension of a chart.
-    pub(super) fn expect_first(&self, chart: ChartIndex) -> Expected {
-        self.ids.expect(self.charts[chart.index()].record, 0)
-    }
-
-    /// What is expected when a slot says that the dimension at `index` is next.
-    #[cold]
-    pub(super) fn expect(&self, chart: ChartIndex, index: usize) -> Expected {
-        self.ids.expect(self.charts[chart.index()].record, index)
-    }
-
     /// The chart of this id, looked for.
     #[cold]
     pub fn search(&self, id: &[u8]) -> Option<ChartIndex> {
@@ -618,15 +577,10 @@ impl Mirror {
         if let Some(before) = self.charts.last() {
             chart.labels.share(&before.chart.labels);
         }
-        let mut record = self.ids.add_chart(&chart.id);
-        for dimension in &chart.dimensions {
-            self.ids.add_dimension(&mut record, &dimension.id);
-        }
         self.dimension_count += chart.dimensions.len();
         tight::push(
             &mut self.charts,
             MirroredChart {
-                record,
                 group: chart.group,
                 update_every: chart.update_every,
                 columns: chart.dimensions.len(),
@@ -688,7 +642,6 @@ impl Mirror {
             let stays = stays.next().unwrap_or(true);
             if !stays {
                 engine.remove_group(mirrored.group);
-                self.ids.remove(mirrored.record);
                 self.dimension_count -= mirrored.columns;
                 self.missing_rows -= mirrored.missing_rows();
                 if is_persistent {
@@ -697,7 +650,6 @@ impl Mirror {
             }
             stays
         });
-        self.ids.compact(self.charts.iter_mut().map(|mirrored| &mut mirrored.record));
         for (index, mirrored) in self.charts.iter_mut().enumerate() {
             mirrored.follower = moved.place(mirrored.follower).unwrap_or(ChartIndex(index as u32 + 1));
         }
@@ -795,13 +747,11 @@ impl Mirror {
         if let Some(collector) = &mut mirrored.collector {
             collector.add_dimension(reading(&dimension));
         }
-        self.ids.add_dimension(&mut mirrored.record, &dimension.id);
         mirrored.columns += 1;
         let definition = Arc::make_mut(&mut mirrored.chart);
         tight::push(&mut definition.dimensions, dimension);
         engine.widen(definition.group, definition.dimensions.len());
         let index = definition.dimensions.len() - 1;
-        self.ids.compact(self.charts.iter_mut().map(|mirrored| &mut mirrored.record));
         self.dimension_count += 1;
         self.mark_changed(chart);
         Ok(index)

@@ -22,7 +22,7 @@ use std::collections::VecDeque;
 use dbengine::{Appended, TimeRange, UnixSeconds};
 
 use super::chart::{ChartIndex, Moved, text};
-use super::{DisconnectReason, FURTHEST_FUTURE_S, Receiver, Surroundings, now_seconds, unknown_dimension};
+use super::{DisconnectReason, FURTHEST_FUTURE_S, Receiver, Surroundings, now_seconds};
 use crate::catalog::Missing;
 use crate::wire::command::{Command, Instruction, PointFlags, Reference, ReplayedPoint};
 use crate::wire::instruction::encode_instruction;
@@ -452,7 +452,7 @@ impl Receiver {
                     && point.end < end_limit;
                 replay.point = acceptable.then_some(point);
                 self.start_row(columns);
-                self.expected = around.mirror.expect_first(chart);
+                self.expected = self.expect(chart, 0, around.mirror);
             }
             Command::ReplaySet { dimension, value, flags } => {
                 self.replay_set(dimension, value, flags, around)?
@@ -465,16 +465,13 @@ impl Receiver {
                 ..
             } => {
                 self.store_replayed(around);
-                let replay = self.replay.as_mut().ok_or(OUTSIDE)?;
-                if self.collects && !replay.was_live {
-                    let chart = replay.chart;
-                    let found = around.mirror.follows(dimension.id, self.expected);
-                    let Some((index, next)) =
-                        found.or_else(|| around.mirror.search_dimension(chart, dimension.id))
-                    else {
-                        return Err(unknown_dimension("RDSTATE", around.mirror.chart(chart), dimension.id));
+                let &Replay { chart, was_live, .. } = self.replay.as_ref().ok_or(OUTSIDE)?;
+                if self.collects && !was_live {
+                    let index = match self.follows(dimension.id) {
+                        Some(index) => index,
+                        None => self.search_dimension(chart, dimension.id, "RDSTATE", around)?,
                     };
-                    self.expected = next;
+                    let replay = self.replay.as_mut().ok_or(OUTSIDE)?;
                     if replay.collected.len() <= index {
                         replay.collected.resize(index + 1, false);
                     }

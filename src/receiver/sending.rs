@@ -90,12 +90,65 @@ pub struct Listener<'r, 'a> {
 }
 
 impl<'l> Visitor<'l> for Listener<'_, '_> {
-    type Output = Result<Onward, DisconnectReason>;
+    type Output = Result<Onward, Box<DisconnectReason>>;
 
     #[inline(always)]
     fn command(&mut self, command: Command<'l>) -> Self::Output {
         self.around.counters.commands += 1;
-        self.receiver.apply(command, &mut self.around)
+        self.receiver.apply(command, &mut self.around).map_err(Box::new)
+    }
+
+    #[inline(always)]
+    fn head(&self) -> &[u8] {
+        self.receiver.head()
+    }
+
+    #[inline(always)]
+    fn set_expected(&mut self, value: i64) -> Option<Self::Output> {
+        self.receiver.set_expected(value, &mut self.around)?;
+        self.around.counters.commands += 1;
+        Some(Ok(self.receiver.onward()))
+    }
+
+    #[inline(always)]
+    fn set2_expected(&mut self, collected: Collected, value: f64, flags: PointFlags) -> Option<Self::Output> {
+        self.receiver.set2_expected((collected, value, flags), &mut self.around)?;
+        self.around.counters.commands += 1;
+        Some(Ok(self.receiver.onward()))
+    }
+
+    #[inline(always)]
+    fn begin(&mut self, chart: &'l [u8], microseconds: i64) -> Self::Output {
+        self.around.counters.commands += 1;
+        self.receiver.begin(chart, microseconds, &mut self.around)?;
+        Ok(self.receiver.onward())
+    }
+
+    #[inline(always)]
+    fn begin2(
+        &mut self,
+        chart: Reference<'l>,
+        update_every: u32,
+        end_time: i64,
+        wall_clock: i64,
+    ) -> Self::Output {
+        self.around.counters.commands += 1;
+        self.receiver.begin2(chart, update_every, end_time, wall_clock, &mut self.around)?;
+        Ok(self.receiver.onward())
+    }
+
+    #[inline(always)]
+    fn end(&mut self) -> Self::Output {
+        self.around.counters.commands += 1;
+        self.receiver.end(&mut self.around)?;
+        Ok(self.receiver.onward_at_end(&self.around))
+    }
+
+    #[inline(always)]
+    fn end2(&mut self) -> Self::Output {
+        self.around.counters.commands += 1;
+        self.receiver.end2(&mut self.around)?;
+        Ok(self.receiver.onward_at_end(&self.around))
     }
 
     #[inline(always)]
@@ -182,13 +235,19 @@ impl Receiver {
     /// The slots that the child gave to a chart and its dimensions.
     fn slots(&self, chart: ChartIndex, columns: usize) -> Slots {
         let Some(connected) = self.charts.get(chart.index()) else { return Slots::default() };
+        Slots::of_child(connected.slot, self.slots_of_dimensions(chart, columns))
+    }
+
+    /// The slots that the child gave to the dimensions of a chart, in our order of them.
+    pub(super) fn slots_of_dimensions(&self, chart: ChartIndex, columns: usize) -> Vec<Option<Slot>> {
+        let connected = &self.charts[chart.index()];
         let mut dimensions = vec![None; columns];
         for (at, column) in connected.slots.iter().enumerate() {
             if let Some(place) = dimensions.get_mut(*column as usize) {
                 *place = u32::try_from(at + 1).ok().and_then(NonZeroU32::new).map(Slot);
             }
         }
-        Slots::of_child(connected.slot, dimensions)
+        dimensions
     }
 
     /// What there is of a chart for a parent. `None`: not enough to begin with.

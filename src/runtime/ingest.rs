@@ -6,8 +6,7 @@
 //!
 //! The tick is what batches: a child's packets of some milliseconds are read at once. It is short in a rush, long
 //! without children, and a message always ends it early. glommio can park with
-//! runnable tasks (lost wake-up, docs/decisions/0001-runtime.md); the watchdog's nudges from outside bound that to their
-//! period.
+//! runnable tasks (lost wake-up, docs/decisions/0001-runtime.md); the watchdog nudges a shard that oversleeps from outside.
 
 use std::collections::HashMap;
 use std::io;
@@ -31,6 +30,7 @@ use super::keeper::Sealed;
 use super::past::PastSender;
 use super::rows::RowsSender;
 use super::sockets::{Sockets, Turn};
+use super::watchdog::Alarm;
 use crate::catalog::HostNews;
 use crate::config::Limits;
 use crate::connection::tls::Session;
@@ -63,7 +63,8 @@ const STARTS_WITHIN: Duration = Duration::from_secs(2);
 const PREEMPT_TIMER: Duration = Duration::from_millis(1);
 /// Messages that one turn takes before the sockets get their chance.
 const MESSAGES_A_TURN: usize = 256;
-const REPORT_EVERY: Duration = Duration::from_millis(100);
+/// It looks at every child.
+const REPORT_EVERY: Duration = Duration::from_millis(300);
 const REPORT_STORAGE_EVERY: Duration = Duration::from_secs(10);
 
 /// A shard that was told to stop waits so long for its disk; the journal has what is not written by then.
@@ -100,6 +101,8 @@ pub(super) struct Ingest {
     pub(super) store: Option<ShardStore>,
     /// A message on any of them wakes the executor, whatever state its main task is in.
     pub(super) nudges: Vec<mpsc::Receiver<()>>,
+    /// The watchdog's.
+    pub(super) alarm: Arc<Alarm>,
     pub(super) io_memory: usize,
     /// Pin the executor to this core.
     pub(super) core: Option<usize>,
@@ -211,6 +214,7 @@ struct Executor {
     /// The newest of hosts that the readers' channel had no room for: at most one a host.
     unpublished: HashMap<Uuid, HostNews>,
     telemetry: Arc<Telemetry>,
+    alarm: Arc<Alarm>,
     actions: Vec<Action>,
     reported: Option<Instant>,
     stored_reported: Option<Instant>,
@@ -241,6 +245,7 @@ impl Executor {
             past: ingest.past,
             unpublished: HashMap::new(),
             telemetry: ingest.telemetry,
+            alarm: ingest.alarm,
             actions: Vec::new(),
             reported: None,
             stored_reported: None,
@@ -351,6 +356,7 @@ impl Executor {
             TICK_ALONE
         };
         let ends = Instant::now() + tick;
+        self.alarm.set(ends);
         loop {
             let left = ends.saturating_duration_since(Instant::now());
             let message = tokio::select! {
@@ -359,7 +365,7 @@ impl Executor {
                 () = async { glommio::timer::Timer::new(left).await; } => return,
             };
             match message {
-                // Ten of them come a second: each a turn of its own would double the turns.
+                // It is no reason for a turn.
                 Some(ping @ Message::Ping { .. }) => self.hear(ping),
                 Some(message) => return self.hear(message),
                 // Nobody is left who could say anything: the parent is gone.

@@ -199,7 +199,7 @@ mod tests {
     }
 
     impl<'a> Visitor<'a> for Relay {
-        type Output = Result<Onward, Infallible>;
+        type Output = Result<Onward, Box<Infallible>>;
 
         fn command(&mut self, command: Command<'a>) -> Self::Output {
             let is_end = matches!(command, Command::End2);
@@ -310,7 +310,7 @@ mod tests {
     struct Recording<'a>(&'a mut Vec<u8>);
 
     impl<'a> Visitor<'a> for Recording<'_> {
-        type Output = Result<Onward, Infallible>;
+        type Output = Result<Onward, Box<Infallible>>;
 
         fn command(&mut self, _: Command<'a>) -> Self::Output {
             Ok(Onward::AsItIs)

@@ -200,6 +200,33 @@ impl Encoder {
         out.push(b'\n');
     }
 
+    /// Appends what stands between the keyword and the values of a data line, but for the space in front of it. Says where in it
+    /// the id begins, which is written as it is: a line that it would break never comes.
+    pub fn head(&self, dimension: Reference<'_>, out: &mut Vec<u8>) -> u8 {
+        let begin = out.len();
+        if !self.agreed.contains(Capabilities::INTERPOLATED) {
+            out.push(b'"');
+            out.extend_from_slice(dimension.id);
+            out.extend_from_slice(b"\" = ");
+            return 1;
+        }
+        if let Some(slot) = dimension.slot.filter(|_| self.agreed.contains(Capabilities::SLOTS)) {
+            out.extend_from_slice(b"SLOT:");
+            self.live.write(slot.0.get().into(), out);
+            out.push(b' ');
+        }
+        out.push(b'\'');
+        let before = out.len() - begin;
+        out.extend_from_slice(dimension.id);
+        out.extend_from_slice(b"' ");
+        before as u8
+    }
+
+    /// How much of a [`head`](Self::head) is behind the id.
+    pub fn behind_id(&self) -> usize {
+        if self.agreed.contains(Capabilities::INTERPOLATED) { "' ".len() } else { "\" = ".len() }
+    }
+
     fn reference(&self, line: &mut Line<'_>, reference: Reference<'_>, form: IntegerForm, quote: u8) {
         if let Some(slot) = reference.slot.filter(|_| self.agreed.contains(Capabilities::SLOTS)) {
             line.word(" SLOT:");

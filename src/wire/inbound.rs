@@ -53,7 +53,9 @@ pub enum Onward {
 /// Who reads a connection, line by line, and may want the lines themselves as well.
 ///
 /// Every line is visited; those that go on come once more, in order and in pieces as large as possible.
-pub trait Reader<E>: for<'a> Visitor<'a, Output = Result<Onward, E>> {
+///
+/// What a visit says is returned line by line: an error is in a box, so that two registers hold it.
+pub trait Reader<E>: for<'a> Visitor<'a, Output = Result<Onward, Box<E>>> {
     /// These whole lines go on as they are, all of them since the last piece. Behind them is the place for what the visit to them,
     /// and that to the line behind them, has to say of its own. `is_cut`: what comes next in the child's packets is not what
     /// follows them here.
@@ -80,10 +82,10 @@ pub struct Packet<'a> {
 struct Applying<'f, F>(&'f mut F);
 
 impl<'a, E, F: FnMut(Command<'_>) -> Result<(), E>> Visitor<'a> for Applying<'_, F> {
-    type Output = Result<Onward, E>;
+    type Output = Result<Onward, Box<E>>;
 
-    fn command(&mut self, command: Command<'a>) -> Result<Onward, E> {
-        (self.0)(command).map(|()| Onward::AsItIs)
+    fn command(&mut self, command: Command<'a>) -> Self::Output {
+        (self.0)(command).map(|()| Onward::AsItIs).map_err(Box::new)
     }
 }
 
@@ -224,7 +226,7 @@ fn read<E, R: Reader<E>>(parser: &mut Parser, text: &[u8], reader: &mut R) -> Re
         let Some(applied) = parser.visit(&mut rest, reader)? else {
             return Ok(Read { taken: text.len() - rest.len(), passed });
         };
-        let onward = applied.map_err(InboundError::Apply)?;
+        let onward = applied.map_err(|error| InboundError::Apply(*error))?;
         if onward != Onward::AsItIs {
             let end = text.len() - rest.len();
             let is_told = onward == Onward::Told;

@@ -146,6 +146,7 @@ fn base64_digits(bytes: &[u8]) -> Prefix<u64> {
     (value, taken)
 }
 
+#[inline(never)]
 fn hex_digits(bytes: &[u8]) -> Prefix<u64> {
     let mut value = 0_u64;
     let mut taken = 0;
@@ -202,6 +203,7 @@ fn eight_digits(digits: u64) -> u64 {
 }
 
 /// A decimal double without its sign.
+#[inline(never)]
 fn decimal_double(bytes: &[u8]) -> Option<Prefix<f64>> {
     let (whole, whole_digits) = decimal_digits(bytes);
     let (fraction, fraction_digits) = match bytes.get(whole_digits) {
@@ -482,6 +484,11 @@ mod tests {
         })
     }
 
+    fn base64_digits_one_by_one(bytes: &[u8]) -> Prefix<u64> {
+        let digits = bytes.iter().map_while(|byte| BASE64_DIGITS.iter().position(|digit| digit == byte));
+        digits.fold((0, 0), |(value, taken), digit| (value << 6 | digit as u64, taken + 1))
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
 
@@ -490,6 +497,18 @@ mod tests {
             let bytes = [digits.as_bytes(), &rest].concat();
             prop_assert_eq!(decimal_digits(&bytes), decimal_digits_one_by_one(&bytes));
             prop_assert_eq!(decimal_digits(digits.as_bytes()), decimal_digits_one_by_one(digits.as_bytes()));
+        }
+
+        #[test]
+        fn eight_base64_digits_at_a_time_are_one_by_one(
+            digits in "[A-Za-z0-9+/]{0,24}",
+            end in prop::sample::select(b" \n\0!A-.:@[`{\x7f\x80\xa1\xff".to_vec()),
+            rest in any::<[u8; 9]>(),
+        ) {
+            let bytes = [digits.as_bytes(), &[end], &rest].concat();
+            for len in 0..bytes.len() {
+                prop_assert_eq!(base64_digits(&bytes[..len]), base64_digits_one_by_one(&bytes[..len]));
+            }
         }
 
         #[test]

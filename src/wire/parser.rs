@@ -25,6 +25,7 @@ use memchr::memchr;
 
 use super::command::Command;
 use super::compression::SIGNATURE;
+pub use hot::begins_with;
 pub use visitor::Visitor;
 
 /// The longest line outside of payloads, without its newline. The longest that any Netdata takes is 15 487 bytes.

@@ -6,6 +6,8 @@
 //! RBEGIN [SLOT:int] '' int int int       RSET [SLOT:int] "id" double flags
 //! ```
 //!
+//! Most data lines begin as their visitor expects: these bytes are compared and their values read. In all others:
+//!
 //! No search for the newline, no list of words: the keyword is told from its first bytes, the end of an id is found
 //! eight bytes at a time, and a number ends where its digits do. Every step demands the one byte that children put
 //! between words. Anything else, a line that is not complete among it, is `None`, and the words decide.
@@ -17,9 +19,41 @@ use crate::wire::number;
 
 /// Tells the visitor what the first line says. What it returned, and the length of the line with its newline.
 ///
-/// `inline(always)`: what a call returns that is not inlined is copied.
+/// `inline(always)`: what a call returns that is not inlined is copied. Only for what comes all the time, so that it stays
+/// together in the processor's cache.
 #[inline(always)]
 pub(super) fn visit<'a, V: Visitor<'a>>(input: &'a [u8], visitor: &mut V) -> Option<(V::Output, usize)> {
+    let mut line = Line { rest: input };
+    let returned = match input.first_chunk::<4>()? {
+        b"SET " => {
+            let Some(len) = expected(&input[4..], visitor) else { return visit_unexpected(input, visitor) };
+            let value = line.skip(4 + len).integer()?;
+            line.expect(b"\n")?;
+            visitor.set_expected(value)?
+        }
+        b"SET2" => {
+            let Some(len) = expected(input.get(5..)?, visitor) else {
+                return visit_unexpected(input, visitor);
+            };
+            let (collected, value, flags) = line.skip(5 + len).sample()?;
+            visitor.set2_expected(collected, value, flags)?
+        }
+        b"END\n" => {
+            line.skip(4);
+            visitor.end()
+        }
+        b"END2" => {
+            line.skip(4).expect(b"\n")?;
+            visitor.end2()
+        }
+        _ => return visit_unexpected(input, visitor),
+    };
+    Some((returned, line.taken_of(input)?))
+}
+
+/// The same for lines of which more has to be read than their values.
+#[inline(never)]
+fn visit_unexpected<'a, V: Visitor<'a>>(input: &'a [u8], visitor: &mut V) -> Option<(V::Output, usize)> {
     let mut line = Line { rest: input };
     let command = match input.first_chunk::<4>()? {
         b"SET " => {
@@ -32,22 +66,16 @@ pub(super) fn visit<'a, V: Visitor<'a>>(input: &'a [u8], visitor: &mut V) -> Opt
             let taken = line.taken_of(input)?;
             return Some((visitor.set2(dimension, collected, value, flags), taken));
         }
-        b"END\n" => {
-            line.skip(4);
-            Command::End
-        }
-        b"END2" => {
-            line.skip(4).expect(b"\n")?;
-            Command::End2
-        }
         b"BEGI" => match input.get(4..6)? {
             b"N " => {
                 let (chart, microseconds) = line.skip(6).begin()?;
-                Command::Begin { chart, microseconds }
+                let taken = line.taken_of(input)?;
+                return Some((visitor.begin(chart, microseconds), taken));
             }
             b"N2" => {
                 let (chart, update_every, end_time, wall_clock) = line.skip(6).begin2()?;
-                Command::Begin2 { chart, update_every, end_time, wall_clock }
+                let taken = line.taken_of(input)?;
+                return Some((visitor.begin2(chart, update_every, end_time, wall_clock), taken));
             }
             _ => return None,
         },
@@ -63,6 +91,39 @@ pub(super) fn visit<'a, V: Visitor<'a>>(input: &'a [u8], visitor: &mut V) -> Opt
     };
     let taken = line.taken_of(input)?;
     Some((visitor.command(command), taken))
+}
+
+/// How long the head is that the visitor expects, if it is what comes.
+#[inline(always)]
+fn expected<'a, V: Visitor<'a>>(input: &[u8], visitor: &V) -> Option<usize> {
+    let head = visitor.head();
+    (!head.is_empty() && begins_with(input, head)).then_some(head.len())
+}
+
+/// Whether `bytes` begin with `head`, eight bytes at a time: a call of the C library's takes longer than that. The last eight may
+/// have been compared before.
+#[inline(always)]
+pub fn begins_with(bytes: &[u8], head: &[u8]) -> bool {
+    let Some(bytes) = bytes.get(..head.len()) else { return false };
+    let word = |bytes: &[u8]| bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+    let last = |bytes: &[u8]| bytes.last_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+    let (mut a, mut b) = (bytes, head);
+    while a.len() > 8 {
+        if word(a) != word(b) {
+            return false;
+        }
+        (a, b) = (&a[8..], &b[8..]);
+    }
+    if bytes.len() >= 8 {
+        return last(bytes) == last(head);
+    }
+    while let ([x, rest_of_a @ ..], [y, rest_of_b @ ..]) = (a, b) {
+        if x != y {
+            return false;
+        }
+        (a, b) = (rest_of_a, rest_of_b);
+    }
+    true
 }
 
 /// What is left of the line, and all bytes behind it.
@@ -107,6 +168,12 @@ impl<'a> Line<'a> {
         self.expect(b" ")?;
         let dimension = self.reference()?;
         self.expect(b" ")?;
+        let (collected, value, flags) = self.sample()?;
+        Some((dimension, collected, value, flags))
+    }
+
+    #[inline(always)]
+    fn sample(&mut self) -> Option<(Collected, f64, PointFlags)> {
         let collected = self.collected()?;
         self.expect(b" ")?;
         let value = match self.rest {
@@ -120,7 +187,7 @@ impl<'a> Line<'a> {
             _ => self.double()?,
         };
         self.expect(b" ")?;
-        Some((dimension, collected, value, self.flags()?))
+        Some((collected, value, self.flags()?))
     }
 
     #[inline(always)]
