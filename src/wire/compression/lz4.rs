@@ -13,7 +13,8 @@
 //! A connection keeps no more than that history and a little room behind it, in which small blocks are decoded until it
 //! is used up. What does not fit goes on in a [`Workspace`] that all connections of a thread share: the history is
 //! copied there, which brings it into the cache, and the end of the text is copied back when the bytes that have come
-//! are used up. Thousands of children have a second of text each, one after the other; none holds memory for it.
+//! are used up: all of the history, or, if much came, only that, over the oldest; then the history goes on at its front.
+//! Thousands of children have a second of text each, one after the other; none holds memory for it.
 
 use super::{CorruptPacket, MAX_PLAINTEXT, MAX_SENT_PAYLOAD, MAX_SENT_PLAINTEXT, cut, encode_header};
 use crate::wire::capability::{Capabilities, Compression};
@@ -29,6 +30,8 @@ const MOST_TRIED: usize = 1024;
 /// What a connection holds on to behind its history: room for small blocks.
 const ROOM: usize = 4 * 1024;
 const KEPT: usize = HISTORY + ROOM;
+/// From so much new text on only that is copied back. Less may come in small blocks, for which the history is to be in one piece.
+const MUCH: usize = 8 * 1024;
 /// In the workspace the history moves to the front once for so much text, in a cache.
 const WORKSPACE: usize = HISTORY + 8 * MAX_PLAINTEXT;
 
@@ -48,6 +51,8 @@ pub struct Lz4Window {
     /// Empty until the first block.
     kept: Vec<u8>,
     place: Place,
+    /// Where the history begins that goes on at the front; 0: it is in one piece.
+    begin: usize,
 }
 
 /// Where in a buffer the text is.
@@ -75,12 +80,14 @@ pub struct OpenLz4<'a> {
     /// The history is in the workspace.
     is_moved: bool,
     place: Place,
+    /// Where in the workspace the text begins that the window does not have.
+    fresh: usize,
 }
 
 impl Lz4Window {
     pub fn open<'a>(&'a mut self, workspace: &'a mut Workspace) -> OpenLz4<'a> {
         let place = self.place;
-        OpenLz4 { window: self, workspace, is_moved: false, place }
+        OpenLz4 { window: self, workspace, is_moved: false, place, fresh: 0 }
     }
 }
 
@@ -107,7 +114,7 @@ impl OpenLz4<'_> {
             }
             let room = KEPT - self.place.end;
             // A short block is worth a try; the text of a long one would end in the middle of it.
-            let decoded = (block.len() < MOST_TRIED.min(room))
+            let decoded = (self.window.begin == 0 && block.len() < MOST_TRIED.min(room))
                 .then(|| decode_block(block, &mut self.window.kept, self.place.end, room.min(MAX_PLAINTEXT)))
                 .flatten();
             if decoded.is_some() {
@@ -117,6 +124,7 @@ impl OpenLz4<'_> {
         }
         if WORKSPACE - self.place.end < MAX_PLAINTEXT {
             let (rest, place) = self.place.at_front();
+            self.fresh = self.fresh.saturating_sub(rest.start);
             self.workspace.bytes.copy_within(rest, 0);
             self.place = place;
         }
@@ -125,10 +133,35 @@ impl OpenLz4<'_> {
 
     fn move_to_workspace(&mut self) {
         self.workspace.bytes.resize(WORKSPACE, 0);
+        self.window.place = self.place;
         let (rest, place) = self.place.at_front();
-        self.workspace.bytes[..rest.len()].copy_from_slice(&self.window.kept[rest]);
+        let Lz4Window { kept, begin, .. } = &*self.window;
+        let (last, first) = kept[rest].split_at(*begin);
+        self.workspace.bytes[..first.len()].copy_from_slice(first);
+        self.workspace.bytes[first.len()..place.end].copy_from_slice(last);
         self.place = place;
+        self.fresh = place.end;
         self.is_moved = true;
+    }
+
+    /// Copies back what is needed for the next block.
+    fn move_to_window(&mut self) {
+        let place = self.place;
+        let fresh = &self.workspace.bytes[self.fresh..place.end];
+        let Lz4Window { kept, place: before, begin } = &mut *self.window;
+        if before.end == HISTORY && (MUCH..HISTORY).contains(&fresh.len()) && place.taken == place.end {
+            let (over_last, over_first) = fresh.split_at(fresh.len().min(HISTORY - *begin));
+            kept[*begin..*begin + over_last.len()].copy_from_slice(over_last);
+            kept[..over_first.len()].copy_from_slice(over_first);
+            *begin = (*begin + fresh.len()) % HISTORY;
+            *before = Place { taken: HISTORY, end: HISTORY };
+            return;
+        }
+        // Text that nobody consumed is longer than the history only after an error.
+        let taken = place.taken.max(place.end.saturating_sub(HISTORY));
+        let (rest, place) = Place { taken, ..place }.at_front();
+        kept[..rest.len()].copy_from_slice(&self.workspace.bytes[rest]);
+        (*before, *begin) = (place, 0);
     }
 
     /// The text that was not consumed yet.
@@ -146,15 +179,11 @@ impl OpenLz4<'_> {
 
 impl Drop for OpenLz4<'_> {
     fn drop(&mut self) {
-        let mut place = self.place;
         if self.is_moved {
-            // Text that nobody consumed is longer than the history only after an error.
-            let rest;
-            (rest, place) =
-                Place { taken: place.taken.max(place.end.saturating_sub(HISTORY)), ..place }.at_front();
-            self.window.kept[..rest.len()].copy_from_slice(&self.workspace.bytes[rest]);
+            self.move_to_window();
+        } else {
+            self.window.place = self.place;
         }
-        self.window.place = place;
     }
 }
 
@@ -357,7 +386,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 32, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() })]
 
         #[test]
         fn windows_decode_what_a_full_history_decodes(
@@ -384,6 +413,32 @@ mod tests {
                 text.extend_from_slice(&plain);
                 }
             }
+        }
+
+        #[test]
+        fn much_text_and_little_take_turns(
+            turns in proptest::collection::vec((prop_oneof![0_usize..900, 5_000_usize..40_000, 60_000_usize..150_000], 0_usize..3), 2..20),
+        ) {
+            let (mut window, mut workspace) = <(Lz4Window, Workspace)>::default();
+            let mut encoder = Lz4Encoder::new(Capabilities::BINARY);
+            let mut lines = (0_u32..).flat_map(|line| format!("SET \"d{}\" = {line}\n", line % 3001).into_bytes());
+            let (mut sent, mut read) = (Vec::new(), Vec::new());
+            for (len, left) in turns {
+                let text: Vec<u8> = lines.by_ref().take(len).collect();
+                let mut packets = Vec::new();
+                encoder.encode(&text, &mut packets);
+                sent.extend_from_slice(&text);
+                let mut window = window.open(&mut workspace);
+                for payload in payloads(&packets) {
+                    window.decode(payload).unwrap();
+                    // Some turns end within a line.
+                    let consumed = window.text().len().saturating_sub(left);
+                    read.extend_from_slice(&window.text()[..consumed]);
+                    window.consume(consumed);
+                }
+            }
+            read.extend_from_slice(window.open(&mut workspace).text());
+            prop_assert!(read == sent);
         }
 
         #[test]
