@@ -97,7 +97,7 @@ impl Parameters {
 
 /// The number that `text` begins with, sign included; 0 if it begins with none. What does not fit is the nearest that
 /// does.
-fn leading_integer(text: &str) -> i64 {
+pub fn leading_integer(text: &str) -> i64 {
     let text = text.trim_start();
     let (negative, digits) = match text.as_bytes() {
         [b'-', digits @ ..] => (true, digits),
