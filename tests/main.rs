@@ -16,6 +16,8 @@ mod forgetting;
 
 mod functions;
 
+mod golden_api;
+
 mod handshake;
 
 mod harness;
@@ -49,5 +51,7 @@ mod sending_links;
 mod sending_tls;
 
 mod setups;
+
+mod synth;
 
 mod tls;
