@@ -12,6 +12,8 @@ mod company;
 
 mod compression;
 
+mod differential;
+
 mod forgetting;
 
 mod functions;
@@ -55,3 +57,5 @@ mod setups;
 mod synth;
 
 mod tls;
+
+mod web_access;

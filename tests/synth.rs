@@ -26,56 +26,90 @@ pub(crate) fn golden(name: &str) -> Vec<u8> {
 }
 
 /// A chart of `synth-a`: its lines, and the values of its dimensions at a time.
-struct Synth {
-    definition: String,
-    id: &'static str,
-    every: i64,
-    values: fn(i64) -> Row,
+pub(crate) struct Synth {
+    pub(crate) definition: String,
+    pub(crate) id: &'static str,
+    pub(crate) every: i64,
+    pub(crate) values: fn(i64) -> Row,
 }
 
 /// The values of a chart's dimensions at one time.
-type Row = Vec<(&'static str, Option<f64>)>;
+pub(crate) type Row = Vec<(&'static str, Option<f64>)>;
 
-fn synth_charts() -> Vec<Synth> {
-    let chart = |id: &'static str, title: &str, kind: &str, every: i64, dimensions: &str, values| Synth {
-        definition: format!(
-            "CHART \"synth.{id}\" \"\" \"{title}\" \"things\" \"{id}\" \"synth.{id}\" \"{kind}\" 1000 {every} \"\" \
-             \"synth.plugin\" \"synthmod\"\nCLABEL \"kind\" \"{id}\" 1\nCLABEL_COMMIT\n{dimensions}\
-             CHART_DEFINITION_END {FIRST} {LAST} {LAST}\n"
-        ),
-        id,
-        every,
-        values,
-    };
-    let dimension = |id: &str, name: &str, divisor: i64, options: &str| {
-        format!("DIMENSION \"{id}\" \"{name}\" \"absolute\" 1 {divisor} \"{options}\"\n")
-    };
+impl Synth {
+    /// A chart of this context; `dimensions` are its lines.
+    pub(crate) fn new(
+        id: &'static str,
+        context: &str,
+        kind: &str,
+        every: i64,
+        dimensions: &str,
+        values: fn(i64) -> Row,
+    ) -> Synth {
+        let definition = format!(
+            "CHART \"synth.{id}\" \"\" \"Synthetic {id}\" \"things\" \"{id}\" \"synth.{context}\" \"{kind}\" 1000 {every} \
+             \"\" \"synth.plugin\" \"synthmod\"\nCLABEL \"kind\" \"{id}\" 1\nCLABEL_COMMIT\n{dimensions}"
+        );
+        Synth { definition, id, every, values }
+    }
+}
+
+/// The line of a dimension.
+pub(crate) fn dimension(id: &str, name: &str, divisor: i64, options: &str) -> String {
+    format!("DIMENSION \"{id}\" \"{name}\" \"absolute\" 1 {divisor} \"{options}\"\n")
+}
+
+/// The charts of the golden answers.
+pub(crate) fn synth_charts() -> Vec<Synth> {
     let plain = |id: &str| dimension(id, "", 1, "");
     vec![
-        chart(
+        Synth::new(
             "wave",
-            "Synthetic wave",
+            "wave",
             "line",
             1,
             &(plain("a") + &dimension("b", "", 4, "") + &plain("c")),
             |t| vec![("a", Some((t % 10) as f64)), ("b", Some((t % 60) as f64 / 4.0)), ("c", Some(5.0))],
         ),
-        chart("neg", "Synthetic neg", "area", 1, &(plain("n") + &plain("zero")), |t| {
+        Synth::new("neg", "neg", "area", 1, &(plain("n") + &plain("zero")), |t| {
             vec![("n", Some((t % 10 - 5) as f64)), ("zero", Some(0.0))]
         }),
-        chart("gaps", "Synthetic gaps", "line", 1, &plain("g"), |t| {
+        Synth::new("gaps", "gaps", "line", 1, &plain("g"), |t| {
             vec![("g", (!(20..40).contains(&(t % 60))).then_some((t % 10) as f64))]
         }),
-        chart("ten", "Synthetic ten", "line", 10, &plain("x"), |t| vec![("x", Some((t / 10 % 10) as f64))]),
-        chart(
+        Synth::new("ten", "ten", "line", 10, &plain("x"), |t| vec![("x", Some((t / 10 % 10) as f64))]),
+        Synth::new(
             "hid",
-            "Synthetic hid",
+            "hid",
             "stacked",
             1,
             &(dimension("v", "visible name", 1, "") + &dimension("w", "", 1, "hidden")),
             |_| vec![("v", Some(30.0)), ("w", Some(70.0))],
         ),
     ]
+}
+
+/// The lines with which a child replicates these charts from `first` to `last`, and how many rows they are.
+pub(crate) fn replicated(charts: &[Synth], first: i64, last: i64) -> (String, u64) {
+    let mut lines = String::from(
+        "LABEL \"env\" = 2 \"test\"\nLABEL \"_collect_mode\" = 1 \"synthetic\"\nOVERWRITE labels\n",
+    );
+    let mut rows = 0;
+    for chart in charts {
+        lines += &chart.definition;
+        let _ = writeln!(lines, "CHART_DEFINITION_END {first} {last} {last}\nRBEGIN \"synth.{}\"", chart.id);
+        for time in (first..=last).filter(|time| time % chart.every == 0) {
+            let _ = writeln!(lines, "RBEGIN '' {} {time} {last}", time - chart.every);
+            for (dimension, value) in (chart.values)(time) {
+                if let Some(value) = value {
+                    let _ = writeln!(lines, "RSET \"{dimension}\" {value} \"\"");
+                }
+            }
+            rows += 1;
+        }
+        let _ = writeln!(lines, "REND {} {first} {last} true {first} {last} {last}", chart.every);
+    }
+    (lines, rows)
 }
 
 /// A parent to which `synth-a` has replicated its past, and whose clock stands at the end of it.
@@ -93,24 +127,7 @@ pub(crate) fn parent_with(change: impl FnOnce(&mut Config)) -> (TestParent, Arc<
     });
     let guid = Uuid::try_parse("b0000000-0000-4000-a000-00000000000b").expect("a GUID");
     let (mut stream, _) = greet(parent.address, &request(&parent, "synth-a", guid, V1));
-    let mut lines = String::from(
-        "LABEL \"env\" = 2 \"test\"\nLABEL \"_collect_mode\" = 1 \"synthetic\"\nOVERWRITE labels\n",
-    );
-    let mut rows = 0;
-    for chart in synth_charts() {
-        lines += &chart.definition;
-        let _ = writeln!(lines, "RBEGIN \"synth.{}\"", chart.id);
-        for time in (FIRST..=LAST).filter(|time| time % chart.every == 0) {
-            let _ = writeln!(lines, "RBEGIN '' {} {time} {LAST}", time - chart.every);
-            for (dimension, value) in (chart.values)(time) {
-                if let Some(value) = value {
-                    let _ = writeln!(lines, "RSET \"{dimension}\" {value} \"\"");
-                }
-            }
-            rows += 1;
-        }
-        let _ = writeln!(lines, "REND {} {FIRST} {LAST} true {FIRST} {LAST} {LAST}", chart.every);
-    }
+    let (lines, rows) = replicated(&synth_charts(), FIRST, LAST);
     stream.write_all(lines.as_bytes()).expect("sent");
     parent.wait("the past to be stored", |parent| parent.telemetry().total(|shard| &shard.rows) == rows);
     clock.store((LAST + 1) * 1_000_000, Relaxed);
