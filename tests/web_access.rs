@@ -288,3 +288,28 @@ fn a_parent_that_is_no_registry_says_so_and_what_is_missing_is_an_error() {
         assert_eq!((response.status, response.text().as_str()), (400, words), "{query}");
     }
 }
+
+#[test]
+fn the_grafana_dashboard_asks_for_figures_that_there_are() {
+    let parent = TestParent::start();
+    let figures = parent.get("/metrics").text();
+    let dashboard: Value = serde_json::from_str(include_str!("../docs/grafana.json")).expect("JSON");
+    let mut asked = 0;
+    for target in dashboard["panels"]
+        .as_array()
+        .expect("panels")
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array())
+        .flatten()
+    {
+        let expression = target["expr"].as_str().expect("an expression");
+        for name in expression
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|word| word.starts_with("mainstem_"))
+        {
+            assert!(figures.contains(&format!("# TYPE {name} ")), "{name} in {expression}");
+            asked += 1;
+        }
+    }
+    assert!(asked >= 15, "{asked}");
+}

@@ -42,7 +42,7 @@ fn what_was_answered_is_there_after_the_end() {
     let mut registry = Registry::open(directory.path(), LIMITS).expect("made");
     let (person, visits) = person_of(access(&mut registry, None, 1, NOW));
     let visit = Visit { machine: machine(1), url: url(1), last: NOW, times: 1, name: "größ".into() };
-    assert_eq!(visits, [visit.clone()]);
+    assert_eq!(visits, std::slice::from_ref(&visit));
     // No orderly end: what was answered is in the file already.
     let copy = tempfile::tempdir().expect("a directory");
     std::fs::copy(directory.path().join("registry.redb"), copy.path().join("registry.redb")).expect("copied");
