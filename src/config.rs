@@ -18,6 +18,8 @@ mod collecting;
 
 mod diagnostic;
 
+mod effective;
+
 pub mod identity;
 
 pub mod ini;
@@ -33,6 +35,8 @@ mod netdata_conf;
 mod options;
 
 mod policy;
+
+mod registry;
 
 mod reload;
 
@@ -61,9 +65,11 @@ pub use self::access::{AccessLists, Client, Rights};
 pub use self::bind::{BindAddress, BindHost, BindTo, PortTls};
 pub use self::collecting::{Collecting, LinuxParts, PluginSettings, Plugins};
 pub use self::diagnostic::{Diagnostic, Severity};
+pub use self::effective::Effective;
 pub use self::mainstem_toml::{Durability, Limits, LogFormat, Runtime, Storage};
 pub use self::options::{Origin, Setting, is_uuid, redacted};
 pub use self::policy::{ChildPolicy, Denial};
+pub use self::registry::Registry;
 pub use self::reload::waits_for_restart;
 pub use self::role::Role;
 pub use self::sending::{Destination, LinkOptions, ParentKey, SendPolicy, Trust};
@@ -92,6 +98,7 @@ pub struct Config {
     pub client_certificates: ClientCertificates,
     pub logs: Logs,
     pub health: Health,
+    pub registry: Registry,
     /// What is collected of our own host.
     pub collecting: Collecting,
     /// Who may stream to us; ask [`Config::streaming_policy`].
@@ -99,6 +106,8 @@ pub struct Config {
     pub runtime: Runtime,
     pub limits: Limits,
     pub storage: Storage,
+    /// The settings of netdata.conf in words.
+    pub effective: Effective,
 }
 
 /// A configuration, where each of its values comes from, and what is worth a remark.
@@ -430,6 +439,7 @@ impl Config {
             web,
             log_targets,
             health,
+            registry,
             collecting,
         } = netdata_conf;
         let [daemon, access, health_log] = log_targets;
@@ -441,11 +451,13 @@ impl Config {
             client_certificates: own.client_certificates,
             logs: Logs { daemon, access, health: health_log, format: own.log_format },
             health,
+            registry,
             collecting,
             streaming,
             runtime: own.runtime,
             limits: own.limits,
             storage: own.storage,
+            effective: Effective::of(&findings.settings),
         };
         Ok(Loaded { config, settings: findings.settings, diagnostics: findings.diagnostics })
     }

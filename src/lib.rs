@@ -47,6 +47,8 @@ pub mod query;
 
 pub mod web;
 
+pub mod registry;
+
 pub mod dashboard;
 
 // The way out for those who have no parent running: what is on disk, read from there.

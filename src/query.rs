@@ -41,6 +41,8 @@ mod plan;
 
 mod selection;
 
+pub mod weights;
+
 mod window;
 
 pub use answer::{Answer, Column, Extent};
@@ -48,7 +50,7 @@ pub use execution::{Execution, Progress, Workspace};
 pub use grid::Grid;
 pub use group::{Comparison, Group, Method};
 pub use options::{QueryOption, QueryOptions};
-pub use parameters::Parameters;
+pub use parameters::{Parameters, leading_integer};
 pub use plan::{Plan, QueriedChart, Scope, Tier};
 pub use selection::{QueryError, chart_labels};
 pub use window::Window;

@@ -43,6 +43,8 @@ mod past;
 
 mod query_shard;
 
+mod registry;
+
 mod reload;
 
 mod rows;
@@ -72,20 +74,22 @@ use uuid::Uuid;
 
 use crate::catalog::{CatalogChange, CatalogStore, ChartRecord, HostRecord, Missing, StoreError};
 use crate::config::identity::{self, IdentityError};
-use crate::config::{Config, Durability, MemoryMode, Severity};
+use crate::config::{Config, Durability, Effective, MemoryMode, Severity};
 use crate::connection::tls::CertificateError;
+use crate::registry::{self as bookmarks, Registry, RegistryError};
 use crate::saved::{RestoredChart, SavedRows};
 use crate::shard::message::Message;
 use crate::shard::placement::{self, ShardId};
 use crate::shard::{Cleanup, CommitEvery};
 use crate::telemetry::Telemetry;
-use crate::web::{Api, Storage};
+use crate::web::{Api, Resources, Storage};
 use acceptor::Acceptor;
 use clock::Clock;
 use ingest::{Ingest, ShardStore};
 pub use keeper::SharedFiles;
 use query_shard::QueryShard;
 pub(crate) use query_shard::breathe;
+pub(crate) use registry::RegistryWish;
 pub use reload::Reload;
 use terms::Terms;
 
@@ -126,6 +130,8 @@ pub enum StartError {
     Shard(String),
     #[error(transparent)]
     Catalog(#[from] StoreError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     #[error(
         "the database in {directory} cannot be opened: {error}; look after the directory and the disk, or move the \
          directory away to begin anew"
@@ -141,6 +147,8 @@ pub struct Parent {
     telemetry: Arc<Telemetry>,
     clock: Clock,
     terms: watch::Sender<Arc<Terms>>,
+    /// What `/netdata.conf` shows.
+    effective: watch::Sender<Effective>,
     stop: watch::Sender<bool>,
     inboxes: Vec<mpsc::Sender<Message>>,
     shards: Vec<ExecutorJoinHandle<()>>,
@@ -151,6 +159,8 @@ pub struct Parent {
     /// None when nothing is collected.
     collecting: Option<JoinHandle<()>>,
     query: JoinHandle<()>,
+    /// None when this parent is no registry.
+    registry: Option<JoinHandle<()>>,
     services: JoinHandle<()>,
 }
 
@@ -181,6 +191,7 @@ impl Parent {
         let telemetry = Arc::new(Telemetry::new(count));
         terms.announce(clock.now(), &telemetry);
         let (terms, in_force) = watch::channel(terms);
+        let (effective, shown) = watch::channel(config.effective.clone());
         let (store, database) = std::thread::scope(|scope| {
             // Both read a lot; what one of them waits for, the other computes.
             let store = scope.spawn(|| {
@@ -295,6 +306,14 @@ impl Parent {
         drop(past);
         let past = past::start(past_wishes, inboxes.clone(), Arc::clone(&files), directory.clone())?;
 
+        let (bookmarked, registry) = if config.registry.enabled {
+            let limits = bookmarks::Limits::new(&config.registry);
+            let opened = Registry::open(&config.directories.registry, limits)?;
+            let (sender, thread) = registry::start(opened, clock.clone())?;
+            (Some(sender), Some(thread))
+        } else {
+            (None, None)
+        };
         let query = QueryShard {
             visits,
             published,
@@ -306,7 +325,17 @@ impl Parent {
             let (telemetry, clock) = (Arc::clone(&telemetry), clock.clone());
             query.start(move || {
                 let storage = Storage::new(files, directory, config.database.page_cache_bytes);
-                Api::new(config, machine_guid, management_key, inboxes, storage, telemetry, clock)
+                Api::new(Resources {
+                    config,
+                    effective: shown,
+                    machine_guid,
+                    management_key,
+                    shards: inboxes,
+                    storage,
+                    registry: bookmarked,
+                    telemetry,
+                    clock,
+                })
             })?
         };
 
@@ -334,6 +363,7 @@ impl Parent {
             telemetry,
             clock,
             terms,
+            effective,
             stop,
             inboxes,
             shards,
@@ -343,6 +373,7 @@ impl Parent {
             past,
             collecting,
             query,
+            registry,
             services,
         })
     }
@@ -389,7 +420,10 @@ impl Parent {
             ("past", self.past),
             ("services", self.services),
             ("query", self.query),
-        ] {
+        ]
+        .into_iter()
+        .chain(self.registry.map(|thread| ("registry", thread)))
+        {
             if thread.join().is_err() {
                 tracing::error!(thread = name, "the thread panicked");
             }

@@ -3,7 +3,8 @@
 //!
 //! | path | handler |
 //! |---|---|
-//! | `/api/v1/…` | [`v1`], [`data`], [`allmetrics`], [`functions`] |
+//! | `/api/v1/…` | [`v1`], [`contexts`], [`data`], [`allmetrics`], [`functions`], [`weights`], [`alarms`], [`badge`], [`registry`] |
+//! | `/netdata.conf` | the configuration in force |
 //! | `/api/v2/nodes`, `/api/v2/nodes/forget` | [`nodes`]: how the hosts are, for operators |
 //! | `/api/v3/stream_path` | who is between a host and us, as agents tell each other |
 //! | `/api/v3/stream_info` | [`stream_info`]: asked by children of 2.1 and later before they connect |
@@ -11,13 +12,20 @@
 //! | `/metrics`, `/-/healthy` | our own figures, and whether all shards turn |
 //! | `/`, `/host/<…>/`, `/compare` and the others of [`dashboard::VIEWS`] | the dashboard's page |
 //! | `/assets/…` | what it loads |
+//! | `/v1/…`, and every other name | [`files`]: a Netdata's dashboard and other files of its web directory |
 //!
 //! Source: HTTP API reference of Netdata 1.37.1, sections 1 and 2. Left out on purpose: its caching of what changes,
 //! its decoding before splitting, its echo of the request in redirects.
 
+mod alarms;
+
 mod allmetrics;
 
 mod answer;
+
+mod badge;
+
+mod contexts;
 
 mod data;
 
@@ -25,11 +33,17 @@ mod dbengine_stats;
 
 mod directory;
 
+mod files;
+
 pub mod format;
 
 mod functions;
 
 pub mod nodes;
+
+mod object;
+
+mod registry;
 
 mod request;
 
@@ -39,11 +53,14 @@ mod stream_info;
 
 mod v1;
 
+mod weights;
+
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use dbengine::{GroupKey, GroupSnapshot, TimeRange};
@@ -51,22 +68,22 @@ use flate2::Compression;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use crate::catalog::{Chart, HostNews, HostSnapshot};
 use crate::collecting::identity;
 use crate::config::identity::ManagementKey;
-use crate::config::{Config, Rights};
+use crate::config::{Config, Effective, Rights};
 use crate::dashboard;
 use crate::query::{Tier, Workspace};
-use crate::runtime::breathe;
 use crate::runtime::clock::Clock;
+use crate::runtime::{RegistryWish, breathe};
 use crate::shard::message::{ChartGroup, GroupState, Message, Question};
 use crate::shard::placement::ShardId;
 use crate::telemetry::Telemetry;
 use crate::wire::stream_path::StreamPath;
-use answer::{Answer, HTML, TEXT, escape_html};
+use answer::{Answer, HTML, JSON, TEXT, escape_html};
 use directory::Directory;
 use request::Target;
 pub use storage::Storage;
@@ -81,16 +98,36 @@ const FORBIDDEN: &str = "You are not allowed to access this resource.";
 #[derive(Debug)]
 pub struct Api {
     config: Arc<Config>,
+    effective: watch::Receiver<Effective>,
     /// Who knows it may manage, if the address may.
     management_key: ManagementKey,
     directory: Directory,
     shards: Vec<mpsc::Sender<Message>>,
     storage: RefCell<Storage>,
+    /// None when this parent is no registry.
+    registry: Option<SyncSender<RegistryWish>>,
     telemetry: Arc<Telemetry>,
     clock: Clock,
     scrapes: RefCell<allmetrics::Scrapes>,
     workspace: RefCell<Workspace>,
     visitors: Rc<Cell<usize>>,
+}
+
+/// What the API answers with.
+#[derive(Debug)]
+pub struct Resources {
+    pub config: Arc<Config>,
+    /// What `/netdata.conf` shows.
+    pub effective: watch::Receiver<Effective>,
+    /// Our own.
+    pub machine_guid: Uuid,
+    pub management_key: ManagementKey,
+    pub shards: Vec<mpsc::Sender<Message>>,
+    pub storage: Storage,
+    /// None when this parent is no registry.
+    pub registry: Option<SyncSender<RegistryWish>>,
+    pub telemetry: Arc<Telemetry>,
+    pub clock: Clock,
 }
 
 /// Who asks, as far as the connection tells.
@@ -127,24 +164,19 @@ impl Drop for Visitor {
 }
 
 impl Api {
-    pub fn new(
-        config: Arc<Config>,
-        machine_guid: Uuid,
-        management_key: ManagementKey,
-        shards: Vec<mpsc::Sender<Message>>,
-        storage: Storage,
-        telemetry: Arc<Telemetry>,
-        clock: Clock,
-    ) -> Self {
+    pub fn new(resources: Resources) -> Self {
+        let Resources { config, machine_guid, .. } = resources;
         let directory = Directory::new(identity::host_info(&config, machine_guid));
         Self {
             config,
-            management_key,
+            effective: resources.effective,
+            management_key: resources.management_key,
             directory,
-            shards,
-            storage: RefCell::new(storage),
-            telemetry,
-            clock,
+            shards: resources.shards,
+            storage: RefCell::new(resources.storage),
+            registry: resources.registry,
+            telemetry: resources.telemetry,
+            clock: resources.clock,
             scrapes: RefCell::default(),
             workspace: RefCell::default(),
             visitors: Rc::default(),
@@ -195,7 +227,7 @@ impl Api {
     }
 
     async fn route(&self, request: &Request<Incoming>, client: Client) -> Answer {
-        let Client { peer, rights, scheme } = client;
+        let Client { rights, scheme, .. } = client;
         // What a child asks before it connects is answered where it may connect.
         let is_childs = request.uri().path() == "/api/v3/stream_info";
         if scheme == Scheme::HttpToHttps || (scheme == Scheme::HttpOfChildren && !is_childs) {
@@ -204,6 +236,9 @@ impl Api {
         match *request.method() {
             Method::GET | Method::HEAD => {}
             Method::POST if request.uri().path() == nodes::FORGET => {}
+            Method::OPTIONS if !rights.intersects(Rights::ALL.without(Rights::STREAMING)) => {
+                return Answer::error(StatusCode::FORBIDDEN, FORBIDDEN);
+            }
             Method::OPTIONS => return options(),
             _ => return Answer::error(StatusCode::BAD_REQUEST, "I don't understand you...\r\n"),
         }
@@ -219,36 +254,65 @@ impl Api {
         if request.uri().path() == nodes::FORGET {
             return nodes::forget(self, request, &target, rights).await;
         }
-        if !rights.contains(Rights::DASHBOARD) {
+        let Route { host, is_of_netdata, rest } = Route::of(&segments);
+        let needed = needed_rights(rest, &target);
+        if !rights.intersects(needed) {
             return Answer::error(StatusCode::FORBIDDEN, FORBIDDEN);
         }
-        let ["host", rest @ ..] = &segments[..] else {
-            return self.route_host(self.directory.localhost(), &segments, &target, peer).await;
+        let found = match host {
+            None => self.directory.localhost(),
+            Some(name) => match self.directory.find(name) {
+                Some(found) => found,
+                None => {
+                    let name = escape_html(name);
+                    return Answer::html_error(
+                        StatusCode::NOT_FOUND,
+                        format!("This netdata does not maintain a database for host: {name}"),
+                    );
+                }
+            },
         };
-        let name = rest.first().copied().unwrap_or_default();
-        let Some(host) = self.directory.find(name) else {
-            let name = escape_html(name);
-            return Answer::html_error(
-                StatusCode::NOT_FOUND,
-                format!("This netdata does not maintain a database for host: {name}"),
-            );
-        };
-        match &rest[1..] {
-            [] if !target.trailing_slash => redirect(request, &target, scheme),
-            ["host", ..] => Answer::error(StatusCode::BAD_REQUEST, "Nesting of hosts is not allowed."),
-            segments => self.route_host(host, segments, &target, peer).await,
+        match rest {
+            // Without its slash a page's relative links would lead elsewhere.
+            [] if !target.trailing_slash && (host.is_some() || is_of_netdata) => {
+                redirect(request, &target, scheme)
+            }
+            ["host", ..] if host.is_some() => {
+                Answer::error(StatusCode::BAD_REQUEST, "Nesting of hosts is not allowed.")
+            }
+            ["api", "v1", command @ ..] if !command.is_empty() || target.trailing_slash => {
+                let mut command = command.join("/");
+                if target.trailing_slash && !command.is_empty() {
+                    command.push('/');
+                }
+                let asked = Asked { host: &found, request, target: &target, client };
+                self.v1(&command, asked).await
+            }
+            ["api", ..] => self.route_api(found, rest, &target).await,
+            ["netdata.conf"] => Answer::new(TEXT, self.effective.borrow().to_string()),
+            path if is_of_netdata => files::answer(&self.config.directories.web, &path.join("/")),
+            path => self.route_page(path),
         }
     }
 
-    /// What a path means for one host.
-    async fn route_host(
-        &self,
-        host: Arc<HostSnapshot>,
-        segments: &[&str],
-        target: &Target,
-        peer: SocketAddr,
-    ) -> Answer {
+    /// What a path of the API means for one host, but for the commands of v1.
+    async fn route_api(&self, host: Arc<HostSnapshot>, segments: &[&str], target: &Target) -> Answer {
         match segments {
+            ["api"] => Answer::error(StatusCode::BAD_REQUEST, "Which API version?"),
+            ["api", "v1"] => Answer::error(StatusCode::BAD_REQUEST, "Which API v1 command?"),
+            ["api", "v3", "stream_path"] => Answer::json(&StreamPath::of(&host.stream_path)),
+            ["api", "v2", "nodes"] => nodes::answer(self, target).await,
+            ["api", version, ..] => {
+                let version = escape_html(version);
+                Answer::html_error(StatusCode::NOT_FOUND, format!("Unsupported API version: {version}"))
+            }
+            path => files::missing(&path.join("/")),
+        }
+    }
+
+    /// What is the same for every host: our own pages, and files of a Netdata's web directory behind them.
+    fn route_page(&self, path: &[&str]) -> Answer {
+        match path {
             [] | ["index.html"] => page(),
             [view] if dashboard::VIEWS.contains(view) => page(),
             ["assets", name] => asset(name),
@@ -259,37 +323,37 @@ impl Api {
                 "A shard does not answer; see the log and /metrics.\n",
             ),
             ["version.txt"] => Answer::new(TEXT, concat!("v", env!("CARGO_PKG_VERSION"), "\n")),
-            ["api"] => Answer::error(StatusCode::BAD_REQUEST, "Which API version?"),
-            ["api", "v1"] if !target.trailing_slash => {
-                Answer::error(StatusCode::BAD_REQUEST, "Which API v1 command?")
-            }
-            ["api", "v1", command @ ..] => {
-                let mut command = command.join("/");
-                if target.trailing_slash && !command.is_empty() {
-                    command.push('/');
-                }
-                self.v1(&host, &command, target, peer).await
-            }
-            ["api", "v3", "stream_path"] => Answer::json(&StreamPath::of(&host.stream_path)),
-            ["api", "v2", "nodes"] => nodes::answer(self, target).await,
-            ["api", version, ..] => {
-                let version = escape_html(version);
-                Answer::html_error(StatusCode::NOT_FOUND, format!("Unsupported API version: {version}"))
-            }
-            path => missing_file(&path.join("/")),
+            path => files::answer(&self.config.directories.web, &path.join("/")),
         }
     }
 
-    async fn v1(&self, host: &HostSnapshot, command: &str, target: &Target, peer: SocketAddr) -> Answer {
+    async fn v1(&self, command: &str, asked: Asked<'_>) -> Answer {
+        let Asked { host, request, target, client } = asked;
         match command {
             "info" => v1::info(self, host),
             "charts" => v1::charts(self, host).await,
             "chart" => v1::chart(self, host, target).await,
+            "archivedcharts" => v1::archived_charts(self, host).await,
+            "contexts" => contexts::all(self, host, target).await,
+            "context" => contexts::one(self, host, target).await,
             "data" => data::answer(self, host, target).await,
-            "function" => functions::call(self, host, target, peer).await,
+            "badge.svg" => badge::answer(self, host, target).await,
+            "weights" => weights::answer(self, host, target, weights::Shape::Contexts).await,
+            "metric_correlations" => weights::answer(self, host, target, weights::Shape::Charts).await,
+            "alarms" => alarms::alarms(self, host),
+            "alarms_values" => alarms::values(host),
+            "alarm_log" => alarms::log(),
+            "alarm_count" => alarms::count(),
+            "alarm_variables" => alarms::variables(self, host, target).await,
+            "variable" => alarms::variable(self, host, target).await,
+            "manage/health" if !nodes::may_manage(self, request, client.rights) => nodes::not_a_manager(),
+            "manage/health" => alarms::manage(target),
+            "registry" => registry::answer(self, host, request, target, client.scheme).await,
+            "aclk" => Answer::new(JSON, "{\"aclk-available\":false}"),
+            "function" => functions::call(self, host, target, client.peer).await,
             "functions" => functions::list(host),
             "dbengine_stats" => dbengine_stats::answer(self),
-            "allmetrics" => allmetrics::answer(self, host, target, peer).await,
+            "allmetrics" => allmetrics::answer(self, host, target, client.peer).await,
             other => {
                 let command = escape_html(other);
                 Answer::error(StatusCode::NOT_FOUND, format!("Unsupported v1 API command: {command}"))
@@ -359,6 +423,53 @@ impl Api {
     }
 }
 
+/// A command of v1 on its way to its handler.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    host: &'a HostSnapshot,
+    request: &'a Request<Incoming>,
+    target: &'a Target,
+    client: Client,
+}
+
+/// A path: whose it is about, and what of it. `/v1` in front, or behind the host, is the place of a Netdata's dashboard,
+/// whose own requests come below it.
+#[derive(Debug, PartialEq, Eq)]
+struct Route<'a> {
+    host: Option<&'a str>,
+    is_of_netdata: bool,
+    rest: &'a [&'a str],
+}
+
+impl<'a> Route<'a> {
+    fn of(segments: &'a [&'a str]) -> Self {
+        let mut route = Route { host: None, is_of_netdata: false, rest: segments };
+        loop {
+            match route.rest {
+                ["v1", rest @ ..] if !route.is_of_netdata => {
+                    route = Route { is_of_netdata: true, rest, ..route };
+                }
+                ["host"] if route.host.is_none() => return Route { host: Some(""), rest: &[], ..route },
+                ["host", name, rest @ ..] if route.host.is_none() => {
+                    route = Route { host: Some(name), rest, ..route };
+                }
+                _ => return route,
+            }
+        }
+    }
+}
+
+/// The rights of which a client needs one.
+fn needed_rights(path: &[&str], target: &Target) -> Rights {
+    match path {
+        ["netdata.conf"] => Rights::NETDATA_CONF,
+        ["api", "v1", "badge.svg"] => Rights::DASHBOARD | Rights::BADGES,
+        ["api", "v1", "manage", ..] => Rights::MANAGEMENT,
+        ["api", "v1", "registry"] if !registry::is_hello(target) => Rights::REGISTRY,
+        _ => Rights::DASHBOARD,
+    }
+}
+
 /// `OPTIONS` of any path.
 fn options() -> Answer {
     Answer::new(TEXT, "OK")
@@ -370,16 +481,20 @@ fn options() -> Answer {
         .with_header(header::ACCESS_CONTROL_MAX_AGE, "1209600")
 }
 
-/// `/host/<name>` lacks its slash, without which a page's relative links would lead elsewhere.
-fn redirect(request: &Request<Incoming>, target: &Target, scheme: Scheme) -> Answer {
+/// Scheme and host of a request, as its sender knows us.
+fn origin_of(request: &Request<Incoming>, scheme: Scheme) -> String {
     let host = header_of(request, "x-forwarded-host").or_else(|| header_of(request, "host"));
-    let host = host.unwrap_or("localhost");
     let is_https = scheme == Scheme::Https || header_of(request, "x-forwarded-proto") == Some("https");
-    let scheme = if is_https { "https" } else { "http" };
+    format!("{}://{}", if is_https { "https" } else { "http" }, host.unwrap_or("localhost"))
+}
+
+/// The same with its slash.
+fn redirect(request: &Request<Incoming>, target: &Target, scheme: Scheme) -> Answer {
+    let origin = origin_of(request, scheme);
     let path = request.uri().path().trim_end_matches('/');
     let query = if target.raw_query.is_empty() { String::new() } else { format!("?{}", target.raw_query) };
     Answer::error(StatusCode::PERMANENT_REDIRECT, "Permanent redirect")
-        .with_header(header::LOCATION, format!("{scheme}://{host}{path}/{query}"))
+        .with_header(header::LOCATION, format!("{origin}{path}/{query}"))
 }
 
 /// The same over TLS, on the port that was asked.
@@ -408,29 +523,15 @@ fn page() -> Answer {
 fn asset(name: &str) -> Answer {
     let path = format!("assets/{name}");
     match dashboard::file(&path) {
-        Some(file) => Answer { cacheable: true, ..Answer::new(file.content_type(), file.bytes) }
-            .with_header(header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
-        None => missing_file(&path),
+        // Fonts are compressed as they are.
+        Some(file) => Answer {
+            cacheable: true,
+            gzip: !file.content_type().starts_with("font/"),
+            ..Answer::new(file.content_type(), file.bytes)
+        }
+        .with_header(header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        None => files::missing(&path),
     }
-}
-
-/// No file is served but the dashboard's.
-fn missing_file(path: &str) -> Answer {
-    let escaped = escape_html(path);
-    let valid = |character: char| character.is_ascii_alphanumeric() || "/.-_".contains(character);
-    if !path.chars().all(valid) {
-        return Answer::html_error(
-            StatusCode::BAD_REQUEST,
-            format!("Filename contains invalid characters: {escaped}"),
-        );
-    }
-    if path.contains("..") {
-        return Answer::html_error(
-            StatusCode::BAD_REQUEST,
-            format!("Relative filenames are not supported: {escaped}"),
-        );
-    }
-    Answer::html_error(StatusCode::NOT_FOUND, format!("File does not exist, or is not accessible: {escaped}"))
 }
 
 /// The codes that are answered, as label values.

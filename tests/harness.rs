@@ -70,6 +70,13 @@ impl TestParent {
         self.parent.as_ref().expect("running").telemetry()
     }
 
+    /// The key of those who may manage it.
+    pub(crate) fn management_key(&self) -> String {
+        let state = self.own_state.as_ref().expect("a directory of its own");
+        let key = std::fs::read_to_string(state.path().join("netdata.api.key"));
+        key.expect("the management key").trim().to_owned()
+    }
+
     /// `GET path`, on a connection of its own.
     pub(crate) fn get(&self, path: &str) -> Response {
         get(self.address, path)

@@ -12,9 +12,13 @@ mod company;
 
 mod compression;
 
+mod differential;
+
 mod forgetting;
 
 mod functions;
+
+mod golden_api;
 
 mod handshake;
 
@@ -50,4 +54,8 @@ mod sending_tls;
 
 mod setups;
 
+mod synth;
+
 mod tls;
+
+mod web_access;

@@ -14,14 +14,14 @@ const CHART: &str = "\"\" \"Test\" \"things\" \"\" \"\" \"line\" 1000 1 \"\" \"p
                      DIMENSION \"a\" \"\" \"absolute\" 1 1 \"\"\nCHART_DEFINITION_END 0 0 0\n";
 
 /// A parent's configuration, and the parent.
-struct Place {
+pub(crate) struct Place {
     directory: tempfile::TempDir,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     key: String,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let address = configuration(&directory.path().join("etc"));
         let written = std::fs::read_to_string(directory.path().join("etc/stream.conf")).expect("stream.conf");
@@ -30,7 +30,7 @@ impl Place {
         Self { directory, address, key }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.directory.path().join("etc").join(name)
     }
 
@@ -38,12 +38,12 @@ impl Place {
         std::fs::write(self.file(name), text).expect("written");
     }
 
-    fn append(&self, name: &str, text: &str) {
+    pub(crate) fn append(&self, name: &str, text: &str) {
         let mut file = std::fs::File::options().append(true).open(self.file(name)).expect("there");
         file.write_all(text.as_bytes()).expect("written");
     }
 
-    fn start(&self) -> Running {
+    pub(crate) fn start(&self) -> Running {
         let (etc, state) = (self.directory.path().join("etc"), self.directory.path().join("state"));
         let parent = Running::start(&["run", "--config", utf8(&etc), "--state", utf8(&state)]);
         parent.read_to(&format!("listening on {}", self.address));
@@ -57,7 +57,7 @@ impl Place {
 }
 
 /// The lines of a reload that is done.
-fn reload(parent: &Running) -> String {
+pub(crate) fn reload(parent: &Running) -> String {
     parent.signal("HUP");
     parent.read_to("is in force for new connections").join("\n")
 }

@@ -40,6 +40,17 @@ impl Rights {
         self.0 & other.0 == other.0
     }
 
+    /// Whether one of `other` is among these.
+    pub fn intersects(self, other: Rights) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// These but for `other`.
+    #[must_use]
+    pub fn without(self, other: Rights) -> Rights {
+        Rights(self.0 & !other.0)
+    }
+
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }

@@ -15,6 +15,7 @@ use super::diagnostic::Severity;
 use super::ini::Ini;
 use super::nearest::suggestion;
 use super::options::{Findings, Known, Options, Origin, Unused};
+use super::registry::{self, Registry};
 use super::simple_pattern::SimplePattern;
 use super::value::{self, Reading};
 use super::{
@@ -24,7 +25,7 @@ use super::{
 /// Rows that a dimension keeps at least.
 const RETENTION_MIN: i64 = 5;
 const MIB: u64 = 1 << 20;
-const DAY: Duration = Duration::from_secs(86_400);
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 /// At least a row a day.
 const UPDATE_EVERY_MAX: i64 = 86_400;
 
@@ -126,6 +127,14 @@ static TABLE: &[Known] = &[
 
     known("registry", &["netdata unique id file"], &[], ""),
     known("registry", &["allow from"], &[], "*"),
+    known("registry", &["enabled"], &[], "no"),
+    known("registry", &["registry to announce"], &[], ""),
+    known("registry", &["registry domain"], &[], ""),
+    known("registry", &["registry expire idle persons", "registry expire idle persons days"], &[], "1y"),
+    known("registry", &["max URL length"], &[], "1024"),
+    known("registry", &["max URL name length"], &[], "50"),
+    known("registry", &["verify browser cookies support"], &[], "yes"),
+    known("registry", &["enable cookies SameSite and Secure"], &[], "yes"),
 ];
 
 /// Options of sections that we use; a `#` stands for a number.
@@ -185,11 +194,8 @@ static UNUSED: &[Unused] = &[
         "use summary for notifications", "stock configs",
     ] },
     Unused { section: "registry", names: &[
-        "enabled", "registry to announce", "registry hostname", "netdata management api key file",
-        "registry db file", "registry log file", "registry save db every new entries",
-        "registry expire idle persons days", "registry expire idle persons", "registry domain", "max URL length",
-        "max URL name length", "verify browser cookies support", "enable cookies SameSite and Secure",
-        "allow by dns",
+        "registry hostname", "netdata management api key file", "registry db file", "registry log file",
+        "registry save db every new entries", "allow by dns",
     ] },
 ];
 
@@ -220,6 +226,7 @@ pub(crate) struct NetdataConf {
     /// Of the daemon, of accesses, of health.
     pub log_targets: [LogTarget; 3],
     pub health: Health,
+    pub registry: Registry,
     pub collecting: Collecting,
 }
 
@@ -238,6 +245,7 @@ pub(crate) fn read(ini: &Ini, surroundings: &Surroundings, findings: &mut Findin
         web: web(&mut options, &directories.config),
         log_targets: log_targets(&mut options, &directories.log),
         health: Health { enabled: options.read("health", "enabled", value::boolean) },
+        registry: registry::read(&mut options),
         directories,
     }
 }
@@ -472,7 +480,7 @@ fn log_targets(options: &mut Options<'_>, log_dir: &Path) -> [LogTarget; 3] {
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn count(text: &str, min: i64, max: i64) -> Reading<u32> {
+pub(crate) fn count(text: &str, min: i64, max: i64) -> Reading<u32> {
     value::integer(text, min, max).map(|number| u32::try_from(number).unwrap_or(0))
 }
 

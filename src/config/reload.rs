@@ -31,7 +31,7 @@ const TAKEN_OVER: [(&str, &str, &str); 20] = [
 impl Config {
     /// This configuration with what can be taken over of a newer one.
     pub fn with_reloaded(&self, newer: Config) -> Config {
-        let Config { web, streaming, limits, client_certificates, .. } = newer;
+        let Config { web, streaming, limits, client_certificates, effective, .. } = newer;
         Config {
             web: Web {
                 allow: web.allow,
@@ -43,6 +43,7 @@ impl Config {
             streaming,
             limits,
             client_certificates,
+            effective: self.effective.with_reloaded(&effective, is_taken_over),
             ..self.clone()
         }
     }

@@ -40,8 +40,10 @@ pub(super) fn load_texts(netdata: &str, stream: &str, mainstem: &str) -> Result<
     Config::assemble((&netdata, netdata_conf), &stream, mainstem, &surroundings, findings)
 }
 
+/// What is meant, without the words in which it was said.
 pub(super) fn config_of(netdata: &str, stream: &str) -> Config {
-    load_texts(netdata, stream, "").expect("no errors").config
+    let config = load_texts(netdata, stream, "").expect("no errors").config;
+    Config { effective: Effective::default(), ..config }
 }
 
 const KEY_SECTION: &str = "[11111111-2222-3333-4444-555555555555]\nenabled = yes\n";

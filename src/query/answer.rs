@@ -48,6 +48,8 @@ pub struct Column {
     pub resets: Vec<usize>,
     /// The newest sample there is, in the window or not; NaN for a gap.
     pub newest: f64,
+    /// All samples that were read are zero, or gaps, whatever the values made of them.
+    pub is_zero: bool,
 }
 
 /// The least and the greatest of some values, of which NaN counts as 0. Both are 0 of no values at all.

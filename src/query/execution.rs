@@ -134,6 +134,8 @@ impl Execution {
             widen(&samples.values, values);
         }
 
+        let is_zero = !values.iter().any(|value| !value.is_nan() && *value != 0.0);
+
         let (step, finest) = match snapshot.tier_step() {
             Some(step) => (step.into(), grid.view()),
             None => (queried.chart.update_every.into(), grid.granularity),
@@ -152,6 +154,7 @@ impl Execution {
             anomaly_rates: Vec::new(),
             resets: Vec::new(),
             newest: queried.newest.get(planned.dimension).map_or(f64::NAN, |newest| widened(*newest)),
+            is_zero,
         };
         if parameters.has(QueryOption::AnomalyRates) {
             column.anomaly_rates = vec![0.0; grid.points];
@@ -179,15 +182,19 @@ impl Execution {
     /// What concerns all columns together: which stay, and what becomes of their values.
     fn finish(self) -> Answer {
         let Execution { plan, mut columns, totals, samples_read, .. } = self;
+        let mut extent = Extent::default();
         if !plan.are_dimensions_named {
             retain_unless_none(&mut columns, |column| {
                 let dimension = &plan.charts[column.chart].chart.dimensions[column.dimension];
                 !dimension.obsolete || column.values.iter().any(|value| !value.is_nan())
             });
             if plan.parameters.has(QueryOption::NonZero) {
-                retain_unless_none(&mut columns, |column| {
-                    column.values.iter().any(|value| !value.is_nan() && *value != 0.0)
-                });
+                let all = columns.len();
+                retain_unless_none(&mut columns, |column| !column.is_zero);
+                // What is not shown for being zero was still a value.
+                if columns.len() < all {
+                    extent.include(0.0);
+                }
             }
         }
         let finish = Finish {
@@ -195,7 +202,6 @@ impl Execution {
             percentage: plan.parameters.has(QueryOption::Percentage),
             null_to_zero: plan.parameters.has(QueryOption::NullToZero),
         };
-        let mut extent = Extent::default();
         for column in &mut columns {
             finish.column(&mut column.values, &totals, &mut extent);
         }

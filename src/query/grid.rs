@@ -38,11 +38,13 @@ impl Grid {
         let (mut after, mut before) = (down(window.after), down(window.before));
         let wanted = if wants_all { (before - after + 1) / granularity } else { parameters.points }.max(1);
 
-        let gtime = Some(parameters.gtime.min(GTIME_MAX)).filter(|gtime| *gtime > granularity);
+        let given = parameters.gtime.min(GTIME_MAX);
+        // Also one that means nothing else: Netdata widens the window first.
+        if given > before - after {
+            after = before - given;
+        }
+        let gtime = Some(given).filter(|gtime| *gtime > granularity);
         if let Some(gtime) = gtime {
-            if gtime > before - after {
-                after = before - gtime;
-            }
             let over = (before - after) % gtime;
             if over > gtime / 10 {
                 after -= gtime - over;

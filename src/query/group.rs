@@ -89,33 +89,33 @@ const NAMES: [(&str, Method, bool); 45] = {
         ("stddev", StandardDeviation, true),
         ("cv", Variation, true),
         ("rsd", Variation, false),
-        ("incremental-sum", IncrementalSum, true),
-        ("incremental_sum", IncrementalSum, false),
-        ("trimmed-mean", TrimmedMean { percent: 5.0 }, true),
+        ("incremental_sum", IncrementalSum, true),
+        ("incremental-sum", IncrementalSum, false),
         ("trimmed-mean1", TrimmedMean { percent: 1.0 }, true),
         ("trimmed-mean2", TrimmedMean { percent: 2.0 }, true),
         ("trimmed-mean3", TrimmedMean { percent: 3.0 }, true),
         ("trimmed-mean5", TrimmedMean { percent: 5.0 }, true),
+        ("trimmed-mean", TrimmedMean { percent: 5.0 }, false),
         ("trimmed-mean10", TrimmedMean { percent: 10.0 }, true),
         ("trimmed-mean15", TrimmedMean { percent: 15.0 }, true),
         ("trimmed-mean20", TrimmedMean { percent: 20.0 }, true),
         ("trimmed-mean25", TrimmedMean { percent: 25.0 }, true),
-        ("trimmed-median", TrimmedMedian { percent: 5.0 }, true),
         ("trimmed-median1", TrimmedMedian { percent: 1.0 }, true),
         ("trimmed-median2", TrimmedMedian { percent: 2.0 }, true),
         ("trimmed-median3", TrimmedMedian { percent: 3.0 }, true),
         ("trimmed-median5", TrimmedMedian { percent: 5.0 }, true),
+        ("trimmed-median", TrimmedMedian { percent: 5.0 }, false),
         ("trimmed-median10", TrimmedMedian { percent: 10.0 }, true),
         ("trimmed-median15", TrimmedMedian { percent: 15.0 }, true),
         ("trimmed-median20", TrimmedMedian { percent: 20.0 }, true),
         ("trimmed-median25", TrimmedMedian { percent: 25.0 }, true),
-        ("percentile", Percentile { percent: 95.0 }, true),
         ("percentile25", Percentile { percent: 25.0 }, true),
         ("percentile50", Percentile { percent: 50.0 }, true),
         ("percentile75", Percentile { percent: 75.0 }, true),
         ("percentile80", Percentile { percent: 80.0 }, true),
         ("percentile90", Percentile { percent: 90.0 }, true),
         ("percentile95", Percentile { percent: 95.0 }, true),
+        ("percentile", Percentile { percent: 95.0 }, false),
         ("percentile97", Percentile { percent: 97.0 }, true),
         ("percentile98", Percentile { percent: 98.0 }, true),
         ("percentile99", Percentile { percent: 99.0 }, true),
@@ -287,12 +287,12 @@ mod tests {
         check("mean", "", ("average", Method::Average));
         check("rsd", "", ("cv", Method::Variation));
         check("ewma", "", ("ses", Method::SingleExponential));
-        check("incremental_sum", "", ("incremental-sum", Method::IncrementalSum));
-        check("trimmed-mean", "", ("trimmed-mean", Method::TrimmedMean { percent: 5.0 }));
+        check("incremental-sum", "", ("incremental_sum", Method::IncrementalSum));
+        check("trimmed-mean", "", ("trimmed-mean5", Method::TrimmedMean { percent: 5.0 }));
         check("trimmed-mean25", "", ("trimmed-mean25", Method::TrimmedMean { percent: 25.0 }));
-        check("trimmed-mean", "12.5", ("trimmed-mean", Method::TrimmedMean { percent: 12.5 }));
-        check("trimmed-median", "90", ("trimmed-median", Method::TrimmedMedian { percent: 50.0 }));
-        check("percentile", "", ("percentile", Method::Percentile { percent: 95.0 }));
+        check("trimmed-mean", "12.5", ("trimmed-mean5", Method::TrimmedMean { percent: 12.5 }));
+        check("trimmed-median", "90", ("trimmed-median5", Method::TrimmedMedian { percent: 50.0 }));
+        check("percentile", "", ("percentile95", Method::Percentile { percent: 95.0 }));
         check("percentile99", "", ("percentile99", Method::Percentile { percent: 99.0 }));
         let count = |comparison, number| ("countif", Method::CountIf { comparison, number });
         check("countif", ">5", count(Comparison::Greater, 5.0));
@@ -317,6 +317,12 @@ mod tests {
         let method = Group::parse(group, options).method;
         fill(method, &grid_of_one(samples.len()), &times, samples, &mut points, |_, _| {});
         points[0]
+    }
+
+    #[test]
+    fn a_fraction_of_negative_samples_is_taken_from_their_other_end() {
+        assert!((point("trimmed-mean", "", &[-1.0, 0.0]) + 0.4).abs() < 1e-9);
+        assert!((point("trimmed-mean", "", &[0.0, 1.0]) - 0.4).abs() < 1e-9);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 /// A flag of a question. Their order is the one in which answers name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum QueryOption {
-    /// Dimensions that are zero or empty over the whole window are dropped, unless all are.
+    /// Dimensions whose samples are all zero or gaps are dropped, unless those of all are.
     NonZero,
     /// Oldest row first.
     Flip,
@@ -68,8 +68,8 @@ const WORDS: [(&str, QueryOption); 33] = [
     ("absolute", Absolute),
     ("absolute_sum", Absolute),
     ("absolute-sum", Absolute),
-    ("display-absolute", DisplayAbsolute),
     ("display_absolute", DisplayAbsolute),
+    ("display-absolute", DisplayAbsolute),
     ("seconds", Seconds),
     ("null2zero", NullToZero),
     ("objectrows", ObjectRows),
@@ -77,10 +77,10 @@ const WORDS: [(&str, QueryOption); 33] = [
     ("google-json", GoogleJson),
     ("percentage", Percentage),
     ("unaligned", Unaligned),
-    ("match-ids", MatchIds),
     ("match_ids", MatchIds),
-    ("match-names", MatchNames),
+    ("match-ids", MatchIds),
     ("match_names", MatchNames),
+    ("match-names", MatchNames),
     ("anomaly-bit", AnomalyBit),
     ("selected-tier", SelectedTier),
     ("raw", Raw),
@@ -156,7 +156,7 @@ mod tests {
         check("all-dimensions,natural-points,reverse,reversed,nosuch", "flip,natural-points,all-dimensions");
         check(
             "match_names,google-json,min2max,jw-anomaly-rates",
-            "min2max,google_json,match-names,jw-anomaly-rates",
+            "min2max,google_json,match_names,jw-anomaly-rates",
         );
     }
 }

@@ -25,6 +25,8 @@ pub struct Parameters {
     /// Rows wanted; 0 for all there are.
     pub points: i64,
     pub group: Group,
+    /// As given: what an answer describes itself with.
+    pub group_options: Box<str>,
     /// Resampling time in seconds.
     pub gtime: i64,
     pub options: QueryOptions,
@@ -46,6 +48,7 @@ impl Default for Parameters {
             before: 0,
             points: 0,
             group: Group::default(),
+            group_options: Box::default(),
             gtime: 0,
             options: QueryOptions::default(),
             tier: None,
@@ -87,6 +90,7 @@ impl Parameters {
             }
         }
         parameters.group = Group::parse(group, group_options);
+        parameters.group_options = group_options.into();
         parameters
     }
 
@@ -97,7 +101,7 @@ impl Parameters {
 
 /// The number that `text` begins with, sign included; 0 if it begins with none. What does not fit is the nearest that
 /// does.
-fn leading_integer(text: &str) -> i64 {
+pub fn leading_integer(text: &str) -> i64 {
     let text = text.trim_start();
     let (negative, digits) = match text.as_bytes() {
         [b'-', digits @ ..] => (true, digits),
@@ -154,6 +158,7 @@ mod tests {
             after: 0,
             points: 5,
             group: Group::parse("countif", ">3"),
+            group_options: ">3".into(),
             options: QueryOptions::parse("flip,jsonwrap,ms,all-dimensions,selected-tier"),
             tier: Some(1),
             timeout_ms: 250,

@@ -92,8 +92,9 @@ impl Plan {
         });
 
         let filter = DimensionFilter::new(&parameters);
-        if filter.is_given() {
-            // A chart without any of the named dimensions is none of the question's business.
+        let reads_all = parameters.has(QueryOption::Percentage);
+        if filter.is_given() && !reads_all {
+            // A chart without any of the named dimensions is none of the question's business, unless all of them count.
             charts.retain(|queried| queried.chart.dimensions.iter().any(|dimension| filter.shows(dimension)));
         }
         let spans = charts.iter().filter_map(|queried| queried.span);
@@ -103,7 +104,6 @@ impl Plan {
             return Err(QueryError::NothingMatched);
         };
 
-        let reads_all = parameters.has(QueryOption::Percentage);
         let mut columns = Vec::new();
         for (chart, queried) in charts.iter().enumerate() {
             for (dimension, described) in queried.chart.dimensions.iter().enumerate() {
@@ -114,6 +114,9 @@ impl Plan {
             }
         }
 
+        if filter.is_given() && !columns.iter().any(|column| column.is_shown) {
+            return Err(QueryError::NothingMatched);
+        }
         let window = Window::resolve(&parameters, retention, now);
         let grid = Grid::new(&parameters, window, update_every.into(), columns.len());
         let scope = match &charts[..] {

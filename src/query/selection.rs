@@ -1,5 +1,8 @@
 //! Which charts, and which dimensions of them, a question is about.
 
+use std::collections::HashMap;
+
+use ecow::EcoString;
 use thiserror::Error;
 
 use super::{options::QueryOption, parameters::Parameters};
@@ -25,7 +28,7 @@ pub fn chart_labels(chart: &Chart) -> impl Iterator<Item = (&str, &str)> {
 }
 
 impl Parameters {
-    /// The candidates that the question means, in their order: by context, else the chart of this id, else of this
+    /// The candidates that the question means, those of one context together: by context, else the chart of this id, else of this
     /// name, else all charts whose id or name matches.
     pub fn select<T>(
         &self,
@@ -62,9 +65,13 @@ impl Parameters {
         let one_was_named =
             context.is_none() && candidates.len() == 1 && self.names(chart_of(&candidates[0]));
         if !one_was_named {
-            self.keep_labelled(&mut candidates, chart_of);
+            self.keep_labelled(&mut candidates, &chart_of);
         }
-        if candidates.is_empty() { Err(QueryError::NothingMatched) } else { Ok(candidates) }
+        if candidates.is_empty() {
+            return Err(QueryError::NothingMatched);
+        }
+        by_context(&mut candidates, chart_of);
+        Ok(candidates)
     }
 
     /// The context asked for; one that is all contexts is none.
@@ -98,6 +105,16 @@ impl Parameters {
             });
         }
     }
+}
+
+/// Puts charts of one context together, in the order of their first charts.
+fn by_context<T>(candidates: &mut [T], chart_of: impl Fn(&T) -> &Chart) {
+    let mut places: HashMap<EcoString, usize> = HashMap::new();
+    for candidate in candidates.iter() {
+        let next = places.len();
+        places.entry(chart_of(candidate).context.clone()).or_insert(next);
+    }
+    candidates.sort_by_key(|candidate| places.get(&chart_of(candidate).context).copied());
 }
 
 /// A list of patterns as the parameters of a question have it.

@@ -322,3 +322,45 @@ fn pages_and_hot_rows_answer_alike() {
         assert_eq!(small.columns[0].values, whole.columns[0].values, "{query}");
     }
 }
+
+/// Found by asking a real 1.37.1 the same: `tests/differential.rs`.
+#[test]
+fn samples_decide_what_is_zero_and_not_what_became_of_them() {
+    let fixture = Fixture::synth_a();
+    let shown = |query: &str| {
+        let answer = ask(&fixture, query).expect("an answer");
+        answer.columns.iter().map(|column| answer.dimension(column).id.to_string()).collect::<Vec<_>>()
+    };
+    let window = "after=T-9&before=T&points=1&options=nonzero";
+    assert_eq!(
+        shown(&format!("wave&group=stddev&{window}")),
+        ["a", "b", "c"],
+        "five is no zero, if it does not vary"
+    );
+    assert_eq!(shown(&format!("neg&group=countif&group_options=<3&{window}")), ["n"]);
+    let answer = ask(&fixture, &format!("neg&dimensions=*&group=countif&group_options=<3&{window}"));
+    assert_eq!(answer.expect("an answer").columns.len(), 2, "dimensions that are named stay");
+}
+
+#[test]
+fn charts_of_a_context_come_together() {
+    let mut fixture = Fixture::synth_a();
+    fixture.chart_mut(4).context = "synth.wave".into();
+    let now = T + 10;
+    let query = format!("context=synth.*&after={}&before={T}&points=1", T - 9);
+    let answer = fixture.ask(&query, now).expect("an answer");
+    let charts: Vec<&str> = answer.columns.iter().map(|column| &*answer.chart(column).id).collect();
+    assert_eq!(
+        charts,
+        [
+            "synth.wave",
+            "synth.wave",
+            "synth.wave",
+            "synth.hid",
+            "synth.neg",
+            "synth.neg",
+            "synth.gaps",
+            "synth.ten"
+        ]
+    );
+}

@@ -67,6 +67,7 @@ impl Parent {
         }
         terms.announce(now, self.telemetry());
         self.terms.send_replace(Arc::clone(&terms));
+        self.effective.send_replace(terms.config.effective.clone());
         if terms.config.limits != before.config.limits {
             for inbox in &self.inboxes {
                 // A shard that stalls is the watchdog's to tell of, one that ended is found by those who join it.

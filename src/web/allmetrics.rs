@@ -70,7 +70,7 @@ pub(super) async fn answer(api: &Api, host: &HostSnapshot, target: &Target, peer
 }
 
 /// The newest row of every chart of a host, in the order of its charts; charts defined since have none.
-async fn latest(api: &Api, host: &HostSnapshot) -> Option<Vec<LatestRow>> {
+pub(super) async fn latest(api: &Api, host: &HostSnapshot) -> Option<Vec<LatestRow>> {
     if host.charts.is_empty() {
         return Some(Vec::new());
     }

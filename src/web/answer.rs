@@ -27,6 +27,8 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
     /// The same request will have the same answer tomorrow.
     pub(super) cacheable: bool,
+    /// Worth a client's wish for gzip.
+    pub(super) gzip: bool,
     pub(super) headers: Vec<(HeaderName, String)>,
 }
 
@@ -37,6 +39,7 @@ impl Answer {
             content_type: content_type.into(),
             body: body.into(),
             cacheable: false,
+            gzip: true,
             headers: Vec::new(),
         }
     }
@@ -80,8 +83,7 @@ impl Answer {
             .get(header::ACCEPT_ENCODING)
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| value.contains("gzip"));
-        // Fonts are compressed as they are.
-        let is_worth_it = self.body.len() >= GZIP_FROM_BYTES && !self.content_type.starts_with("font/");
+        let is_worth_it = self.gzip && self.body.len() >= GZIP_FROM_BYTES;
         let compressed =
             gzip.filter(|_| accepts_gzip && is_worth_it).and_then(|level| compress(&self.body, level));
         let is_compressed = compressed.is_some();
@@ -117,7 +119,14 @@ impl Answer {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         for (name, value) in self.headers {
-            insert(headers, name, &value);
+            if name == header::SET_COOKIE {
+                // The only one that there may be several of.
+                if let Ok(value) = HeaderValue::from_str(&value) {
+                    headers.append(name, value);
+                }
+            } else {
+                insert(headers, name, &value);
+            }
         }
         response
     }

@@ -1,6 +1,8 @@
 //! `data`: samples on a grid, in whatever format was asked for. Plans and formats do the work; here is the way between
 //! them: which charts, what their shard holds of them, and when to stop.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use dbengine::GroupKey;
@@ -12,10 +14,10 @@ use super::format::{self, Presentation};
 use super::request::Target;
 use super::{Api, TURN};
 use crate::catalog::{Chart, HostSnapshot};
-use crate::query::{Parameters, Plan, Progress, QueriedChart, QueryError};
+use crate::query::{Answer as Points, Parameters, Plan, Progress, QueriedChart, QueryError};
 use crate::runtime::breathe;
 use crate::shard::message::ChartGroup;
-use std::sync::atomic::Ordering::Relaxed;
+use crate::shard::placement::ShardId;
 
 /// Numbers of this size are seconds before now, larger ones are unix times: three years.
 const RELATIVE_UP_TO: u64 = 3 * 365 * 86_400;
@@ -29,19 +31,8 @@ pub(super) async fn answer(api: &Api, host: &HostSnapshot, target: &Target) -> A
         Ok(charts) => charts,
         Err(error) => return refusal(error),
     };
-    let named: Vec<&Chart> = charts.iter().map(|chart| &**chart).collect();
-    let Some(states) = api.states(host.shard, &named).await else { return Answer::overloaded() };
-    let newest = states.iter().filter_map(|state| state.span).map(|span| span.last.0).max();
-    let queried = charts
-        .into_iter()
-        .zip(states)
-        .map(|(chart, state)| QueriedChart {
-            host: host.info.clone(),
-            chart,
-            span: state.span,
-            newest: state.newest,
-        })
-        .collect();
+    let Some(queried) = queried(api, host, charts).await else { return Answer::overloaded() };
+    let newest = queried.iter().filter_map(|queried| queried.span).map(|span| span.last.0).max();
     let absolute =
         [parameters.after, parameters.before].iter().all(|edge| edge.unsigned_abs() > RELATIVE_UP_TO);
     let cacheable = absolute && newest.is_some_and(|newest| parameters.after.max(parameters.before) < newest);
@@ -49,29 +40,11 @@ pub(super) async fn answer(api: &Api, host: &HostSnapshot, target: &Target) -> A
         Ok(plan) => plan,
         Err(error) => return refusal(error),
     };
-    let oldest = plan.window().first.max(plan.oldest());
-    let keys = plan.charts().iter().map(|queried| GroupKey(queried.chart.key));
-    let least = api.storage.borrow().tier_since(oldest, keys);
-    let tier = plan.tier(&api.tier_factors(), least);
-    let groups = plan.charts().iter().map(|queried| ChartGroup::from(&*queried.chart));
-    let (groups, window, timeout_ms) = (groups.collect(), plan.window_in(tier), plan.timeout_ms());
-    let Some(snapshots) = api.rows(host.shard, groups, window, tier).await else {
-        return Answer::overloaded();
-    };
-    let mut execution = plan.execution(snapshots);
-    let mut turn = Instant::now();
-    let points = loop {
-        execution = match execution.step(&mut api.workspace.borrow_mut()) {
-            Progress::More(execution) => execution,
-            Progress::Done(points) => break points,
-        };
-        if turn.elapsed() >= TURN {
-            breathe().await;
-            turn = Instant::now();
-        }
-        if timeout_ms > 0 && begun.elapsed() >= Duration::from_millis(timeout_ms) {
-            return Answer::error(StatusCode::SERVICE_UNAVAILABLE, "Query timeout exceeded");
-        }
+    let deadline = Some(plan.timeout_ms()).filter(|timeout| *timeout > 0);
+    let deadline = deadline.and_then(|timeout| begun.checked_add(Duration::from_millis(timeout)));
+    let points = match carry_out(api, host.shard, plan, deadline).await {
+        Ok(points) => points,
+        Err(unanswered) => return unanswered.into(),
     };
     let mut body = Vec::new();
     format::write(&points, &presentation, &TimeZone::system(), &mut body);
@@ -82,6 +55,72 @@ pub(super) async fn answer(api: &Api, host: &HostSnapshot, target: &Target) -> A
             answer.with_header(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""))
         }
         None => answer,
+    }
+}
+
+/// Charts with what is known of their samples; `None` when their shard does not answer in time.
+pub(super) async fn queried(
+    api: &Api,
+    host: &HostSnapshot,
+    charts: Vec<Arc<Chart>>,
+) -> Option<Vec<QueriedChart>> {
+    let named: Vec<&Chart> = charts.iter().map(|chart| &**chart).collect();
+    let states = api.states(host.shard, &named).await?;
+    let queried = charts.into_iter().zip(states).map(|(chart, state)| QueriedChart {
+        host: host.info.clone(),
+        chart,
+        span: state.span,
+        newest: state.newest,
+    });
+    Some(queried.collect())
+}
+
+/// Why a plan was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unanswered {
+    /// The shard did not answer in time.
+    Overloaded,
+    /// The deadline of whoever asked has passed.
+    TimedOut,
+}
+
+impl From<Unanswered> for Answer {
+    fn from(unanswered: Unanswered) -> Answer {
+        match unanswered {
+            Unanswered::Overloaded => Answer::overloaded(),
+            Unanswered::TimedOut => Answer::error(StatusCode::SERVICE_UNAVAILABLE, "Query timeout exceeded"),
+        }
+    }
+}
+
+/// Reads what a plan needs and computes its points, with breaks for other requests.
+pub(super) async fn carry_out(
+    api: &Api,
+    shard: ShardId,
+    plan: Plan,
+    deadline: Option<Instant>,
+) -> Result<Points, Unanswered> {
+    let oldest = plan.window().first.max(plan.oldest());
+    let keys = plan.charts().iter().map(|queried| GroupKey(queried.chart.key));
+    let least = api.storage.borrow().tier_since(oldest, keys);
+    let tier = plan.tier(&api.tier_factors(), least);
+    let groups = plan.charts().iter().map(|queried| ChartGroup::from(&*queried.chart)).collect();
+    let window = plan.window_in(tier);
+    let snapshots = api.rows(shard, groups, window, tier).await.ok_or(Unanswered::Overloaded)?;
+    let mut execution = plan.execution(snapshots);
+    let mut turn = Instant::now();
+    loop {
+        execution = match execution.step(&mut api.workspace.borrow_mut()) {
+            Progress::More(execution) => execution,
+            Progress::Done(points) => return Ok(points),
+        };
+        if turn.elapsed() >= TURN {
+            breathe().await;
+            turn = Instant::now();
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(Unanswered::TimedOut);
+        }
     }
 }
 

@@ -368,6 +368,17 @@ fn sending(known: &SendingState) -> Sending {
     }
 }
 
+/// Whether a request comes from where managing is allowed, and with the key.
+pub(super) fn may_manage(api: &Api, request: &Request<Incoming>, rights: Rights) -> bool {
+    let token = header_of(request, "x-auth-token").unwrap_or_default();
+    rights.contains(Rights::MANAGEMENT) && api.management_key.is(token)
+}
+
+/// The answer to all others.
+pub(super) fn not_a_manager() -> Answer {
+    Answer::error(StatusCode::FORBIDDEN, AUTH_ERROR)
+}
+
 /// `POST /api/v2/nodes/forget?node=<machine GUID or hostname>`, for those who may manage and know the key.
 pub(super) async fn forget(
     api: &Api,
@@ -379,9 +390,8 @@ pub(super) async fn forget(
         return Answer::error(StatusCode::METHOD_NOT_ALLOWED, "Forgetting a host is a POST.\n")
             .with_header(header::ALLOW, "POST");
     }
-    let token = header_of(request, "x-auth-token").unwrap_or_default();
-    if !rights.contains(Rights::MANAGEMENT) || !api.management_key.is(token) {
-        return Answer::error(StatusCode::FORBIDDEN, AUTH_ERROR);
+    if !may_manage(api, request, rights) {
+        return not_a_manager();
     }
     let Some(name) = target.parameter("node") else {
         return Answer::error(StatusCode::BAD_REQUEST, "Which host? Say node=<machine GUID or hostname>.\n");

@@ -5,43 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use dbengine::{TimeRange, UnixSeconds};
 use ecow::EcoString;
 use http::StatusCode;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::Api;
 use super::answer::{Answer, escape_html};
 use super::functions::{ChartFunctionObjects, FunctionObjects};
+use super::object::{Elements, Members};
 use super::request::Target;
 use crate::catalog::function::Functions;
 use crate::catalog::{Chart, HostSnapshot};
 use crate::config::MemoryMode;
+use crate::query::chart_labels;
 use crate::wire::command::ChartType;
-
-/// A JSON object whose members are computed as they are written.
-struct Members<I>(I);
-
-impl<I, K, V> Serialize for Members<I>
-where
-    I: Iterator<Item = (K, V)> + Clone,
-    K: Serialize,
-    V: Serialize,
-{
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.clone())
-    }
-}
-
-/// A JSON array whose elements are computed as they are written.
-struct Elements<I>(I);
-
-impl<I, T> Serialize for Elements<I>
-where
-    I: Iterator<Item = T> + Clone,
-    T: Serialize,
-{
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.clone())
-    }
-}
 
 #[derive(Serialize)]
 struct MirroredHost<'a> {
@@ -243,6 +218,15 @@ struct ChartObject<'a, Dimensions: Serialize, Labels: Serialize> {
     functions: ChartFunctionObjects<'a>,
 }
 
+pub(super) fn type_name(chart_type: ChartType) -> &'static str {
+    match chart_type {
+        ChartType::Line => "line",
+        ChartType::Area => "area",
+        ChartType::Stacked => "stacked",
+        ChartType::Heatmap => "heatmap",
+    }
+}
+
 fn chart_object<'a>(
     chart: &'a Chart,
     span: Option<TimeRange>,
@@ -262,12 +246,7 @@ fn chart_object<'a>(
         module: &chart.module,
         units: &chart.units,
         data_url: format!("/api/v1/data?chart={}", chart.name),
-        chart_type: match chart.chart_type {
-            ChartType::Line => "line",
-            ChartType::Area => "area",
-            ChartType::Stacked => "stacked",
-            ChartType::Heatmap => "heatmap",
-        },
+        chart_type: type_name(chart.chart_type),
         duration: span.map_or(0, |span| span.last.since(span.first) + update_every),
         first_entry: span.map_or(0, |span| span.first.0),
         last_entry: span.map_or(0, |span| span.last.0),
@@ -279,7 +258,7 @@ fn chart_object<'a>(
         green: None,
         red: None,
         alarms: serde_json::Map::new(),
-        chart_labels: Members(chart.labels.iter().map(|label| (&label.name, &label.value))),
+        chart_labels: Members(chart_labels(chart).collect::<Vec<_>>().into_iter()),
         functions: ChartFunctionObjects { functions, chart: &chart.id },
     }
 }
@@ -334,6 +313,42 @@ pub(super) async fn charts(api: &Api, host: &HostSnapshot) -> Answer {
         rrd_memory_bytes: 0,
         hosts_count: hosts.len(),
         hosts: Elements(hosts.iter().map(|host| Hostname { hostname: &host.info.hostname })),
+    })
+}
+
+#[derive(Serialize)]
+struct ArchivedCharts<'a, Objects: Serialize> {
+    hostname: &'a str,
+    version: &'a str,
+    release_channel: &'static str,
+    os: &'a str,
+    timezone: &'a str,
+    update_every: u32,
+    memory_mode: String,
+    custom_info: &'static str,
+    charts: Objects,
+    charts_count: usize,
+}
+
+/// `/api/v1/archivedcharts`: charts of which there are samples, and that nobody collects any more. Netdata answers nothing at
+/// all when there is none; here it is an object without charts.
+pub(super) async fn archived_charts(api: &Api, host: &HostSnapshot) -> Answer {
+    let is_archived = |chart: &&Chart| !chart.hidden && (chart.obsolete || !host.state.is_reachable());
+    let archived: Vec<&Chart> = host.charts.iter().map(|chart| &**chart).filter(is_archived).collect();
+    let spans = api.spans(host.shard, &archived).await;
+    let Some(spans) = spans else { return Answer::overloaded() };
+    let kept = archived.iter().zip(&spans).filter(|(_, span)| span.is_some());
+    Answer::json(&ArchivedCharts {
+        hostname: &host.info.hostname,
+        version: &host.info.program_version,
+        release_channel: "stable",
+        os: &host.info.os,
+        timezone: &host.info.timezone,
+        update_every: host.info.update_every,
+        memory_mode: host.info.memory_mode.to_string(),
+        custom_info: "",
+        charts_count: kept.clone().count(),
+        charts: Members(kept.map(|(chart, span)| (&chart.id, chart_object(chart, *span, &host.functions)))),
     })
 }
 

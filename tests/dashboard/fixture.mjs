@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));
-const KEY = "11111111-2222-3333-4444-555555555555";
+export const KEY = "11111111-2222-3333-4444-555555555555";
 const PATIENCE_MS = 60_000;
 
 /** Where Debian's chromium is, and what keeps it from talking to anybody. */
@@ -30,7 +30,7 @@ export async function until(what, condition, patience = PATIENCE_MS) {
   }
 }
 
-async function freePort() {
+export async function freePort() {
   const server = net.createServer().listen(0, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));
   const { port } = server.address();
@@ -38,7 +38,7 @@ async function freePort() {
   return port;
 }
 
-function ended(process) {
+export function ended(process) {
   return process.exitCode !== null || process.signalCode !== null ? Promise.resolve() : new Promise((resolve) => process.once("exit", resolve));
 }
 

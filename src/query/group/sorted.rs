@@ -70,6 +70,10 @@ impl OfSorted for Percentile {
 impl OfSorted for TrimmedMean {
     fn point(&self, ascending: &mut [f64]) -> f64 {
         let all = ascending.len();
+        // As for percentiles: it matters where the number wanted is not whole.
+        if ascending[0] < 0.0 {
+            ascending.reverse();
+        }
         let wanted = all as f64 * (1.0 - 2.0 * self.percent / 100.0);
         mean_of(wanted, |taken| (all - taken) / 2, ascending)
     }

@@ -113,10 +113,10 @@ fn description(answer: &Answer) -> String {
     };
     let dimensions = if asked.dimensions.is_empty() { "*" } else { &asked.dimensions };
     text += &format!(
-        "/dimensions:{dimensions}/after:{}/before:{}/points:{}/group:{}/options:{}",
-        asked.after, asked.before, asked.points, asked.group.name, asked.options,
+        "/dimensions:{dimensions}/after:{}/before:{}/points:{}/group:{}{}/options:{}",
+        asked.after, asked.before, asked.points, asked.group.name, asked.group_options, asked.options,
     );
-    if answer.grid.gtime.is_some() {
+    if asked.gtime > 1 {
         text += &format!("/resampling:{}", asked.gtime);
     }
     if let Some(tier) = asked.tier {
