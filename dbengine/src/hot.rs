@@ -10,6 +10,7 @@
 use std::ops::Range;
 
 use crate::{
+    bins::RunsOfColumn,
     cells::Cells,
     page::RowBlock,
     prefetch::prefetch,
@@ -447,6 +448,21 @@ impl CopiedRows {
         out.values.extend(rows.clone().map(|row| self.values[of_column(row)]));
         if !self.flags.is_empty() {
             out.push_flags(rows.map(|row| self.flags[of_column(row)]));
+        }
+    }
+
+    /// The same instead of what was there, without the times of single rows.
+    pub(crate) fn read_runs(&self, column: usize, window: TimeRange, out: &mut RunsOfColumn) {
+        out.clear();
+        let rows = out.take_runs(self.runs(), self.step, window);
+        if column >= self.columns {
+            out.values.resize(rows.len(), f32::NAN);
+            return;
+        }
+        let of_column = |row: usize| row * self.columns + column;
+        out.values.extend(rows.clone().map(|row| self.values[of_column(row)]));
+        if !self.flags.is_empty() {
+            out.flags.extend(rows.map(|row| self.flags[of_column(row)]));
         }
     }
 }

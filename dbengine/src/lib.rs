@@ -78,9 +78,12 @@ mod writer;
 
 mod rollup;
 
+mod bins;
+
 #[cfg(feature = "simulation")]
 pub mod simulated_disk;
 
+pub use bins::{Bins, Sums, Wanted};
 pub use datafile::{DatafileOptions, DatafileTotals, DiskPage};
 pub use directory::Directory;
 pub use disk::{BLOCK, DiskDone, DiskError, DiskOp, DiskOpKind, FileId, FileName, OpId};

@@ -37,6 +37,7 @@ mod packing;
 
 mod row_set;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -45,6 +46,7 @@ use self::column::Column;
 pub use self::column::Encoding;
 pub(crate) use self::encoder::{PageEncoder, RowBlock};
 use crate::{
+    bins::RunsOfColumn,
     hot::RowFlags,
     run::{Run, RunStart},
     sample::{SampleFlags, Samples},
@@ -199,29 +201,23 @@ impl Page {
         if rows.is_empty() {
             return;
         }
-        let start = out.values.len();
-        if column >= header.columns {
-            out.values.resize(start + rows.len(), f32::NAN);
-            return;
-        }
-        let parsed = |column: usize| {
-            Column::parse(header.body(column), header.rows.into())
-                .expect("a page is checked before it is read")
-        };
-        let of_column = parsed(column);
-        match of_column.original() {
-            None => of_column.decode(&mut out.values),
-            Some(original) => {
-                parsed(column - original.back).decode(&mut out.values);
-                of_column.decode_from(original, &mut out.values[start..]);
-            }
-        }
-        if rows.start > 0 {
-            out.values.copy_within(start + rows.start..start + rows.end, start);
-        }
-        out.values.truncate(start + rows.len());
+        let Some(of_column) = header.decode(column, rows.clone(), &mut out.values) else { return };
         if let Some(flags) = of_column.flags() {
             out.push_flags(rows.map(flags));
+        }
+    }
+
+    /// The same instead of what was there, without the times of single rows.
+    pub(crate) fn read_runs(&self, column: usize, window: TimeRange, out: &mut RunsOfColumn) {
+        out.clear();
+        let header = self.header();
+        let rows = out.take_runs(header.runs(), header.step, window);
+        if rows.is_empty() {
+            return;
+        }
+        let Some(of_column) = header.decode(column, rows.clone(), &mut out.values) else { return };
+        if let Some(flags) = of_column.flags() {
+            out.flags.extend(rows.map(flags));
         }
     }
 
@@ -312,6 +308,32 @@ impl<'a> Header<'a> {
     fn body(&self, column: usize) -> &'a [u8] {
         let start = if column == 0 { 0 } else { self.end(column - 1) };
         &self.bodies[start..self.end(column)]
+    }
+
+    fn column(&self, column: usize) -> Column<'a> {
+        Column::parse(self.body(column), self.rows.into()).expect("a page is checked before it is read")
+    }
+
+    /// Adds the values of these rows of a column. `None`: the page is too old to have it, they are gaps.
+    fn decode(&self, column: usize, rows: Range<usize>, out: &mut Vec<f32>) -> Option<Column<'a>> {
+        let start = out.len();
+        if column >= self.columns {
+            out.resize(start + rows.len(), f32::NAN);
+            return None;
+        }
+        let of_column = self.column(column);
+        match of_column.original() {
+            None => of_column.decode(out),
+            Some(original) => {
+                self.column(column - original.back).decode(out);
+                of_column.decode_from(original, &mut out[start..]);
+            }
+        }
+        if rows.start > 0 {
+            out.copy_within(start + rows.start..start + rows.end, start);
+        }
+        out.truncate(start + rows.len());
+        Some(of_column)
     }
 }
 

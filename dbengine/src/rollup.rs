@@ -73,7 +73,7 @@ impl Point {
 
 /// All of these samples, but for their flags: as [`Point::add`] one by one, up to the rounding of the sum, in lanes that the
 /// processor adds at once.
-fn added_up(values: &[f32]) -> Point {
+pub(crate) fn added_up(values: &[f32]) -> Point {
     const LANES: usize = 8;
     let mut sums = [0.0_f64; LANES];
     let mut counts = [0_u32; LANES];

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
+    bins::RunsOfColumn,
     datafile::DiskPage,
     disk::FileId,
     hot::CopiedRows,
@@ -138,6 +139,18 @@ impl GroupSnapshot {
     /// From now on it has rows of `step` seconds: those of `pages`, which are of tiers, and what becomes of its own.
     pub fn roll_up(&mut self, step: u32, pages: Vec<Page>) {
         self.rolled_up = Some(RolledUp { step, pages });
+    }
+
+    pub(crate) fn tier_pages(&self) -> &[Page] {
+        self.rolled_up.as_ref().map_or(&[], |rolled_up| &rolled_up.pages)
+    }
+
+    /// The rows of a column that were hot.
+    pub(crate) fn read_hot_runs(&self, column: usize, window: TimeRange, out: &mut RunsOfColumn) {
+        match &self.hot {
+            Some(hot) => hot.read_runs(column, window, out),
+            None => out.clear(),
+        }
     }
 
     /// Seconds of a row, if it has rows of a tier.
