@@ -66,7 +66,7 @@ pub use self::bind::{BindAddress, BindHost, BindTo, PortTls};
 pub use self::collecting::{Collecting, LinuxParts, PluginSettings, Plugins};
 pub use self::diagnostic::{Diagnostic, Severity};
 pub use self::effective::Effective;
-pub use self::mainstem_toml::{Durability, Limits, LogFormat, Runtime, Storage};
+pub use self::mainstem_toml::{Durability, Limits, LogFormat, Queries, Runtime, Storage};
 pub use self::options::{Origin, Setting, is_uuid, redacted};
 pub use self::policy::{ChildPolicy, Denial};
 pub use self::registry::Registry;
@@ -105,6 +105,7 @@ pub struct Config {
     pub streaming: Streaming,
     pub runtime: Runtime,
     pub limits: Limits,
+    pub queries: Queries,
     pub storage: Storage,
     /// The settings of netdata.conf in words.
     pub effective: Effective,
@@ -456,6 +457,7 @@ impl Config {
             streaming,
             runtime: own.runtime,
             limits: own.limits,
+            queries: own.queries,
             storage: own.storage,
             effective: Effective::of(&findings.settings),
         };

@@ -27,6 +27,8 @@ mod decimal;
 
 mod execution;
 
+pub mod fleet;
+
 mod grid;
 
 mod group;
@@ -39,6 +41,8 @@ mod parameters;
 
 mod plan;
 
+mod reading;
+
 mod selection;
 
 pub mod weights;
@@ -46,12 +50,13 @@ pub mod weights;
 mod window;
 
 pub use answer::{Answer, Column, Extent};
-pub use execution::{Execution, Progress, Workspace};
+pub use execution::{Execution, Progress};
 pub use grid::Grid;
 pub use group::{Comparison, Group, Method};
 pub use options::{QueryOption, QueryOptions};
 pub use parameters::{Parameters, leading_integer};
 pub use plan::{Plan, QueriedChart, Scope, Tier};
+pub use reading::Workspace;
 pub use selection::{QueryError, chart_labels};
 pub use window::Window;
 

@@ -319,6 +319,7 @@ impl Parent {
             published,
             stop: stopped.clone(),
             header_timeout: config.web.disconnect_idle_clients_after,
+            write_timeout: config.web.disconnect_idle_clients_after,
         };
         let query = {
             let (config, inboxes) = (Arc::clone(&config), inboxes.clone());

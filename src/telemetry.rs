@@ -658,6 +658,10 @@ pub struct Telemetry {
     pub http_sent_bytes: AtomicU64,
     pub http: HttpMetrics,
     pub queries: AtomicU64,
+    /// By what came of them.
+    pub query_outcomes: ReasonCounter,
+    /// Questions that run or wait.
+    pub running_queries: AtomicU64,
 }
 
 impl Telemetry {
@@ -679,6 +683,8 @@ impl Telemetry {
             http_sent_bytes: AtomicU64::new(0),
             http: HttpMetrics::default(),
             queries: AtomicU64::new(0),
+            query_outcomes: ReasonCounter::default(),
+            running_queries: AtomicU64::new(0),
         }
     }
 
@@ -732,7 +738,7 @@ impl Telemetry {
             head(&mut out, name, "gauge", help);
             let _ = writeln!(out, "{name} {}", value.load(Relaxed));
         }
-        let reasons: [(&str, &str, &str, &ReasonCounter); 11] = [
+        let reasons: [(&str, &str, &str, &ReasonCounter); 12] = [
             (
                 "mainstem_function_calls_total",
                 "outcome",
@@ -789,6 +795,12 @@ impl Telemetry {
                 &self.reload.reloads,
             ),
             ("mainstem_http_requests_total", "code", "HTTP requests answered.", &self.http_requests),
+            (
+                "mainstem_query_outcomes_total",
+                "outcome",
+                "Data queries by what came of them.",
+                &self.query_outcomes,
+            ),
         ];
         for (name, label, help, counter) in reasons {
             head(&mut out, name, "counter", help);
@@ -804,6 +816,8 @@ impl Telemetry {
             head(&mut out, name, "counter", help);
             line(&mut out, name, &[], value.load(Relaxed));
         }
+        head(&mut out, "mainstem_running_queries", "gauge", "Data queries that run or wait.");
+        line(&mut out, "mainstem_running_queries", &[], self.running_queries.load(Relaxed));
         if let Some(process) = ProcessFigures::read() {
             head(&mut out, "process_cpu_seconds_total", "counter", "User and system CPU seconds.");
             let _ = writeln!(out, "process_cpu_seconds_total {}", process.cpu_seconds());

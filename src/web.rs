@@ -6,6 +6,7 @@
 //! | `/api/v1/…` | [`v1`], [`contexts`], [`data`], [`allmetrics`], [`functions`], [`weights`], [`alarms`], [`badge`], [`registry`] |
 //! | `/netdata.conf` | the configuration in force |
 //! | `/api/v2/nodes`, `/api/v2/nodes/forget` | [`nodes`]: how the hosts are, for operators |
+//! | `/api/v2/…`, `/api/v3/…` | [`fleet`]: questions over many hosts at once |
 //! | `/api/v3/stream_path` | who is between a host and us, as agents tell each other |
 //! | `/api/v3/stream_info` | [`stream_info`]: asked by children of 2.1 and later before they connect |
 //! | `/host/<name or GUID>/…` | the same for a mirrored host |
@@ -17,6 +18,8 @@
 //! Source: HTTP API reference of Netdata 1.37.1, sections 1 and 2. Left out on purpose: its caching of what changes,
 //! its decoding before splitting, its echo of the request in redirects.
 
+mod admission;
+
 mod alarms;
 
 mod allmetrics;
@@ -24,6 +27,8 @@ mod allmetrics;
 mod answer;
 
 mod badge;
+
+mod body;
 
 mod contexts;
 
@@ -34,6 +39,8 @@ mod dbengine_stats;
 mod directory;
 
 mod files;
+
+mod fleet;
 
 pub mod format;
 
@@ -66,8 +73,7 @@ use std::time::{Duration, Instant};
 use dbengine::{GroupKey, GroupSnapshot, TimeRange};
 use flate2::Compression;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
@@ -83,7 +89,9 @@ use crate::shard::message::{ChartGroup, GroupState, Message, Question};
 use crate::shard::placement::ShardId;
 use crate::telemetry::Telemetry;
 use crate::wire::stream_path::StreamPath;
+use admission::Admission;
 use answer::{Answer, HTML, JSON, TEXT, escape_html};
+pub use body::Body;
 use directory::Directory;
 use request::Target;
 pub use storage::Storage;
@@ -110,6 +118,7 @@ pub struct Api {
     clock: Clock,
     scrapes: RefCell<allmetrics::Scrapes>,
     workspace: RefCell<Workspace>,
+    admission: Admission,
     visitors: Rc<Cell<usize>>,
 }
 
@@ -167,6 +176,7 @@ impl Api {
     pub fn new(resources: Resources) -> Self {
         let Resources { config, machine_guid, .. } = resources;
         let directory = Directory::new(identity::host_info(&config, machine_guid));
+        let admission = Admission::new(config.queries.clone(), Arc::clone(&resources.telemetry));
         Self {
             config,
             effective: resources.effective,
@@ -179,6 +189,7 @@ impl Api {
             clock: resources.clock,
             scrapes: RefCell::default(),
             workspace: RefCell::default(),
+            admission,
             visitors: Rc::default(),
         }
     }
@@ -204,12 +215,12 @@ impl Api {
     }
 
     /// Answers one request.
-    pub async fn handle(&self, request: Request<Incoming>, client: Client) -> Response<Full<Bytes>> {
+    pub async fn handle(&self, request: Request<Incoming>, client: Client) -> Response<Body> {
         let begun = Instant::now();
         let answer = self.route(&request, client).await;
         let gzip = self.config.web.gzip.then(|| Compression::new(self.config.web.gzip_level));
         let size = answer.body.len();
-        let response = answer.into_response(request.headers(), gzip);
+        let response = answer.into_response(request.headers(), gzip, &self.telemetry);
         let sent = http_body::Body::size_hint(response.body()).lower();
         self.telemetry.http_requests.add(code_label(response.status()));
         self.telemetry.http_sent_bytes.fetch_add(sent, Relaxed);
@@ -301,7 +312,10 @@ impl Api {
             ["api"] => Answer::error(StatusCode::BAD_REQUEST, "Which API version?"),
             ["api", "v1"] => Answer::error(StatusCode::BAD_REQUEST, "Which API v1 command?"),
             ["api", "v3", "stream_path"] => Answer::json(&StreamPath::of(&host.stream_path)),
-            ["api", "v2", "nodes"] => nodes::answer(self, target).await,
+            ["api", "v2" | "v3", "nodes"] => nodes::answer(self, target).await,
+            ["api", "v2" | "v3", command] if fleet::COMMANDS.contains(command) => {
+                fleet::answer(self, command, target).await
+            }
             ["api", version, ..] => {
                 let version = escape_html(version);
                 Answer::html_error(StatusCode::NOT_FOUND, format!("Unsupported API version: {version}"))
@@ -406,6 +420,20 @@ impl Api {
     /// Of each tier: how many rows of the one below make one of its.
     fn tier_factors(&self) -> Vec<u32> {
         self.config.database.tiers.iter().map(|tier| tier.factor).collect()
+    }
+
+    /// Begins to ask a shard for rows; `None` when it is gone.
+    async fn begin_rows(
+        &self,
+        shard: ShardId,
+        groups: Vec<ChartGroup>,
+        window: TimeRange,
+    ) -> Option<oneshot::Receiver<Vec<GroupSnapshot>>> {
+        let (answer, answered) = oneshot::channel();
+        let asked = Message::Asked(Question::Rows { groups, window, answer });
+        let sent = self.shards.get(shard.index())?.send(asked);
+        tokio::time::timeout(SHARD_ANSWERS_WITHIN, sent).await.ok()?.ok()?;
+        Some(answered)
     }
 
     /// Asks a shard; `None` when it does not answer in time.

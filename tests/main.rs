@@ -14,6 +14,8 @@ mod compression;
 
 mod differential;
 
+mod fleet;
+
 mod forgetting;
 
 mod functions;

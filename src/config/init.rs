@@ -158,6 +158,14 @@ fn mainstem_toml() -> String {
 # hosts = 100000
 # pending_bytes_per_child = \"4MiB\"
 
+[web]
+# What a question over the API may take: seconds, and memory for the points of its answer. One that would take more is refused.
+# query_seconds = 30
+# query_memory_bytes = \"256MiB\"
+# Questions that run or wait at once, and how many of those that read much may run. One more is told to come back.
+# queries = 256
+# large_queries = 2
+
 [tls]
 # Whether clients that encrypt show a certificate (\"off\", \"optional\", \"required\"), and whose.
 # client_certificates = \"optional\"

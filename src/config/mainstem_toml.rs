@@ -32,6 +32,19 @@ pub struct Limits {
     pub pending_bytes_per_child: usize,
 }
 
+/// What questions over the API may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queries {
+    /// A question that runs longer is given up.
+    pub longest: Duration,
+    /// What the points of one answer may take in memory.
+    pub memory_bytes: usize,
+    /// Questions that run or wait at once; one more is turned away.
+    pub at_once: usize,
+    /// Of those that read much, so many run at once; the others wait, and small ones pass them.
+    pub large_at_once: usize,
+}
+
 /// What a commit of the database outlives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Durability {
@@ -62,6 +75,7 @@ pub enum LogFormat {
 pub(crate) struct MainstemToml {
     pub runtime: Runtime,
     pub limits: Limits,
+    pub queries: Queries,
     pub storage: Storage,
     pub client_certificates: ClientCertificates,
     pub log_format: LogFormat,
@@ -91,6 +105,10 @@ static TABLE: &[Known] = &[
     known("limits", "slots", "200000", 1, 10_000_000),
     known("limits", "hosts", "100000", 1, 10_000_000),
     known("limits", "pending_bytes_per_child", "4194304", 65_536, 1 << 30),
+    known("web", "query_seconds", "30", 1, 3600),
+    known("web", "query_memory_bytes", "268435456", 1 << 20, 1 << 40),
+    known("web", "queries", "256", 1, 1_000_000),
+    known("web", "large_queries", "2", 1, 1000),
     known("storage", "durability", "\"power\"", 0, 0),
     known("storage", "commit_interval_ms", "1000", 100, 60_000),
     known("storage", "waiting_bytes", "268435456", 1 << 20, 1 << 40),
@@ -123,6 +141,12 @@ pub(crate) fn read(text: &str, file: &Path, cores: usize, findings: &mut Finding
             slots: keys.number("limits", "slots", 0),
             hosts: keys.number("limits", "hosts", 0),
             pending_bytes_per_child: keys.number("limits", "pending_bytes_per_child", 0),
+        },
+        queries: Queries {
+            longest: Duration::from_secs(keys.number("web", "query_seconds", 0) as u64),
+            memory_bytes: keys.number("web", "query_memory_bytes", 0),
+            at_once: keys.number("web", "queries", 0),
+            large_at_once: keys.number("web", "large_queries", 0),
         },
         storage: Storage {
             durability: keys.word(
@@ -379,6 +403,10 @@ mod tests {
         assert_eq!(own.runtime, Runtime { shards: 7, pin: true });
         assert_eq!((own.limits.hosts, own.limits.pending_bytes_per_child), (16, 8 << 20));
         assert_eq!(own.log_format, LogFormat::Json);
+        let (own, _) = read_text("[web]\nquery_seconds = 5\nquery_memory_bytes = \"1GiB\"\nqueries = 9\n");
+        let expected =
+            Queries { longest: Duration::from_secs(5), memory_bytes: 1 << 30, at_once: 9, large_at_once: 2 };
+        assert_eq!(own.queries, expected);
         let (own, _) = read_text("[tls]\nclient_ca = \"ca.pem\"\nclient_certificates = \"optional\"\n");
         let expected = ClientCertificates { ca: Some("ca.pem".into()), demand: Demand::Optional };
         assert_eq!(own.client_certificates, expected);

@@ -1,14 +1,13 @@
 //! The work of an answer, a dimension a step.
 
-use dbengine::{Fetch, GroupSnapshot, SampleFlags, Samples, TimeRange};
+use dbengine::{GroupSnapshot, TimeRange};
 
 use super::{
     answer::{Answer, Column, Extent},
-    decimal::{widen, widened},
-    group::{Method, fill},
-    interpolation::Interpolated,
+    decimal::widened,
     options::QueryOption,
     plan::{Plan, PlannedColumn},
+    reading::{Reading, Workspace},
 };
 
 /// What a step led to.
@@ -30,28 +29,6 @@ pub struct Execution {
     /// Of each row, over all dimensions; empty unless values are percentages.
     totals: Vec<f64>,
     samples_read: u64,
-}
-
-/// Memory for the samples of one dimension, used again for every other: fresh memory costs more than decoding into it.
-/// One is enough for a thread, however many executions take turns on it.
-#[derive(Debug, Default)]
-pub struct Workspace {
-    samples: Samples,
-    values: Vec<f64>,
-    interpolated: Interpolated,
-}
-
-impl Workspace {
-    /// Samples that are room for, from one dimension to the next: 11 days of seconds, 20 MB.
-    const KEPT_SAMPLES: usize = 1 << 20;
-
-    /// Gives back what only an unusual question needed.
-    fn trim(&mut self) {
-        if self.samples.times.capacity().max(self.interpolated.samples.times.capacity()) > Self::KEPT_SAMPLES
-        {
-            *self = Workspace::default();
-        }
-    }
 }
 
 /// What an answer makes of its values.
@@ -85,7 +62,6 @@ impl Execution {
         };
         self.read += 1;
         let column = self.column(planned, workspace);
-        workspace.trim();
         let absolute = self.plan.parameters.has(QueryOption::Absolute);
         for (total, value) in self.totals.iter_mut().zip(&column.values) {
             if !value.is_nan() {
@@ -101,82 +77,25 @@ impl Execution {
     /// The points of a dimension, as its group method has them.
     fn column(&mut self, planned: PlannedColumn, workspace: &mut Workspace) -> Column {
         let Plan { parameters, grid, charts, .. } = &self.plan;
-        let Workspace { samples, values, interpolated } = workspace;
         let queried = &charts[planned.chart];
+        let reading = Reading {
+            grid,
+            window: self.window,
+            method: parameters.group.method,
+            options: parameters.options,
+        };
         let snapshot = &self.snapshots[planned.chart];
-        samples.clear();
-        // A dimension may be newer than the snapshot.
-        let is_of_tier = snapshot.tier_step().is_some();
-        if planned.dimension < snapshot.columns() {
-            if is_of_tier {
-                let fetch = match parameters.group.method {
-                    _ if parameters.has(QueryOption::AnomalyBit) => Fetch::AnomalyRate,
-                    Method::Sum => Fetch::Sum,
-                    Method::Min => Fetch::Smallest,
-                    Method::Max => Fetch::Largest,
-                    _ => Fetch::Average,
-                };
-                snapshot.tier_column(planned.dimension, self.window, fetch, samples);
-            } else {
-                snapshot.column(planned.dimension, self.window, samples);
-            }
-        }
-        self.samples_read += samples.len() as u64;
-
-        values.clear();
-        if parameters.has(QueryOption::AnomalyBit) && !is_of_tier {
-            values.extend(samples.values.iter().enumerate().map(|(index, value)| match value {
-                gap if gap.is_nan() => f64::NAN,
-                _ if samples.flags_at(index).contains(SampleFlags::ANOMALOUS) => 100.0,
-                _ => 0.0,
-            }));
-        } else {
-            widen(&samples.values, values);
-        }
-
-        let is_zero = !values.iter().any(|value| !value.is_nan() && *value != 0.0);
-
-        let (step, finest) = match snapshot.tier_step() {
-            Some(step) => (step.into(), grid.view()),
-            None => (queried.chart.update_every.into(), grid.granularity),
-        };
-        let (samples, values): (&Samples, &[f64]) = if step > finest {
-            interpolated.fill(grid, step, samples, values);
-            (&interpolated.samples, &interpolated.values)
-        } else {
-            (samples, values)
-        };
-
-        let mut column = Column {
+        let points = reading.read(snapshot, planned.dimension, queried.chart.update_every, workspace);
+        self.samples_read += points.samples_read;
+        Column {
             chart: planned.chart,
             dimension: planned.dimension,
-            values: vec![f64::NAN; grid.points],
-            anomaly_rates: Vec::new(),
-            resets: Vec::new(),
+            values: points.values,
+            anomaly_rates: points.anomaly_rates,
+            resets: points.resets,
             newest: queried.newest.get(planned.dimension).map_or(f64::NAN, |newest| widened(*newest)),
-            is_zero,
-        };
-        if parameters.has(QueryOption::AnomalyRates) {
-            column.anomaly_rates = vec![0.0; grid.points];
+            is_zero: points.is_zero,
         }
-        let Column { values: points, anomaly_rates, resets, .. } = &mut column;
-        let method = parameters.group.method;
-        if samples.flags.is_empty() {
-            fill(method, grid, &samples.times, values, points, |_, _| {});
-            return column;
-        }
-        fill(method, grid, &samples.times, values, points, |row, range| {
-            let flags = &samples.flags[range.clone()];
-            if flags.iter().any(|flags| flags.contains(SampleFlags::RESET)) {
-                resets.push(row);
-            }
-            if let Some(rate) = anomaly_rates.get_mut(row) {
-                let count = values[range].iter().filter(|value| !value.is_nan()).count();
-                let anomalous = flags.iter().filter(|flags| flags.contains(SampleFlags::ANOMALOUS)).count();
-                *rate = 100.0 * anomalous as f64 / count.max(1) as f64;
-            }
-        });
-        column
     }
 
     /// What concerns all columns together: which stay, and what becomes of their values.
@@ -244,7 +163,7 @@ impl Finish {
 }
 
 /// Keeps what is `wanted`, or all if nothing is.
-fn retain_unless_none<T>(all: &mut Vec<T>, wanted: impl Fn(&T) -> bool) {
+pub(super) fn retain_unless_none<T>(all: &mut Vec<T>, wanted: impl Fn(&T) -> bool) {
     if all.iter().any(&wanted) {
         all.retain(wanted);
     }

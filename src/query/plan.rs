@@ -6,10 +6,11 @@ use dbengine::{GroupSnapshot, TimeRange, UnixSeconds};
 
 use super::{
     answer::Answer,
-    execution::{Execution, Progress, Workspace},
+    execution::{Execution, Progress},
     grid::{self, Grid},
     options::{QueryOption, QueryOptions},
     parameters::Parameters,
+    reading::Workspace,
     selection::{DimensionFilter, QueryError},
     window::Window,
 };
@@ -206,9 +207,15 @@ impl Plan {
         &self.grid
     }
 
-    /// Whoever asked waits no longer than this.
-    pub fn timeout_ms(&self) -> u64 {
-        self.parameters.timeout_ms
+    /// Points that are computed, of all dimensions.
+    pub fn cells(&self) -> usize {
+        self.columns.len().saturating_mul(self.grid.points)
+    }
+
+    /// Samples that are to be read of a tier, about.
+    pub fn samples(&self, tier: Tier) -> i64 {
+        let rows = self.grid.view().saturating_mul(self.grid.points as i64) / i64::from(self.update_every);
+        (rows / tier.factor).saturating_mul(self.columns.len() as i64)
     }
 
     /// Prepares the work: `snapshots` are of the groups of [`charts`](Plan::charts), in that order, over [`window`](Plan::window).

@@ -4,6 +4,7 @@
 //! task that stays runnable starves the ring, so long work yields with [`breathe`], never with `yield_now`.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,6 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Sleep;
 
 use super::acceptor::Visit;
 use super::transport::Transport;
@@ -35,6 +37,8 @@ pub(super) struct QueryShard {
     pub(super) stop: watch::Receiver<bool>,
     /// How long a connection may be silent before its next request; `None`: for ever.
     pub(super) header_timeout: Option<Duration>,
+    /// How long a client may take none of what is written to it; `None`: for ever.
+    pub(super) write_timeout: Option<Duration>,
 }
 
 impl QueryShard {
@@ -87,7 +91,7 @@ impl QueryShard {
         };
         // Answers are written whole: Nagle's algorithm would only delay their ends.
         let _ = stream.set_nodelay();
-        let io = TokioIo::new(Rewound { head, read: 0, stream });
+        let io = TokioIo::new(Rewound { head, read: 0, stream, patience: self.write_timeout, waits: None });
         let visitor = api.enter();
         let api = Rc::clone(api);
         let mut stop = self.stop.clone();
@@ -124,12 +128,37 @@ pub(crate) async fn breathe() {
     tokio_uring::no_op().await.unwrap_or_default();
 }
 
-/// A stream whose first bytes were read already.
+/// A stream whose first bytes were read already, and whose other end has to go on reading.
 #[derive(Debug)]
 struct Rewound {
     head: Vec<u8>,
     read: usize,
     stream: Transport,
+    patience: Option<Duration>,
+    /// Ends when the other end has taken nothing for too long; `None` while it takes what is written.
+    waits: Option<Pin<Box<Sleep>>>,
+}
+
+impl Rewound {
+    /// What became of a write: one that has waited for too long is an error, as what is held for it would be held for ever.
+    fn patiently<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.waits = None;
+            return written;
+        }
+        let Some(patience) = self.patience else { return Poll::Pending };
+        let waits = self.waits.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        match waits.as_mut().poll(context) {
+            Poll::Ready(()) => {
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
 }
 
 impl AsyncRead for Rewound {
@@ -158,11 +187,13 @@ impl AsyncWrite for Rewound {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.patiently(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.patiently(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -174,7 +205,8 @@ impl AsyncWrite for Rewound {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.patiently(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -2,14 +2,16 @@
 
 use std::borrow::Cow;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
-use http_body_util::Full;
-use hyper::body::Bytes;
+
+use super::body::{Body, Pieces};
+use crate::telemetry::Telemetry;
 
 /// Bodies that a gzip header would only make longer.
 const GZIP_FROM_BYTES: usize = 256;
@@ -30,6 +32,8 @@ pub(super) struct Answer {
     /// Worth a client's wish for gzip.
     pub(super) gzip: bool,
     pub(super) headers: Vec<(HeaderName, String)>,
+    /// Writes the body, if it is large; then there are no bytes of it here.
+    pub(super) pieces: Option<Box<dyn Pieces>>,
 }
 
 impl Answer {
@@ -41,7 +45,13 @@ impl Answer {
             cacheable: false,
             gzip: true,
             headers: Vec::new(),
+            pieces: None,
         }
+    }
+
+    /// A body that is written as the client takes it.
+    pub(super) fn in_pieces(content_type: &'static str, pieces: impl Pieces + 'static) -> Self {
+        Self { pieces: Some(Box::new(pieces)), ..Self::new(content_type, Vec::new()) }
     }
 
     pub(super) fn error(status: StatusCode, text: impl Into<String>) -> Self {
@@ -75,19 +85,34 @@ impl Answer {
 
     /// The response to a request with these headers.
     pub(super) fn into_response(
-        self,
+        mut self,
         request: &HeaderMap,
         gzip: Option<Compression>,
-    ) -> Response<Full<Bytes>> {
+        telemetry: &Arc<Telemetry>,
+    ) -> Response<Body> {
         let accepts_gzip = request
             .get(header::ACCEPT_ENCODING)
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| value.contains("gzip"));
-        let is_worth_it = self.gzip && self.body.len() >= GZIP_FROM_BYTES;
-        let compressed =
-            gzip.filter(|_| accepts_gzip && is_worth_it).and_then(|level| compress(&self.body, level));
-        let is_compressed = compressed.is_some();
-        let mut response = Response::new(Full::new(Bytes::from(compressed.unwrap_or(self.body))));
+        let is_worth_it = self.body.len() >= GZIP_FROM_BYTES;
+        let gzip = gzip.filter(|_| accepts_gzip && self.gzip);
+        let (body, is_compressed) = match self.pieces.take() {
+            Some(mut pieces) => {
+                let mut first = Vec::new();
+                if pieces.next(&mut first) {
+                    (Body::written(first, pieces, gzip, Arc::clone(telemetry)), gzip.is_some())
+                } else {
+                    // All of it was written: its length can be told.
+                    return Self { body: first, pieces: None, ..self }
+                        .into_response(request, gzip, telemetry);
+                }
+            }
+            None => match gzip.filter(|_| is_worth_it).and_then(|level| compress(&self.body, level)) {
+                Some(compressed) => (Body::whole(compressed), true),
+                None => (Body::whole(self.body), false),
+            },
+        };
+        let mut response = Response::new(body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(

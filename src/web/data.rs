@@ -2,60 +2,88 @@
 //! them: which charts, what their shard holds of them, and when to stop.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use dbengine::GroupKey;
 use http::{StatusCode, header};
 use jiff::tz::TimeZone;
 
+use super::admission::RunningQuery;
 use super::answer::Answer;
 use super::format::{self, Presentation};
 use super::request::Target;
 use super::{Api, TURN};
 use crate::catalog::{Chart, HostSnapshot};
-use crate::query::{Answer as Points, Parameters, Plan, Progress, QueriedChart, QueryError};
+use crate::query::{Answer as Points, Parameters, Plan, Progress, QueriedChart, QueryError, Tier};
 use crate::runtime::breathe;
 use crate::shard::message::ChartGroup;
 use crate::shard::placement::ShardId;
 
 /// Numbers of this size are seconds before now, larger ones are unix times: three years.
 const RELATIVE_UP_TO: u64 = 3 * 365 * 86_400;
+/// What a point takes, as a number and as text.
+const CELL_BYTES: usize = 8 + 16;
 
 pub(super) async fn answer(api: &Api, host: &HostSnapshot, target: &Target) -> Answer {
-    let begun = Instant::now();
-    let pairs = || target.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let parameters = Parameters::from_pairs(pairs());
-    let presentation = Presentation::from_pairs(pairs());
-    let charts = match parameters.select(host.charts.clone(), |chart| chart) {
-        Ok(charts) => charts,
-        Err(error) => return refusal(error),
+    let pairs = target.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let parameters = Parameters::from_pairs(pairs);
+    let mut query = match api.admission.admit(parameters.timeout_ms) {
+        Ok(query) => query,
+        Err(answer) => return answer,
     };
-    let Some(queried) = queried(api, host, charts).await else { return Answer::overloaded() };
+    match answered(api, host, target, parameters, &mut query).await {
+        Ok(answer) => {
+            query.done();
+            answer
+        }
+        Err(answer) => answer,
+    }
+}
+
+async fn answered(
+    api: &Api,
+    host: &HostSnapshot,
+    target: &Target,
+    parameters: Parameters,
+    query: &mut RunningQuery,
+) -> Result<Answer, Answer> {
+    let pairs = target.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let presentation = Presentation::from_pairs(pairs);
+    let charts =
+        parameters.select(host.charts.clone(), |chart| chart).map_err(|error| query.fails(refusal(error)))?;
+    let Some(queried) = queried(api, host, charts).await else {
+        return Err(query.fails(Answer::overloaded()));
+    };
     let newest = queried.iter().filter_map(|queried| queried.span).map(|span| span.last.0).max();
     let absolute =
         [parameters.after, parameters.before].iter().all(|edge| edge.unsigned_abs() > RELATIVE_UP_TO);
     let cacheable = absolute && newest.is_some_and(|newest| parameters.after.max(parameters.before) < newest);
-    let plan = match Plan::new(parameters, queried, api.clock.now()) {
-        Ok(plan) => plan,
-        Err(error) => return refusal(error),
-    };
-    let deadline = Some(plan.timeout_ms()).filter(|timeout| *timeout > 0);
-    let deadline = deadline.and_then(|timeout| begun.checked_add(Duration::from_millis(timeout)));
-    let points = match carry_out(api, host.shard, plan, deadline).await {
+    let plan =
+        Plan::new(parameters, queried, api.clock.now()).map_err(|error| query.fails(refusal(error)))?;
+    let needed = plan.cells().saturating_mul(CELL_BYTES);
+    let allowed = api.admission.memory_bytes();
+    if needed > allowed {
+        return Err(query.too_large(format_args!(
+            "This question would take {needed} bytes of memory ({} points in all), and `[web] query_memory_bytes` in \
+             mainstem.toml lets it have {allowed}. Ask for fewer points or fewer dimensions, or raise the limit.\n",
+            plan.cells()
+        )));
+    }
+    query.reads(plan.samples(tier_of(api, &plan))).await?;
+    let points = match carry_out(api, host.shard, plan, query.deadline()).await {
         Ok(points) => points,
-        Err(unanswered) => return unanswered.into(),
+        Err(Unanswered::Overloaded) => return Err(query.fails(Answer::overloaded())),
+        Err(Unanswered::TimedOut) => return Err(query.timed_out()),
     };
     let mut body = Vec::new();
     format::write(&points, &presentation, &TimeZone::system(), &mut body);
-    api.telemetry.queries.fetch_add(1, Relaxed);
     let answer = Answer { cacheable, ..Answer::new(format::content_type(&points, &presentation), body) };
-    match &presentation.filename {
+    Ok(match &presentation.filename {
         Some(name) => {
             answer.with_header(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""))
         }
         None => answer,
-    }
+    })
 }
 
 /// Charts with what is known of their samples; `None` when their shard does not answer in time.
@@ -93,6 +121,14 @@ impl From<Unanswered> for Answer {
     }
 }
 
+/// The tier that a plan reads.
+fn tier_of(api: &Api, plan: &Plan) -> Tier {
+    let oldest = plan.window().first.max(plan.oldest());
+    let keys = plan.charts().iter().map(|queried| GroupKey(queried.chart.key));
+    let least = api.storage.borrow().tier_since(oldest, keys);
+    plan.tier(&api.tier_factors(), least)
+}
+
 /// Reads what a plan needs and computes its points, with breaks for other requests.
 pub(super) async fn carry_out(
     api: &Api,
@@ -100,10 +136,7 @@ pub(super) async fn carry_out(
     plan: Plan,
     deadline: Option<Instant>,
 ) -> Result<Points, Unanswered> {
-    let oldest = plan.window().first.max(plan.oldest());
-    let keys = plan.charts().iter().map(|queried| GroupKey(queried.chart.key));
-    let least = api.storage.borrow().tier_since(oldest, keys);
-    let tier = plan.tier(&api.tier_factors(), least);
+    let tier = tier_of(api, &plan);
     let groups = plan.charts().iter().map(|queried| ChartGroup::from(&*queried.chart)).collect();
     let window = plan.window_in(tier);
     let snapshots = api.rows(shard, groups, window, tier).await.ok_or(Unanswered::Overloaded)?;

@@ -33,6 +33,7 @@ use jiff::tz::TimeZone;
 pub use self::number::write_number;
 pub use self::presentation::{DataSource, Presentation};
 pub use self::string::write_json_string;
+pub(crate) use self::string::{write_csv_field, write_json_escaped};
 use self::{stamp::Stamps, text::Layout};
 use crate::query::{Answer, Extent, QueryOption};
 

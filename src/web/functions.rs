@@ -185,6 +185,8 @@ fn document(result: FunctionResult) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn result(code: u32, expires: i64) -> FunctionResult {
@@ -206,7 +208,7 @@ mod tests {
             assert_eq!(answer.status.as_u16(), status, "{code}");
             let date = answer.headers.iter().find(|(name, _)| *name == header::EXPIRES);
             assert_eq!(date.is_some(), has_date, "{expires}");
-            let response = answer.into_response(&http::HeaderMap::new(), None);
+            let response = answer.into_response(&http::HeaderMap::new(), None, &Arc::new(Telemetry::new(1)));
             let is_foreign = response.headers().contains_key(header::CONTENT_SECURITY_POLICY);
             assert_eq!(is_foreign, status != 502, "{code}");
         }
@@ -215,7 +217,7 @@ mod tests {
     #[test]
     fn a_content_type_that_no_header_can_have_is_left_to_bytes() {
         let answer = document(FunctionResult { content_type: "a\u{1}b".into(), ..result(200, 0) });
-        let response = answer.into_response(&http::HeaderMap::new(), None);
+        let response = answer.into_response(&http::HeaderMap::new(), None, &Arc::new(Telemetry::new(1)));
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/octet-stream");
     }
 }

@@ -8,7 +8,7 @@ pub fn write_json_string(text: &str, out: &mut Vec<u8>) {
 }
 
 /// The inside of a string of JSON.
-pub(super) fn write_json_escaped(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn write_json_escaped(text: &str, out: &mut Vec<u8>) {
     let bytes = text.as_bytes();
     let mut plain = 0;
     for (at, byte) in bytes.iter().enumerate() {
@@ -49,7 +49,7 @@ pub(super) fn write_html_escaped(text: &str, out: &mut Vec<u8>) {
 }
 
 /// A field of comma separated values, in quotes if it has to be.
-pub(super) fn write_csv_field(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn write_csv_field(text: &str, out: &mut Vec<u8>) {
     if !text.contains([',', '"', '\r', '\n']) {
         out.extend_from_slice(text.as_bytes());
         return;

@@ -57,12 +57,14 @@ fn parent() -> SocketAddr {
 
 fuzz_target!(|data: &[u8]| {
     let [choice, text @ ..] = data else { return };
-    let (before, after): (&str, &str) = match choice % 6 {
+    let (before, after): (&str, &str) = match choice % 8 {
         0 => ("", ""),
         1 => ("GET /", " HTTP/1.1\r\nConnection: close\r\n\r\n"),
         2 => ("GET /api/v1/", " HTTP/1.1\r\nConnection: close\r\n\r\n"),
         3 => ("GET /host/child/api/v1/data?chart=a.b&", " HTTP/1.1\r\nConnection: close\r\n\r\n"),
-        4 => ("GET /api/v1/allmetrics?format=", " HTTP/1.1\r\nConnection: close\r\n\r\n"),
+        4 => ("GET /api/v2/data?contexts=c&", " HTTP/1.1\r\nConnection: close\r\n\r\n"),
+        5 => ("GET /api/v2/", " HTTP/1.1\r\nConnection: close\r\n\r\n"),
+        6 => ("GET /api/v1/allmetrics?format=", " HTTP/1.1\r\nConnection: close\r\n\r\n"),
         _ => ("GET /api/v1/info HTTP/1.1\r\n", "\r\nConnection: close\r\n\r\n"),
     };
     let mut stream = TcpStream::connect(parent()).expect("it listens");

@@ -1,0 +1,50 @@
+//! `data` over many hosts: which charts, which tier, what the series come to, and how that is written.
+
+use dbengine::GroupKey;
+use http::header;
+use jiff::tz::TimeZone;
+
+use super::written::{Wrapping, Written};
+use super::{read, refusal, select};
+use crate::query::fleet::{FleetAnswer, FleetExecution, FleetPlan, FleetQuestion};
+use crate::web::Api;
+use crate::web::admission::RunningQuery;
+use crate::web::answer::Answer;
+use crate::web::request::Target;
+
+pub(super) async fn answer(
+    api: &Api,
+    target: &Target,
+    question: FleetQuestion,
+    query: &mut RunningQuery,
+) -> Result<Answer, Answer> {
+    let now = api.clock.now();
+    let selection = select(api, &question, now, query).await?;
+    let prepared = query.elapsed();
+    let plan = FleetPlan::new(question, selection, now).map_err(|error| refusal(error, query))?;
+    plan.check_memory(api.admission.memory_bytes()).map_err(|error| query.too_large(error))?;
+    let oldest = plan.window_in(crate::query::Tier::FINEST).first.max(plan.retention.first);
+    let keys = plan.selection.charts.iter().map(|selected| GroupKey(selected.chart.key));
+    let least = api.storage.borrow().tier_since(oldest, keys);
+    let tier = plan.tier(&api.tier_factors(), least);
+    query.reads(plan.samples(tier)).await?;
+    let window = plan.window_in(tier);
+    let mut execution = FleetExecution::new(&plan, tier);
+    read::charts(api, &plan.selection, window, tier, query, |chart, series, snapshot, workspace| {
+        execution.add(chart, series, snapshot, workspace);
+    })
+    .await?;
+    let result = execution.finish();
+    let answer = FleetAnswer { plan, result };
+    let wrapping = Wrapping::new(api, prepared, query.elapsed());
+    let written = Written::new(answer, target, wrapping, TimeZone::system());
+    let answer = Answer::in_pieces(written.content_type(), written);
+    Ok(match target.parameter("filename") {
+        Some(name) => {
+            let kept = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+            let name: String = name.chars().map(|one| if kept(one) { one } else { '_' }).collect();
+            answer.with_header(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""))
+        }
+        None => answer,
+    })
+}
