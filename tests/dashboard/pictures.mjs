@@ -21,8 +21,8 @@ const browser = await startBrowser(parent.url);
 for (const [name, path, options, act] of PICTURES) {
   const page = await browser.open(path, options);
   await page.locator("article canvas, .virtual [role=row], .cells canvas").first().waitFor();
-  // CPU and memory come with a second answer; hosts that are compared one after the other.
-  if (name === "compare") await until("all hosts", async () => /^(\d+) of \1 hosts/.test(await page.locator(".charts [role=status]").last().innerText()));
+  // CPU and memory come with a second answer.
+  if (name === "compare") await until("all hosts", async () => /^(\d+) of \1 hosts have/.test(await page.locator(".charts [role=status]").last().innerText()));
   else await page.waitForTimeout(3000);
   await act?.(page);
   await page.waitForTimeout(500);

@@ -207,6 +207,63 @@ export async function data(host: string, query: DataQuery, signal?: AbortSignal)
   }
 }
 
+/** A question for samples of many hosts: one number a row and group. */
+export interface FleetQuery {
+  readonly context: string;
+  /** Patterns, the first that matches decides; empty: all. */
+  readonly dimensions?: string;
+  readonly nodes?: string;
+  /** What is put together, and how: of the first pass, then of the second. */
+  readonly groups: readonly (readonly [by: string, aggregation: string])[];
+  readonly after: number;
+  readonly before: number;
+  readonly points: number;
+  readonly options?: string;
+}
+
+export interface FleetAnswer {
+  view: { update_every: number; dimensions: { ids: string[]; names: string[] } };
+  /** Oldest row first: the time, then of each group its value, the percent of anomalous samples, and flags. */
+  result: { data: [number, ...[number | null, number, number][]][] };
+}
+
+/** Samples of all hosts in one answer, or `null` when the window has none. With `group_by=node` ids are machine GUIDs. */
+export async function fleetData(query: FleetQuery, signal?: AbortSignal): Promise<FleetAnswer | null> {
+  const asked = new URLSearchParams({
+    scope_contexts: query.context, after: String(query.after), before: String(query.before), points: String(query.points),
+    options: ["flip", "no-summary", query.options].filter((word) => word !== undefined).join(),
+  });
+  if (query.dimensions !== undefined) asked.set("dimensions", query.dimensions);
+  if (query.nodes !== undefined) asked.set("nodes", query.nodes);
+  query.groups.forEach(([by, aggregation], pass) => {
+    asked.set(`group_by[${pass}]`, by);
+    asked.set(`aggregation[${pass}]`, aggregation);
+  });
+  try {
+    return await json<FleetAnswer>(`/api/v2/data?${asked}`, signal);
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return null;
+    throw error;
+  }
+}
+
+/** A context as the charts of all hosts have it. */
+export interface Context {
+  title: string;
+  units: string;
+  family: string;
+  chart_type: ChartType;
+  priority: number;
+  nodes: number;
+  dimensions: string[];
+}
+
+/** All contexts of all hosts. */
+export async function contexts(): Promise<Map<string, Context>> {
+  const answer = await json<{ contexts: Record<string, Context> }>("/api/v2/contexts?options=dimensions");
+  return new Map(Object.entries(answer.contexts));
+}
+
 /** One tier of `/api/v1/dbengine_stats`. */
 export interface Tier {
   files: number;
@@ -242,24 +299,6 @@ export interface PathStep {
 export async function streamPath(host: string, signal?: AbortSignal): Promise<PathStep[]> {
   const answer = await json<{ streaming_path?: PathStep[] }>(`${hostPath(host)}api/v3/stream_path`, signal);
   return answer.streaming_path ?? [];
-}
-
-/** Text that is long, piece by piece, line by line: the newest values of charts of all hosts, in Prometheus' format. */
-export async function allHosts(charts: readonly string[], line: (text: string) => void, signal?: AbortSignal): Promise<void> {
-  const asked = new URLSearchParams({
-    format: "prometheus_all_hosts", source: "average", server: "dashboard", filter: charts.join(" "),
-  });
-  await gate(async () => {
-    const response = await get(`/api/v1/allmetrics?${asked}`, signal);
-    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = "";
-    for (let read = await reader?.read(); read && !read.done; read = await reader?.read()) {
-      const lines = (rest + read.value).split("\n");
-      rest = lines.pop() ?? "";
-      lines.forEach(line);
-    }
-    if (rest !== "") line(rest);
-  }, signal);
 }
 
 /** Our own figures by name; of those with labels the sum. */

@@ -1,10 +1,14 @@
 import { expect, test } from "vitest";
-import { bandOf, gridTimes, onTimes, ranked } from "./gather";
+import { bandOf, gridTimes, linesOf, ranked } from "./gather";
 
 test("rows of hosts come onto one grid, with gaps where they have none", () => {
   const times = gridTimes({ after: 0, before: 40, step: 10, points: 4 });
   expect(times).toEqual([10, 20, 30, 40]);
-  expect(onTimes(times, [20, 40], [2, null])).toEqual([null, 2, null, null]);
+  const view = { update_every: 10, dimensions: { ids: ["1", "2"], names: ["a", "b"] } };
+  const answer = { view, result: { data: [[20, [2, 0, 0], [5, 0, 0]], [40, [null, 0, 1], [6, 0, 0]]] } } as Parameters<typeof linesOf>[0];
+  const hosts = [{ hostname: "b", machine_guid: "2" }, { hostname: "none", machine_guid: "3" }, { hostname: "a", machine_guid: "1" }];
+  expect(linesOf(answer, hosts, times)).toEqual([{ host: "b", values: [null, 5, null, 6] }, { host: "a", values: [null, 2, null, null] }]);
+  expect(linesOf(null, hosts, times)).toEqual([]);
 });
 
 test("the band has a tenth of the hosts on either side", () => {

@@ -1,10 +1,10 @@
-// One context over many hosts: asks each of them, a few at a time, and tells how far it is.
+// One context over many hosts, in one question.
 //
 // A host's line is one number a row: of all charts of the context on it, the sum of the chosen dimensions. For per cents of several
 // charts (cores, disks) their mean, since a sum of them says nothing.
 
-import { data, isAbort } from "../api";
-import { readSeries, sumColumns, type Grid } from "../series";
+import { fleetData, type FleetAnswer } from "../api";
+import type { Grid } from "../series";
 
 export interface HostLine {
   readonly host: string;
@@ -14,11 +14,8 @@ export interface HostLine {
 export interface Gathered {
   readonly times: readonly number[];
   readonly lines: readonly HostLine[];
-  /** Names of the context's dimensions, over all hosts. */
-  readonly dimensions: readonly string[];
+  /** How many were asked. */
   readonly hosts: number;
-  readonly asked: number;
-  readonly failed: number;
 }
 
 export interface Question {
@@ -28,61 +25,52 @@ export interface Question {
   readonly isMean: boolean;
 }
 
+/** A host to be asked. */
+export interface Asked {
+  readonly hostname: string;
+  readonly machine_guid: string;
+}
+
+/** So many hosts are asked for by name; more of them make an address too long, so that all are asked. */
+const MOST_NAMED = 50;
+
 /** The rows of a grid. */
 export function gridTimes({ after, step, points }: Grid): number[] {
   return Array.from({ length: points }, (_, row) => after + (row + 1) * step);
 }
 
-/** Values of other times on these times; what has no row is a gap. */
-export function onTimes(times: readonly number[], found: readonly number[], values: readonly (number | null)[]): (number | null)[] {
-  const byTime = new Map(found.map((time, row) => [time, values[row] ?? null]));
-  return times.map((time) => byTime.get(time) ?? null);
+/** The lines of these hosts on these times; what has no row is a gap. Hosts without the context have none. */
+export function linesOf(answer: FleetAnswer | null, hosts: readonly Asked[], times: readonly number[]): HostLine[] {
+  if (!answer) return [];
+  const rows = new Map(answer.result.data.map(([time, ...points]) => [time, points]));
+  const places = new Map(answer.view.dimensions.ids.map((id, place) => [id, place]));
+  return hosts.flatMap(({ hostname, machine_guid }) => {
+    const place = places.get(machine_guid);
+    if (place === undefined) return [];
+    return [{ host: hostname, values: times.map((time) => rows.get(time)?.[place]?.[0] ?? null) }];
+  });
 }
 
-/** Asks all hosts. `progress` is called with what there is so far, at most once in a while, and in the end; not after an abort, which is thrown. */
 export async function gather(
-  hosts: readonly string[],
+  hosts: readonly Asked[],
   { context, dimension, isMean }: Question,
   grid: Grid,
-  progress: (gathered: Gathered) => void,
   signal: AbortSignal,
 ): Promise<Gathered> {
+  const answer = await fleetData(
+    {
+      context,
+      ...(dimension === "" ? {} : { dimensions: dimension }),
+      ...(hosts.length > MOST_NAMED ? {} : { nodes: hosts.map((host) => host.machine_guid).join("|") }),
+      groups: [["instance", "sum"], ["node", isMean ? "avg" : "sum"]],
+      after: grid.after,
+      before: grid.before,
+      points: grid.points,
+    },
+    signal,
+  );
   const times = gridTimes(grid);
-  const lines: HostLine[] = [];
-  const dimensions = new Set<string>();
-  let asked = 0;
-  let failed = 0;
-  let told = performance.now();
-  const soFar = (): Gathered => ({ times, lines: [...lines], dimensions: [...dimensions], hosts: hosts.length, asked, failed });
-  const one = async (host: string): Promise<void> => {
-    try {
-      const answer = await data(host, { context, after: grid.after, before: grid.before, points: grid.points }, signal);
-      if (answer) {
-        const series = readSeries(answer);
-        series.names.forEach((name) => dimensions.add(name));
-        const chosen = series.columns.filter((_, place) => dimension === "" || series.names[place] === dimension);
-        if (chosen.length > 0) {
-          const charts = dimension === "" ? Math.max(1, series.names.filter((name) => name === series.names[0]).length) : chosen.length;
-          const sum = sumColumns(chosen);
-          const values = isMean && charts > 1 ? sum.map((value) => value && value / charts) : sum;
-          lines.push({ host, values: onTimes(times, series.times, values) });
-        }
-      }
-    } catch (error) {
-      if (isAbort(error) || signal.aborted) return;
-      failed += 1;
-    }
-    asked += 1;
-    if (performance.now() - told > 250) {
-      told = performance.now();
-      progress(soFar());
-    }
-  };
-  await Promise.all(hosts.map(one));
-  signal.throwIfAborted();
-  const all = soFar();
-  progress(all);
-  return all;
+  return { times, lines: linesOf(answer, hosts, times), hosts: hosts.length };
 }
 
 export interface Band {

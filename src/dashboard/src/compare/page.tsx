@@ -1,12 +1,11 @@
 // One context over hosts: a line each for those that are chosen, over the band in which the fleet moves.
 
-import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
+import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
-import { charts, data, nodes as allNodes, type Chart, type DataAnswer, type Node } from "../api";
+import { contexts as allContexts, data, nodes as allNodes, type Context, type DataAnswer, type Node } from "../api";
 import { ChartCard } from "../chart/card";
 import type { Load } from "../chart/feed";
 import { hostPath, parameters, setParameters } from "../location";
-import { titleOf } from "../sections";
 import type { Grid } from "../series";
 import { Icon } from "../shell/icon";
 import { TimeBar } from "../shell/time_bar";
@@ -19,21 +18,21 @@ const MOST_LINES = 12;
 /** Hosts of the ranking. */
 const MOST_LISTED = 100;
 /** Rows a host is asked for: enough for the width, few enough for thousands of hosts. */
-const ROWS = 180;
+const ROWS = 120;
 /** Hosts are asked again after so many seconds, in live windows: the more there are, the later. */
 const EVERY_S = 10;
-const HOSTS_A_SECOND = 20;
+const HOSTS_A_SECOND = 100;
 const USUAL_CONTEXT = "system.cpu";
 
-/** What most people look for first, or else the first chart of the hosts. */
-function defaultContext(contexts: ReadonlyMap<string, Chart>): string {
+/** What most people look for first, or else the first of the hosts' contexts. */
+function defaultContext(contexts: ReadonlyMap<string, Context>): string {
   if (contexts.has(USUAL_CONTEXT)) return USUAL_CONTEXT;
-  return [...contexts.values()].sort((a, b) => a.priority - b.priority)[0]?.context ?? "";
+  return [...contexts].sort(([, a], [, b]) => a.priority - b.priority)[0]?.[0] ?? "";
 }
 
 export function ComparePage() {
   const nodes = useSignal<readonly Node[]>([]);
-  const contexts = useSignal<ReadonlyMap<string, Chart>>(new Map());
+  const contexts = useSignal<ReadonlyMap<string, Context>>(new Map());
   const gathered = useSignal<Gathered | null>(null);
   const error = useSignal("");
 
@@ -47,32 +46,19 @@ export function ComparePage() {
   });
 
   useEffect(() => {
-    allNodes().then(
-      (answer) => (nodes.value = answer.nodes),
+    Promise.all([allNodes(), allContexts()]).then(
+      ([answer, known]) => {
+        nodes.value = answer.nodes;
+        contexts.value = known;
+      },
       (problem: Error) => (error.value = problem.message),
     );
   }, []);
 
-  // The contexts to choose from are those of the first hosts: one of the fleet's, ours and those that are picked.
-  const sample = useComputed(() => [...new Set([...picked.value.slice(0, 3), ...chosen.value.slice(0, 4)])].join(","));
-  const isSampled = useSignal(false);
-  useSignalEffect(() => {
-    const asked = sample.value.split(",").filter((name) => name !== "");
-    void Promise.allSettled(asked.map((host) => charts(host))).then((answers) => {
-      const merged = new Map(contexts.peek());
-      for (const answer of answers) {
-        if (answer.status !== "fulfilled") continue;
-        for (const chart of Object.values(answer.value.charts)) if (!merged.has(chart.context)) merged.set(chart.context, chart);
-      }
-      if (merged.size > contexts.peek().size) contexts.value = merged;
-      if (asked.length > 0) isSampled.value = true;
-    });
-  });
-
   const chart = contexts.value.get(context.value);
   const units = chart?.units ?? "";
   const isMean = units.startsWith("percent") || units.startsWith("%");
-  const away = useComputed(() => new Map(nodes.value.filter((node) => node.state === "offline").map((node) => [node.hostname, node.retention?.last ?? 0])));
+  const byName = useComputed(() => new Map([...nodes.value].reverse().map((node) => [node.hostname, node])));
   const all = [...new Set([...picked.value, ...chosen.value])].sort();
   const every = Math.max(EVERY_S, all.length / HOSTS_A_SECOND);
   const asking = [context.value, dimension.value, isMean, all.join()].join("\n");
@@ -85,10 +71,10 @@ export function ComparePage() {
       if (last?.asking === asking && now() - last.at < every && last.grid.points === grid.points && last.grid.step === grid.step &&
         (timeline.peek().live || last.grid.before === grid.before)) return answerOf(last.found, picked.peek(), grid.step);
       // Who was away all the time has nothing to say.
-      const asked = all.filter((host) => (away.peek().get(host) ?? Infinity) >= grid.after);
+      const asked = all.flatMap((host) => byName.peek().get(host) ?? []).filter((node) => node.state !== "offline" || (node.retention?.last ?? 0) >= grid.after);
       if (asked.length === 0) return null;
-      const question = { context: context.peek(), dimension: dimension.peek(), isMean };
-      const found = await gather(asked, question, grid, (next) => (gathered.value = next), signal);
+      const found = await gather(asked, { context: context.peek(), dimension: dimension.peek(), isMean }, grid, signal);
+      gathered.value = found;
       latest.current = { asking, grid, found, at: now() };
       return answerOf(found, picked.peek(), grid.step);
     },
@@ -116,14 +102,14 @@ export function ComparePage() {
           <input list="contexts" value={context.value} size={22} spellcheck={false}
             onChange={(event) => setParameters({ context: event.currentTarget.value, dimension: "" })} />
           <datalist id="contexts">
-            {[...contexts.value.values()].map((known) => <option key={known.context} value={known.context}>{titleOf(known)}</option>)}
+            {[...contexts.value].map(([id, known]) => <option key={id} value={id}>{known.title}</option>)}
           </datalist>
         </label>
         <label class="pick">
           <span>Dimension</span>
           <select value={dimension.value} onChange={(event) => setParameters({ dimension: event.currentTarget.value })}>
             <option value="">sum of all</option>
-            {(progress?.dimensions ?? []).map((name) => <option key={name}>{name}</option>)}
+            {(chart?.dimensions ?? []).map((name) => <option key={name}>{name}</option>)}
           </select>
         </label>
         <div class="field search">
@@ -136,20 +122,20 @@ export function ComparePage() {
       </div>
       <div class="compare-body">
         <div class="charts">
-          {context.value !== "" && hosts.value.length > 0 && isSampled.value && (
-            <ChartCard key={key} id="comparison" title={chart ? titleOf(chart) : context.value}
+          {context.value !== "" && hosts.value.length > 0 && (
+            <ChartCard key={key} id="comparison" title={chart?.title ?? context.value}
               subtitle={`${context.value}, ${picked.value.length === 0 ? "the fleet" : "chosen hosts over the fleet"}`}
               units={units} kind="line" updateEvery={1} load={load} file={`compare-${context.value}`} isTall
               mostRows={ROWS} wholeEvery={every} isDashed={isFleet} />
           )}
           <p class="quiet" role="status">
             {error.value || (progress
-              ? `${progress.asked} of ${progress.hosts} hosts asked, ${progress.lines.length} have this context${progress.failed > 0 ? `, ${progress.failed} did not answer` : ""}. ` +
+              ? `${progress.lines.length} of ${progress.hosts} hosts have this context. ` +
                 "Dashed lines: a tenth of the hosts is below the lowest, a tenth above the highest."
               : "Asking the hosts …")}
           </p>
           {chart && picked.value.length > 0 && (
-            <div class="chart-grid">{picked.value.map((host) => <OneHost key={`${host} ${chart.context}`} host={host} chart={chart} />)}</div>
+            <div class="chart-grid">{picked.value.map((host) => <OneHost key={`${host} ${context.value}`} host={host} context={context.value} chart={chart} />)}</div>
           )}
         </div>
         <section class="ranking" aria-labelledby="ranking-title">
@@ -162,7 +148,7 @@ export function ComparePage() {
                     <span>{host}</span>
                   </label>
                   <span class="number">{formatQuantity(mean, units)}</span>
-                  <a href={`${hostPath(host)}#${chart?.id ?? ""}`} class="tool" aria-label={`Open ${host}`} title={`Open ${host}`}><Icon name="right" /></a>
+                  <a href={`${hostPath(host)}#${context.value}`} class="tool" aria-label={`Open ${host}`} title={`Open ${host}`}><Icon name="right" /></a>
                 </li>
               ))}
           </ol>
@@ -173,7 +159,7 @@ export function ComparePage() {
 }
 
 /** The context of one of the chosen hosts, with all of its dimensions. */
-function OneHost({ host, chart: { context, chart_type, units } }: { readonly host: string; readonly chart: Chart }) {
+function OneHost({ host, context, chart: { chart_type, units } }: { readonly host: string; readonly context: string; readonly chart: Context }) {
   const load = useMemo<Load>(
     () => ({ after, before, points }, signal) => data(host, { context, after, before, points }, signal),
     [host, context],

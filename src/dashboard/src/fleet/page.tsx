@@ -2,11 +2,10 @@
 
 import { useComputed, useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
-import { nodes } from "../api";
 import { parameters, setParameters } from "../location";
 import { Icon } from "../shell/icon";
+import { MS_A_HOST, useNodes } from "../shell/nodes";
 import { usePoll } from "../shell/poll";
-import { learnClock } from "../timeline";
 import { formatNumber } from "../units";
 import { HeatMap } from "./heat_map";
 import { HostList } from "./list";
@@ -14,9 +13,6 @@ import { MEASURES, STATES } from "./measures";
 import { choose, groupingLabels, rowsOf, totals } from "./rows";
 import { UsageKeeper, type Usage } from "./usage";
 
-const EVERY_MS = 2000;
-/** An answer about a thousand hosts is a megabyte: the more there are, the less often they are asked for. */
-const MS_A_HOST = 3;
 const USAGE_EVERY_MS = 5000;
 
 const GROUPS: readonly (readonly [string, string])[] = [
@@ -24,15 +20,7 @@ const GROUPS: readonly (readonly [string, string])[] = [
 ];
 
 export function FleetPage() {
-  const answer = usePoll(
-    async () => {
-      const found = await nodes();
-      learnClock(found.now);
-      return found;
-    },
-    (found) => Math.max(EVERY_MS, (found?.nodes.length ?? 0) * MS_A_HOST),
-    [],
-  );
+  const answer = useNodes();
   const keeper = useMemo(() => new UsageKeeper(), []);
   const usage = usePoll(() => keeper.read(), (found) => Math.max(USAGE_EVERY_MS, (found?.size ?? 0) * MS_A_HOST), []);
   const noUsage = useSignal<ReadonlyMap<string, Usage>>(new Map());

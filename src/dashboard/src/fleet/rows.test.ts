@@ -13,7 +13,7 @@ const names = (nodes: Node[], choice = {}, usage = new Map()) =>
   choose(rowsOf(nodes, usage), { ...everything, ...choice }).map((group) => [group.name, ...group.rows.map((row) => row.node.hostname)]);
 
 test("names are sorted as people count, and hosts of which a column is not known come last either way", () => {
-  const usage = new Map([["web-2", { cpu: 5 }], ["web-10", { cpu: 50 }]]);
+  const usage = new Map([["guid-web-2", { cpu: 5 }], ["guid-web-10", { cpu: 50 }]]);
   const nodes = [node("web-10"), node("web-2"), node("web-1")];
   expect(names(nodes, {}, usage)).toEqual([["", "web-1", "web-2", "web-10"]]);
   expect(names(nodes, { sort: "-cpu" }, usage)).toEqual([["", "web-10", "web-2", "web-1"]]);
@@ -44,10 +44,10 @@ test("a host that was never here since the start is archived", () => {
   expect(stateOf(node("a", { state: "offline", disconnects: 2 }))).toBe("offline");
 });
 
-test("of two hosts of one name the links have machine GUIDs, and neither has the other's usage", () => {
-  const rows = rowsOf([node("a", { machine_guid: "1" }), node("a", { machine_guid: "2" }), node("b")], new Map([["a", { cpu: 1 }]]));
+test("of two hosts of one name the links have machine GUIDs, and each has its own usage", () => {
+  const rows = rowsOf([node("a", { machine_guid: "1" }), node("a", { machine_guid: "2" }), node("b")], new Map([["1", { cpu: 1 }]]));
   expect(rows.map((row) => row.link)).toEqual(["/host/1/", "/host/2/", "/host/b/"]);
-  expect(rows[0]?.usage).toBeUndefined();
+  expect(rows.map((row) => row.usage?.cpu)).toEqual([1, undefined, undefined]);
 });
 
 test("ten thousand hosts are sorted and counted", () => {

@@ -33,7 +33,7 @@ export function rowsOf(nodes: readonly Node[], usage: ReadonlyMap<string, Usage>
       node,
       link: hostPath(isUnique ? node.hostname : node.machine_guid),
       state: stateOf(node),
-      usage: node.state !== "offline" && isUnique ? usage.get(node.hostname) : undefined,
+      usage: node.state === "offline" ? undefined : usage.get(node.machine_guid),
     };
   });
 }

@@ -2,32 +2,22 @@
 
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { nodes, streamPath, type PathStep } from "../api";
+import { streamPath, type PathStep } from "../api";
 import { stateOf } from "../fleet/rows";
 import { hostPath, parameters, setParameters } from "../location";
 import { Icon } from "../shell/icon";
-import { usePoll } from "../shell/poll";
+import { useNodes } from "../shell/nodes";
 import { VirtualRows } from "../shell/virtual";
-import { learnClock, now } from "../timeline";
+import { now } from "../timeline";
 import { formatAge, formatLag, formatNumber, formatQuantity } from "../units";
 import { linesOf, replicated, sentRates, treeOf, upstreamsOf, type Line, type Sent } from "./tree";
 
-const EVERY_MS = 2000;
-const MS_A_HOST = 3;
 const ROW_HEIGHT = 34;
 /** Who is behind whom changes seldom. */
 const PATHS_EVERY_MS = 60_000;
 
 export function StreamingPage() {
-  const answer = usePoll(
-    async () => {
-      const found = await nodes();
-      learnClock(found.now);
-      return found;
-    },
-    (found) => Math.max(EVERY_MS, (found?.nodes.length ?? 0) * MS_A_HOST),
-    [],
-  );
+  const answer = useNodes();
   const paths = useSignal<ReadonlyMap<string, readonly PathStep[]>>(new Map());
   const closed = useSignal<ReadonlySet<string>>(new Set());
   const all = useComputed(() => answer.value.value?.nodes ?? []);
