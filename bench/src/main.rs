@@ -16,7 +16,7 @@
 //!                                      an empty directory, and a Fleet for minutes --> load  --> Budgets
 //! ```
 //!
-//! Others ask one thing each, of a mainstem alone: `ramp`, `scale`, `children`, `dashboards`. `times` and `instructions`
+//! Others ask one thing each, of a mainstem alone: `ramp`, `scale`, `children`, `dashboards`, `hosts`. `times` and `instructions`
 //! look at the stages of the library beside this program, the latter under valgrind.
 //!
 //! What the load costs is not counted: it runs in this process, and only the parent's is looked at. But it needs a core
@@ -55,6 +55,8 @@ mod extents;
 mod flood;
 
 mod generate;
+
+mod hosts;
 
 mod instructions;
 
@@ -120,6 +122,8 @@ enum Command {
     Children(children::Children),
     /// How long answers take while half a million samples a second come.
     Dashboards(dashboards::Dashboards),
+    /// How long answers about a thousand hosts at once take while these stream.
+    Hosts(hosts::Hosts),
     /// Instructions that each stage of a sample's way takes, against what is recorded.
     Instructions(instructions::Instructions),
     /// What each stage of a sample's way takes, beside what it cannot be faster than.
@@ -144,6 +148,7 @@ fn main() -> ExitCode {
         Command::Scale(scale) => run(scale.run()),
         Command::Children(children) => run(children.run()),
         Command::Dashboards(dashboards) => run(dashboards.run()),
+        Command::Hosts(hosts) => run(hosts.run()),
         Command::Instructions(instructions) => instructions.run(),
         Command::Times(times) => times.run().map(|()| ExitCode::SUCCESS),
         Command::Stage(stage) => stage.run().map(|()| ExitCode::SUCCESS),
