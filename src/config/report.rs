@@ -78,11 +78,25 @@ mod tests {
     }
 
     #[test]
-    fn every_section_is_shown_once() {
+    fn every_section_of_a_file_is_shown_once() {
         let loaded = load_texts("", "", "").expect("no errors");
         let text = settings(&loaded);
-        for section in ["[db]", "[web]", "[directories]", "[registry]", "[limits]"] {
-            assert_eq!(text.lines().filter(|line| line.trim() == section).count(), 1, "{section} in\n{text}");
+        let mut shown = Vec::new();
+        let mut file = "";
+        for line in text.lines() {
+            match line.trim_start() {
+                name if name == line => file = name,
+                section if section.starts_with('[') => shown.push((file, section)),
+                _ => {}
+            }
         }
+        for section in ["[db]", "[web]", "[directories]", "[registry]"] {
+            assert!(shown.contains(&("netdata.conf", section)), "{section} in\n{text}");
+        }
+        assert!(shown.contains(&("mainstem.toml", "[limits]")), "{text}");
+        let all = shown.len();
+        shown.sort_unstable();
+        shown.dedup();
+        assert_eq!(shown.len(), all, "{text}");
     }
 }
