@@ -227,6 +227,8 @@ pub struct Receiver {
     any_flag: bool,
     /// The dimension that the next data line most likely names.
     expected: Expected,
+    /// The chart that is expected, if one is.
+    next_chart: Option<ChartIndex>,
     heads: Heads,
     charts: Vec<ConnectedChart>,
     /// Chart slot, minus one -> index.
@@ -266,6 +268,7 @@ impl Receiver {
             flags: Vec::new(),
             any_flag: false,
             expected: Expected::default(),
+            next_chart: None,
             heads: Heads::new(Encoder::new(capabilities)),
             charts: Vec::new(),
             slots: Vec::new(),
@@ -357,6 +360,20 @@ impl Receiver {
         around: &mut Surroundings<'_>,
     ) -> Result<(), DisconnectReason> {
         let chart = self.find(Reference { slot: None, id }, "BEGIN", around)?;
+        self.begin_at(chart, microseconds, around);
+        Ok(())
+    }
+
+    /// A line with the expected head. `None`: it is not a chart's.
+    #[inline(always)]
+    fn begin_expected(&mut self, microseconds: i64, around: &mut Surroundings<'_>) -> Option<()> {
+        let chart = self.take_expected_chart().filter(|_| self.collects)?;
+        self.begin_at(chart, microseconds, around);
+        Some(())
+    }
+
+    #[inline(never)]
+    fn begin_at(&mut self, chart: ChartIndex, microseconds: i64, around: &mut Surroundings<'_>) {
         let longest = around.mirror.longest_pause_us(chart);
         around.mirror.chart(chart).collector().begin(
             microseconds,
@@ -369,7 +386,6 @@ impl Receiver {
         self.open(chart);
         self.collecting = true;
         self.passing = sending::passes_collected(microseconds, chart, around);
-        Ok(())
     }
 
     #[inline(always)]
@@ -424,6 +440,7 @@ impl Receiver {
         let mut sender = sender.as_deref_mut().filter(|sender| !self.passing && sender.is_streaming());
         let now = now_seconds(*now_us);
         let mirrored = mirror.chart(chart);
+        self.expect_follower(mirrored);
         let group = mirrored.group;
         engine.expect_row_now(group);
         let newest_allowed = now + FURTHEST_FUTURE_S;
@@ -463,6 +480,27 @@ impl Receiver {
         around: &mut Surroundings<'_>,
     ) -> Result<(), DisconnectReason> {
         let chart = self.find(reference, "BEGIN2", around)?;
+        self.begin2_at(chart, reference.slot, (update_every, end_time, wall_clock), around);
+        Ok(())
+    }
+
+    /// A line with the expected head. `None`: it is not a chart's.
+    #[inline(always)]
+    fn begin2_expected(&mut self, times: (u32, i64, i64), around: &mut Surroundings<'_>) -> Option<()> {
+        let chart = self.take_expected_chart().filter(|_| !self.collects)?;
+        let slot = self.charts[chart.index()].slot;
+        self.begin2_at(chart, slot, times, around);
+        Some(())
+    }
+
+    #[inline(never)]
+    fn begin2_at(
+        &mut self,
+        chart: ChartIndex,
+        slot: Option<Slot>,
+        (update_every, end_time, wall_clock): (u32, i64, i64),
+        around: &mut Surroundings<'_>,
+    ) {
         let MirroredChart { update_every: known, columns, .. } = *around.mirror.chart(chart);
         if update_every != 0 && update_every != known {
             around.mirror.set_update_every(chart, update_every, around.engine);
@@ -473,9 +511,8 @@ impl Receiver {
         self.row_collected_at = wall_clock;
         self.passing = around.sender.as_mut().is_none_or(|sender| {
             let mirrored = &around.mirror.charts()[chart.index()];
-            sender.passes_samples(chart.index(), &mirrored.chart, reference.slot)
+            sender.passes_samples(chart.index(), &mirrored.chart, slot)
         });
-        Ok(())
     }
 
     #[inline(always)]
@@ -542,6 +579,7 @@ impl Receiver {
         }
         let mirrored = around.mirror.chart(chart);
         mirrored.collected_at = self.row_collected_at;
+        self.expect_follower(mirrored);
         self.store_row(chart, time, around);
         if is_told {
             self.pass_row_on(chart, time, around);
@@ -612,6 +650,7 @@ impl Receiver {
     fn open(&mut self, chart: ChartIndex) {
         self.scope = Some(chart);
         self.previous = Some(chart);
+        self.next_chart = None;
         self.collecting = false;
         self.passing = false;
         self.row_time = None;
@@ -635,9 +674,7 @@ impl Receiver {
             None => self.search_chart(reference.id, keyword, around.mirror)?,
         };
         self.expected = expected;
-        if slotted.is_none()
-            && let Some(previous) = self.previous
-        {
+        if let Some(previous) = self.previous {
             around.mirror.chart(previous).follower = found;
         }
         Ok(found)
@@ -667,7 +704,9 @@ impl Receiver {
             let dimensions = description.dimensions.iter().zip(slots);
             let dimensions =
                 dimensions.map(|(dimension, slot)| Reference { slot, id: dimension.id.as_bytes() });
-            self.charts[chart.index()].heads = self.heads.add(&description.id, dimensions);
+            let connected = &mut self.charts[chart.index()];
+            let chart = Reference { slot: connected.slot, id: description.id.as_bytes() };
+            connected.heads = self.heads.add(chart, dimensions);
         }
         self.heads.expect(self.charts[chart.index()].heads, index)
     }
@@ -676,6 +715,23 @@ impl Receiver {
         self.heads.clear();
         self.charts.iter_mut().for_each(|chart| chart.heads = Record::default());
         self.expected = Expected::default();
+        self.next_chart = None;
+    }
+
+    /// The line that begins the next chart's data is expected, the chart that came next the last time.
+    #[inline(always)]
+    fn expect_follower(&mut self, chart: &MirroredChart) {
+        let follower = self.charts.get(chart.follower.index());
+        self.expected = follower.map_or(Expected::default(), |next| self.heads.chart(next.heads));
+        self.next_chart = Some(chart.follower);
+    }
+
+    /// The chart whose line came with the expected head, and the first of its dimensions is expected.
+    #[inline(always)]
+    fn take_expected_chart(&mut self) -> Option<ChartIndex> {
+        let chart = self.next_chart.take().filter(|_| self.expected.is_chart())?;
+        self.expected = self.heads.after(self.expected);
+        Some(chart)
     }
 
     /// The place of the dimension, if it is the expected one.
@@ -764,13 +820,15 @@ impl Receiver {
                         self.slots.resize(at + 1, None);
                     }
                     self.slots[at] = Some(chart);
-                    if self.charts[chart.index()].slot.replace(slot) != Some(slot)
-                        && let Some(sender) = &mut around.sender
-                    {
-                        sender.forget_slots(chart.index());
+                    if self.charts[chart.index()].slot.replace(slot) != Some(slot) {
+                        self.heads.remove(std::mem::take(&mut self.charts[chart.index()].heads));
+                        if let Some(sender) = &mut around.sender {
+                            sender.forget_slots(chart.index());
+                        }
                     }
                 }
                 self.open(chart);
+                self.expected = Expected::default();
                 self.chart_labels = Labels::default();
                 if definition.options.obsolete
                     && let Some(sender) = &mut around.sender

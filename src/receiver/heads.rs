@@ -5,10 +5,10 @@
 //! values come: no keyword, slot or quote is looked for, no chart's description, no hash.
 //!
 //! ```text
-//! record of a chart:  | len u16 | chart id | head | head | …
+//! record of a chart:  | head of the chart | head of a dimension | head of a dimension | …
 //! head:               | len u16 | before u8 | what stands between keyword and values |
 //!                                               "user" =    SLOT:#B 'user'
-//!                                              <>           <------>   `before`, then the id, then what follows every id
+//!                                              <>           <------>   `before`, then the id and its quote
 //! ```
 //!
 //! A record is written when the first data of its chart come, and anew after the chart was defined anew.
@@ -16,10 +16,10 @@
 use crate::wire::command::Reference;
 use crate::wire::{Encoder, begins_with};
 
-/// Bytes in front of an id or a head: its length, little endian.
-const LENGTH: usize = 2;
-/// The same with what stands before the id.
-const HEADER: usize = LENGTH + 1;
+/// Bytes in front of a head: its length, little endian, and what stands before the id.
+const HEADER: usize = 3;
+/// The index of a chart's own head: the one after it is 0.
+const CHART: usize = usize::MAX;
 
 /// Where a chart's record is; nowhere, if it is made as it is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,14 +34,22 @@ impl Record {
     }
 }
 
-/// A dimension of a record: the one that is expected next. It is of no use once a record has changed; the one that comes as it
-/// is made expects nothing.
+/// A chart, or a dimension of it: what is expected next. It is of no use once the record has changed; the one that comes as it is
+/// made expects nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Expected {
+    /// Of the dimension.
     pub(super) index: usize,
     at: u32,
     /// The end of the record.
     end: u32,
+}
+
+impl Expected {
+    /// It is the chart itself.
+    pub(super) fn is_chart(self) -> bool {
+        self.index == CHART
+    }
 }
 
 /// All records of a connection.
@@ -59,26 +67,32 @@ impl Heads {
     }
 
     /// A record of a chart with these dimensions.
-    pub(super) fn add<'a>(&mut self, chart: &str, dimensions: impl Iterator<Item = Reference<'a>>) -> Record {
+    pub(super) fn add<'a>(
+        &mut self,
+        chart: Reference<'a>,
+        dimensions: impl Iterator<Item = Reference<'a>>,
+    ) -> Record {
         let at = self.bytes.len() as u32;
-        // No line is as long as an id that does not fit: an empty one is never met.
-        let length = u16::try_from(chart.len()).unwrap_or(0);
-        self.bytes.extend_from_slice(&length.to_le_bytes());
-        self.bytes.extend_from_slice(&chart.as_bytes()[..usize::from(length)]);
+        self.push(|encoder, bytes| encoder.chart_head(chart, bytes));
         for dimension in dimensions {
-            let header = self.bytes.len();
-            self.bytes.extend_from_slice(&[0; HEADER]);
-            let before = self.encoder.head(dimension, &mut self.bytes);
-            let head = header + HEADER;
-            match u16::try_from(self.bytes.len() - head) {
-                Ok(length) => {
-                    self.bytes[header..header + LENGTH].copy_from_slice(&length.to_le_bytes());
-                    self.bytes[header + LENGTH] = before;
-                }
-                Err(_) => self.bytes.truncate(head),
-            }
+            self.push(|encoder, bytes| encoder.head(dimension, bytes));
         }
         Record { at, end: self.bytes.len() as u32 }
+    }
+
+    /// No line is as long as a head that does not fit: an empty one is never met.
+    fn push(&mut self, write: impl FnOnce(&Encoder, &mut Vec<u8>) -> u8) {
+        let header = self.bytes.len();
+        let head = header + HEADER;
+        self.bytes.extend_from_slice(&[0; HEADER]);
+        let before = write(&self.encoder, &mut self.bytes);
+        match u16::try_from(self.bytes.len() - head) {
+            Ok(length) => {
+                let [low, high] = length.to_le_bytes();
+                self.bytes[header..head].copy_from_slice(&[low, high, before]);
+            }
+            Err(_) => self.bytes.truncate(head),
+        }
     }
 
     /// A record that is not true any more.
@@ -97,17 +111,16 @@ impl Heads {
         self.holes = 0;
     }
 
+    /// The chart of the record as what is expected.
+    #[inline]
+    pub(super) fn chart(&self, record: Record) -> Expected {
+        Expected { index: CHART, at: record.at, end: record.end }
+    }
+
     /// Whether this is the chart of the record; if so, what is expected next.
     #[inline]
     pub(super) fn opens(&self, record: Record, chart: &[u8]) -> Option<Expected> {
-        let known = self.bytes.get(record.at as usize..record.end as usize)?;
-        let (length, rest) = known.split_first_chunk::<LENGTH>()?;
-        let length = usize::from(u16::from_le_bytes(*length));
-        (length == chart.len() && begins_with(chart, rest.get(..length)?)).then_some(Expected {
-            index: 0,
-            at: record.at + (LENGTH + length) as u32,
-            end: record.end,
-        })
+        self.follows(self.chart(record), chart)
     }
 
     /// The expected head. Empty: none is.
@@ -120,28 +133,25 @@ impl Heads {
     #[inline(always)]
     pub(super) fn after(&self, expected: Expected) -> Expected {
         Expected {
-            index: expected.index + 1,
+            index: expected.index.wrapping_add(1),
             at: expected.at + (HEADER + self.head(expected).len()) as u32,
             ..expected
         }
     }
 
-    /// Whether this dimension is the expected one; if so, what is expected after it.
+    /// Whether the expected has this id; if so, what is expected after it.
     #[inline]
-    pub(super) fn follows(&self, expected: Expected, dimension: &[u8]) -> Option<Expected> {
+    pub(super) fn follows(&self, expected: Expected, id: &[u8]) -> Option<Expected> {
         let (head, before) = self.next(expected)?;
-        let id = head.get(before..)?;
-        let is_it = id.len() == dimension.len() + self.encoder.behind_id() && begins_with(id, dimension);
+        let id_on = head.get(before..)?;
+        let is_it = begins_with(id_on, id) && matches!(&id_on[id.len()..], b"' " | b"\" " | b"\" = ");
         is_it.then(|| self.after(expected))
     }
 
     /// What is expected when the dimension at `index` is next.
     #[cold]
     pub(super) fn expect(&self, record: Record, index: usize) -> Expected {
-        let length = self.bytes.get(record.at as usize..).and_then(<[u8]>::first_chunk::<LENGTH>);
-        let length = length.map_or(0, |length| LENGTH + usize::from(u16::from_le_bytes(*length)));
-        let first = Expected { index: 0, at: record.at + length as u32, end: record.end };
-        (0..index).fold(first, |expected, _| self.after(expected))
+        (0..=index).fold(self.chart(record), |expected, _| self.after(expected))
     }
 
     /// A head, and where in it the id begins.
@@ -169,18 +179,22 @@ mod tests {
     fn lines_are_expected_as_each_generation_writes_them() {
         let slots = Capabilities::INTERPOLATED | Capabilities::IEEE754 | Capabilities::SLOTS;
         let cases = [
-            (Capabilities::NONE, ["\"user\" = ", "\"i/o wait\" = "]),
-            (Capabilities::INTERPOLATED, ["'user' ", "'i/o wait' "]),
-            (slots, ["SLOT:#B 'user' ", "SLOT:#BA 'i/o wait' "]),
+            (Capabilities::NONE, "\"system.cpu\" ", ["\"user\" = ", "\"i/o wait\" = "]),
+            (Capabilities::INTERPOLATED, "'system.cpu' ", ["'user' ", "'i/o wait' "]),
+            (slots, "SLOT:#C 'system.cpu' ", ["SLOT:#B 'user' ", "SLOT:#BA 'i/o wait' "]),
         ];
-        for (agreed, [user, wait]) in cases {
+        for (agreed, chart, [user, wait]) in cases {
             let mut heads = Heads::new(Encoder::new(agreed));
             let mut add = |chart, dimensions: &[Reference<'_>]| heads.add(chart, dimensions.iter().copied());
-            let first = add("system.load", &[reference(Some(7), "load1")]);
-            let cpu = add("system.cpu", &[reference(Some(1), "user"), reference(Some(64), "i/o wait")]);
+            let first = add(reference(Some(3), "system.load"), &[reference(Some(7), "load1")]);
+            let dimensions = [reference(Some(1), "user"), reference(Some(64), "i/o wait")];
+            let cpu = add(reference(Some(2), "system.cpu"), &dimensions);
+            assert!(heads.chart(cpu).is_chart());
+            assert_eq!(heads.head(heads.chart(cpu)), chart.as_bytes());
             assert!(heads.opens(first, b"system.cpu").is_none());
 
             let expected = heads.opens(cpu, b"system.cpu").expect("its own id");
+            assert!(!expected.is_chart());
             assert_eq!(heads.head(expected), user.as_bytes());
             assert!(heads.follows(expected, b"use").is_none());
             assert!(heads.follows(expected, b"user'").is_none());
@@ -202,7 +216,8 @@ mod tests {
         assert_eq!(heads.head(heads.expect(Record::default(), 3)), b"");
 
         let long = "x".repeat(70_000);
-        let record = heads.add(&long, [reference(None, &long), reference(None, "b")].into_iter());
+        let record =
+            heads.add(reference(None, &long), [reference(None, &long), reference(None, "b")].into_iter());
         assert!(heads.opens(record, long.as_bytes()).is_none());
         assert_eq!(heads.head(heads.expect(record, 1)), b"\"b\" = ");
         heads.remove(record);

@@ -104,6 +104,20 @@ impl<'l> Visitor<'l> for Listener<'_, '_> {
     }
 
     #[inline(always)]
+    fn begin_expected(&mut self, microseconds: i64) -> Option<Self::Output> {
+        self.receiver.begin_expected(microseconds, &mut self.around)?;
+        self.around.counters.commands += 1;
+        Some(Ok(self.receiver.onward()))
+    }
+
+    #[inline(always)]
+    fn begin2_expected(&mut self, update_every: u32, end_time: i64, wall_clock: i64) -> Option<Self::Output> {
+        self.receiver.begin2_expected((update_every, end_time, wall_clock), &mut self.around)?;
+        self.around.counters.commands += 1;
+        Some(Ok(self.receiver.onward()))
+    }
+
+    #[inline(always)]
     fn set_expected(&mut self, value: i64) -> Option<Self::Output> {
         self.receiver.set_expected(value, &mut self.around)?;
         self.around.counters.commands += 1;

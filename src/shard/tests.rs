@@ -6,6 +6,8 @@ mod functions;
 
 mod nodes;
 
+mod order;
+
 mod own;
 
 mod passing;

@@ -200,31 +200,42 @@ impl Encoder {
         out.push(b'\n');
     }
 
-    /// Appends what stands between the keyword and the values of a data line, but for the space in front of it. Says where in it
-    /// the id begins, which is written as it is: a line that it would break never comes.
+    /// Appends what stands between the keyword and the values of the data line of a dimension, but for the space in front of it. Says
+    /// where in it the id begins, which is written as it is: a line that it would break never comes.
     pub fn head(&self, dimension: Reference<'_>, out: &mut Vec<u8>) -> u8 {
+        let before = self.name(dimension, out);
+        out.extend_from_slice(if self.is_interpolated() { b" " } else { b" = " });
+        before
+    }
+
+    /// The same of the line that begins the data of a chart.
+    pub fn chart_head(&self, chart: Reference<'_>, out: &mut Vec<u8>) -> u8 {
+        let before = self.name(chart, out);
+        out.push(b' ');
+        before
+    }
+
+    /// A slot, if there is one, and an id in the quotes of data lines. Says where the id begins.
+    fn name(&self, reference: Reference<'_>, out: &mut Vec<u8>) -> u8 {
         let begin = out.len();
-        if !self.agreed.contains(Capabilities::INTERPOLATED) {
-            out.push(b'"');
-            out.extend_from_slice(dimension.id);
-            out.extend_from_slice(b"\" = ");
-            return 1;
-        }
-        if let Some(slot) = dimension.slot.filter(|_| self.agreed.contains(Capabilities::SLOTS)) {
+        let quote = if self.is_interpolated() { b'\'' } else { b'"' };
+        if let Some(slot) =
+            reference.slot.filter(|_| self.agreed.contains(Capabilities::INTERPOLATED | Capabilities::SLOTS))
+        {
             out.extend_from_slice(b"SLOT:");
             self.live.write(slot.0.get().into(), out);
             out.push(b' ');
         }
-        out.push(b'\'');
+        out.push(quote);
         let before = out.len() - begin;
-        out.extend_from_slice(dimension.id);
-        out.extend_from_slice(b"' ");
+        out.extend_from_slice(reference.id);
+        out.push(quote);
         before as u8
     }
 
-    /// How much of a [`head`](Self::head) is behind the id.
-    pub fn behind_id(&self) -> usize {
-        if self.agreed.contains(Capabilities::INTERPOLATED) { "' ".len() } else { "\" = ".len() }
+    /// Data lines are those of v2.
+    fn is_interpolated(&self) -> bool {
+        self.agreed.contains(Capabilities::INTERPOLATED)
     }
 
     fn reference(&self, line: &mut Line<'_>, reference: Reference<'_>, form: IntegerForm, quote: u8) {

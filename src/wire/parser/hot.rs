@@ -38,6 +38,24 @@ pub(super) fn visit<'a, V: Visitor<'a>>(input: &'a [u8], visitor: &mut V) -> Opt
             let (collected, value, flags) = line.skip(5 + len).sample()?;
             visitor.set2_expected(collected, value, flags)?
         }
+        b"BEGI" => match input.get(4..7)? {
+            [b'N', b' ', ..] => {
+                let Some(len) = expected(&input[6..], visitor) else {
+                    return visit_unexpected(input, visitor);
+                };
+                let microseconds = line.skip(6 + len).integer()?;
+                line.expect(b"\n")?;
+                visitor.begin_expected(microseconds)?
+            }
+            b"N2 " => {
+                let Some(len) = expected(&input[7..], visitor) else {
+                    return visit_unexpected(input, visitor);
+                };
+                let (update_every, end_time, wall_clock) = line.skip(7 + len).times()?;
+                visitor.begin2_expected(update_every, end_time, wall_clock)?
+            }
+            _ => return None,
+        },
         b"END\n" => {
             line.skip(4);
             visitor.end()
@@ -195,6 +213,12 @@ impl<'a> Line<'a> {
         self.expect(b" ")?;
         let chart = self.reference()?;
         self.expect(b" ")?;
+        let (update_every, end_time, wall_clock) = self.times()?;
+        Some((chart, update_every, end_time, wall_clock))
+    }
+
+    #[inline(always)]
+    fn times(&mut self) -> Option<(u32, i64, i64)> {
         let update_every = update_every_of(self.integer()?);
         self.expect(b" ")?;
         let end_time = self.integer()?;
@@ -207,7 +231,7 @@ impl<'a> Line<'a> {
             _ => self.integer()?,
         };
         self.expect(b"\n")?;
-        Some((chart, update_every, end_time, wall_clock))
+        Some((update_every, end_time, wall_clock))
     }
 
     #[inline(always)]

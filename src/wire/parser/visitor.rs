@@ -18,6 +18,23 @@ pub trait Visitor<'a>: Sized {
         &[]
     }
 
+    /// `BEGIN` of the chart whose head was expected. `None`: read it word by word.
+    #[inline(always)]
+    fn begin_expected(&mut self, _microseconds: i64) -> Option<Self::Output> {
+        None
+    }
+
+    /// `BEGIN2` of the chart whose head was expected. `None`: read it word by word.
+    #[inline(always)]
+    fn begin2_expected(
+        &mut self,
+        _update_every: u32,
+        _end_time: i64,
+        _wall_clock: i64,
+    ) -> Option<Self::Output> {
+        None
+    }
+
     /// `SET` of the dimension whose head was expected. `None`: read it word by word.
     #[inline(always)]
     fn set_expected(&mut self, _value: i64) -> Option<Self::Output> {
