@@ -8,9 +8,9 @@ STATE ?= target/run
 BUILD_PACKAGES := gcc libc6-dev git $(if $(shell command -v npm),,nodejs npm)
 # What the demonstration asks the parent with.
 RUN_PACKAGES := curl
-# The real peer that the tests compare with, plugins of its, a C++ compiler for LLVM's fuzzer, and the browser that looks at the
-# dashboard.
-TEST_PACKAGES := netdata-core netdata-plugins-bash netdata-plugins-python g++ chromium
+# The real peer that the tests compare with, plugins of its and its dashboard, a C++ compiler for LLVM's fuzzer, the browser that looks at
+# the dashboards, and what reads from a parent: Prometheus, a shell with curl, Python for a client from PyPI.
+TEST_PACKAGES := netdata-core netdata-plugins-bash netdata-plugins-python netdata-web g++ chromium prometheus curl python3-venv
 DASHBOARD := src/dashboard
 
 # What counts instructions.
@@ -32,6 +32,7 @@ test: tools/.installed-build tools/.installed-test check
 	$(CARGO) build --workspace --bins $(ALL)
 	npm --prefix $(DASHBOARD) test
 	tests/dashboard/run
+	tests/dashboard/run netdata
 	tools/test $(ALL)
 	tests/fuzz/run
 

@@ -301,8 +301,8 @@ impl Api {
             }
             ["api", ..] => self.route_api(found, rest, &target).await,
             ["netdata.conf"] => Answer::new(TEXT, self.effective.borrow().to_string()),
-            path if is_of_netdata => files::answer(&self.config.directories.web, &path.join("/")),
-            path => self.route_page(path),
+            path if is_of_netdata => files::answer(&self.config.directories.web, path.join("/")).await,
+            path => self.route_page(path).await,
         }
     }
 
@@ -325,7 +325,7 @@ impl Api {
     }
 
     /// What is the same for every host: our own pages, and files of a Netdata's web directory behind them.
-    fn route_page(&self, path: &[&str]) -> Answer {
+    async fn route_page(&self, path: &[&str]) -> Answer {
         match path {
             [] | ["index.html"] => page(),
             [view] if dashboard::VIEWS.contains(view) => page(),
@@ -337,7 +337,7 @@ impl Api {
                 "A shard does not answer; see the log and /metrics.\n",
             ),
             ["version.txt"] => Answer::new(TEXT, concat!("v", env!("CARGO_PKG_VERSION"), "\n")),
-            path => files::answer(&self.config.directories.web, &path.join("/")),
+            path => files::answer(&self.config.directories.web, path.join("/")).await,
         }
     }
 

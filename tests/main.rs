@@ -6,6 +6,8 @@ mod captures;
 
 mod child;
 
+mod clients;
+
 mod command;
 
 mod company;

@@ -9,10 +9,10 @@
 //! | KS2      | how sure it is that the two windows differ: 1 - p of the Kolmogorov-Smirnov test, over *changes* of values  |
 //! | volume   | how far the mean moved, in parts of the baseline's, times the share of the highlight that is beyond it     |
 //!
-//! Pure functions: no chart, no clock, no format. What 1.37 does is kept, but for two things. The p value is the asymptotic
+//! Pure functions: no chart, no clock, no format. What 1.37 does is kept, but for three things. The p value is the asymptotic
 //! one, corrected for small samples, where Netdata computes the exact one of a single sample; over windows of one size both
 //! order metrics in the same way. And `volume` compares signed means, where Netdata compares negative samples with a
-//! positive mean.
+//! positive mean. And KS2 has a score for what is zero throughout one window, for it began or ended; 1.37 passes it over.
 
 /// How much a metric changed. Never NaN, never negative.
 #[derive(Clone, Copy, Debug, PartialEq)]

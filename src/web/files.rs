@@ -55,16 +55,14 @@ fn is_compressed(content_type: &str) -> bool {
         .contains(&content_type)
 }
 
-/// The file of this name below `root`; of a directory, its `index.html`. `name` has no empty segments.
-pub(super) fn answer(root: &Path, name: &str) -> Answer {
-    if let Some(refusal) = refusal(name) {
+/// The file of this name below `root`; of a directory, its `index.html`. `name` has no empty segments. A thread of its own reads:
+/// the file system may be slow, and other questions do not wait for it.
+pub(super) async fn answer(root: &Path, name: String) -> Answer {
+    if let Some(refusal) = refusal(&name) {
         return refusal;
     }
-    let found = read(&root.join(name)).or_else(|error| match error.kind() {
-        io::ErrorKind::IsADirectory => read(&root.join(name).join("index.html"))
-            .map(|file| Found { content_type: content_type("index.html"), ..file }),
-        _ => Err(error),
-    });
+    let path = root.join(&name);
+    let found = tokio::task::spawn_blocking(move || find(&path)).await.expect("reading does not panic");
     match found {
         Ok(Found { bytes, changed, content_type }) => {
             let gzip = bytes.len() <= GZIP_UP_TO_BYTES && !is_compressed(content_type);
@@ -73,9 +71,9 @@ pub(super) fn answer(root: &Path, name: &str) -> Answer {
         }
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Answer::html_error(
             StatusCode::FORBIDDEN,
-            format!("Access to file is not permitted: {}", escape_html(name)),
+            format!("Access to file is not permitted: {}", escape_html(&name)),
         ),
-        Err(_) => missing(name),
+        Err(_) => missing(&name),
     }
 }
 
@@ -105,6 +103,14 @@ struct Found {
     bytes: Vec<u8>,
     changed: SystemTime,
     content_type: &'static str,
+}
+
+/// A file, or a directory's page.
+fn find(path: &Path) -> io::Result<Found> {
+    read(path).or_else(|error| match error.kind() {
+        io::ErrorKind::IsADirectory => read(&path.join("index.html")),
+        _ => Err(error),
+    })
 }
 
 /// A file's bytes. `InvalidInput` for what is no file, or too large a one.
@@ -145,37 +151,36 @@ mod tests {
         root
     }
 
-    #[test]
-    fn files_are_served_by_name_and_directories_by_their_page() {
+    #[tokio::test]
+    async fn files_are_served_by_name_and_directories_by_their_page() {
         let root = directory();
         let web = root.path().join("web");
-        #[track_caller]
-        fn check(web: &Path, name: &str, status: u16, content_type: &str, body: &str) {
-            let found = answer(web, name);
+        async fn check(web: &Path, name: &str, status: u16, content_type: &str, body: &str) {
+            let found = answer(web, name.to_owned()).await;
             assert_eq!(found.status.as_u16(), status, "{name}");
             assert_eq!(found.content_type, content_type, "{name}");
             assert!(String::from_utf8_lossy(&found.body).contains(body), "{name}");
         }
         let html = "text/html; charset=utf-8";
-        check(&web, "", 200, html, "root");
-        check(&web, "index.html", 200, html, "root");
-        check(&web, "old", 200, html, "old");
-        check(&web, "a.json", 200, "application/json; charset=utf-8", "{}");
-        check(&web, "linked.woff2", 200, "application/font-woff2", "secret");
-        check(&web, "nosuch.html", 404, html, "nosuch.html");
-        check(&web, "index.html/more", 404, html, "");
-        check(&web, "../outside/secret", 400, html, "Relative");
-        check(&web, "a/../../outside/secret", 400, html, "Relative");
-        check(&web, "a b", 400, html, "invalid characters");
-        check(&web, "a\0", 400, html, "invalid characters");
-        check(&root.path().join("nowhere"), "", 404, html, "");
+        check(&web, "", 200, html, "root").await;
+        check(&web, "index.html", 200, html, "root").await;
+        check(&web, "old", 200, html, "old").await;
+        check(&web, "a.json", 200, "application/json; charset=utf-8", "{}").await;
+        check(&web, "linked.woff2", 200, "application/font-woff2", "secret").await;
+        check(&web, "nosuch.html", 404, html, "nosuch.html").await;
+        check(&web, "index.html/more", 404, html, "").await;
+        check(&web, "../outside/secret", 400, html, "Relative").await;
+        check(&web, "a/../../outside/secret", 400, html, "Relative").await;
+        check(&web, "a b", 400, html, "invalid characters").await;
+        check(&web, "a\0", 400, html, "invalid characters").await;
+        check(&root.path().join("nowhere"), "", 404, html, "").await;
     }
 
-    #[test]
-    fn what_is_no_file_is_not_opened() {
+    #[tokio::test]
+    async fn what_is_no_file_is_not_opened() {
         let root = directory();
         let socket = root.path().join("web/socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
-        assert_eq!(answer(&root.path().join("web"), "socket").status, StatusCode::FORBIDDEN);
+        assert_eq!(answer(&root.path().join("web"), "socket".to_owned()).await.status, StatusCode::FORBIDDEN);
     }
 }
