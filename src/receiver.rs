@@ -25,6 +25,8 @@ mod heads;
 
 mod mirror;
 
+mod order;
+
 mod replication;
 
 mod sending;
@@ -374,6 +376,7 @@ impl Receiver {
 
     #[inline(never)]
     fn begin_at(&mut self, chart: ChartIndex, microseconds: i64, around: &mut Surroundings<'_>) {
+        self.store_replayed(around);
         let longest = around.mirror.longest_pause_us(chart);
         around.mirror.chart(chart).collector().begin(
             microseconds,
@@ -398,7 +401,7 @@ impl Receiver {
         let (Some(chart), true) = (self.scope, self.collecting) else {
             return Err(DisconnectReason::OutOfPlace { keyword: "SET" });
         };
-        let index = match self.follows(id) {
+        let index = match self.follows(chart, id) {
             Some(index) => index,
             None => self.search_dimension(chart, id, "SET", around)?,
         };
@@ -501,6 +504,7 @@ impl Receiver {
         (update_every, end_time, wall_clock): (u32, i64, i64),
         around: &mut Surroundings<'_>,
     ) {
+        self.store_replayed(around);
         let MirroredChart { update_every: known, columns, .. } = *around.mirror.chart(chart);
         if update_every != 0 && update_every != known {
             around.mirror.set_update_every(chart, update_every, around.engine);
@@ -599,10 +603,11 @@ impl Receiver {
     /// Puts one point into the row.
     #[inline(always)]
     fn fill(&mut self, index: usize, value: f64, flags: PointFlags) {
+        let value = value as f32;
         if flags.empty || !value.is_finite() {
             return;
         }
-        self.values[index] = value as f32;
+        self.values[index] = value;
         let anomalous = self.trusts_anomaly && !flags.not_anomalous;
         if flags.reset || anomalous {
             if !self.any_flag {
@@ -654,148 +659,6 @@ impl Receiver {
         self.collecting = false;
         self.passing = false;
         self.row_time = None;
-    }
-
-    /// The chart that a data line names: by its slot, by what followed the previous chart last time, or by its id.
-    fn find(
-        &mut self,
-        reference: Reference<'_>,
-        keyword: &'static str,
-        around: &mut Surroundings<'_>,
-    ) -> Result<ChartIndex, DisconnectReason> {
-        let slotted = reference.slot.and_then(|slot| *self.slots.get(slot.0.get() as usize - 1)?);
-        let guess = slotted.or_else(|| Some(around.mirror.chart(self.previous?).follower));
-        let guessed = guess.and_then(|guess| {
-            let connected = self.charts.get(guess.index())?;
-            Some((guess, self.heads.opens(connected.heads, reference.id)?))
-        });
-        let (found, expected) = match guessed {
-            Some(found) => found,
-            None => self.search_chart(reference.id, keyword, around.mirror)?,
-        };
-        self.expected = expected;
-        if let Some(previous) = self.previous {
-            around.mirror.chart(previous).follower = found;
-        }
-        Ok(found)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn search_chart(
-        &mut self,
-        id: &[u8],
-        keyword: &'static str,
-        mirror: &Mirror,
-    ) -> Result<(ChartIndex, Expected), DisconnectReason> {
-        let found = mirror.search(id).filter(|found| found.index() < self.charts.len());
-        let found = found.ok_or_else(|| DisconnectReason::UnknownChart { keyword, chart: text(id) })?;
-        Ok((found, self.expect(found, 0, mirror)))
-    }
-
-    /// What is expected when the dimension at `index` is next. Writes down how the chart's lines begin, if that is not done.
-    fn expect(&mut self, chart: ChartIndex, index: usize, mirror: &Mirror) -> Expected {
-        if !self.charts[chart.index()].heads.is_written() {
-            if self.heads.is_worth_clearing() {
-                self.forget_heads();
-            }
-            let description = &mirror.charts()[chart.index()].chart;
-            let slots = self.slots_of_dimensions(chart, description.dimensions.len());
-            let dimensions = description.dimensions.iter().zip(slots);
-            let dimensions =
-                dimensions.map(|(dimension, slot)| Reference { slot, id: dimension.id.as_bytes() });
-            let connected = &mut self.charts[chart.index()];
-            let chart = Reference { slot: connected.slot, id: description.id.as_bytes() };
-            connected.heads = self.heads.add(chart, dimensions);
-        }
-        self.heads.expect(self.charts[chart.index()].heads, index)
-    }
-
-    fn forget_heads(&mut self) {
-        self.heads.clear();
-        self.charts.iter_mut().for_each(|chart| chart.heads = Record::default());
-        self.expected = Expected::default();
-        self.next_chart = None;
-    }
-
-    /// The line that begins the next chart's data is expected, the chart that came next the last time.
-    #[inline(always)]
-    fn expect_follower(&mut self, chart: &MirroredChart) {
-        let follower = self.charts.get(chart.follower.index());
-        self.expected = follower.map_or(Expected::default(), |next| self.heads.chart(next.heads));
-        self.next_chart = Some(chart.follower);
-    }
-
-    /// The chart whose line came with the expected head, and the first of its dimensions is expected.
-    #[inline(always)]
-    fn take_expected_chart(&mut self) -> Option<ChartIndex> {
-        let chart = self.next_chart.take().filter(|_| self.expected.is_chart())?;
-        self.expected = self.heads.after(self.expected);
-        Some(chart)
-    }
-
-    /// The place of the dimension, if it is the expected one.
-    #[inline(always)]
-    fn follows(&mut self, id: &[u8]) -> Option<usize> {
-        let next = self.heads.follows(self.expected, id)?;
-        Some(std::mem::replace(&mut self.expected, next).index)
-    }
-
-    /// The place of the dimension, looked for by its id.
-    #[cold]
-    #[inline(never)]
-    fn search_dimension(
-        &mut self,
-        chart: ChartIndex,
-        id: &[u8],
-        keyword: &'static str,
-        around: &mut Surroundings<'_>,
-    ) -> Result<usize, DisconnectReason> {
-        let mirrored = around.mirror.chart(chart);
-        let index = mirrored.search_dimension(id).ok_or_else(|| unknown_dimension(keyword, mirrored, id))?;
-        self.expected = self.expect(chart, index + 1, around.mirror);
-        Ok(index)
-    }
-
-    /// The dimension that a data line names: by the order of last time, by its slot, or by its id. A child repeats its order, so
-    /// that its slot is seldom needed.
-    #[inline(always)]
-    fn dimension(
-        &mut self,
-        chart: ChartIndex,
-        reference: Reference<'_>,
-        keyword: &'static str,
-        around: &mut Surroundings<'_>,
-    ) -> Result<usize, DisconnectReason> {
-        let index = match self.follows(reference.id) {
-            Some(index) => index,
-            None => self.dimension_out_of_order(chart, reference, keyword, around)?,
-        };
-        // Beyond the row: the chart got the dimension after the row was opened, which no child does.
-        if index >= self.values.len() {
-            return Err(unknown_dimension(keyword, around.mirror.chart(chart), reference.id));
-        }
-        Ok(index)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn dimension_out_of_order(
-        &mut self,
-        chart: ChartIndex,
-        reference: Reference<'_>,
-        keyword: &'static str,
-        around: &mut Surroundings<'_>,
-    ) -> Result<usize, DisconnectReason> {
-        let slots = &self.charts[chart.index()].slots;
-        let slotted = reference.slot.and_then(|slot| slots.get(slot.0.get() as usize - 1));
-        if let Some(index) = slotted.filter(|index| **index != u32::MAX) {
-            self.expected = self.expect(chart, *index as usize, around.mirror);
-            if let Some(index) = self.follows(reference.id) {
-                return Ok(index);
-            }
-        }
-        self.search_dimension(chart, reference.id, keyword, around)
     }
 
     // everything that is not live data

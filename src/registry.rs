@@ -60,7 +60,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// As configured. What no option says takes 300 MB of disk at most.
+    /// As configured. With addresses of 1024 bytes, the longest by default, all that is kept takes up to some 3 GB of disk; at a usual
+    /// hundred bytes 400 MB.
     pub fn new(config: &config::Registry) -> Limits {
         Limits {
             persons: 100_000,
@@ -150,6 +151,12 @@ impl Registry {
         std::fs::create_dir_all(directory)
             .map_err(|cause| RegistryError::Directory { path: path.clone(), cause })?;
         let database = open(&path)?;
+        // A file's name is part of its directory, which is to be on disk, too, before anybody is told of a visit.
+        let synced = [Some(directory), directory.parent()]
+            .into_iter()
+            .flatten()
+            .try_for_each(|directory| std::fs::File::open(directory)?.sync_all());
+        synced.map_err(|cause| RegistryError::Directory { path: path.clone(), cause })?;
         Ok(Registry { path, limits, database: Some(database), forgotten_at: 0 })
     }
 
@@ -176,6 +183,7 @@ impl Registry {
 
     fn write(&mut self, database: &Database, wishes: &[Wish], now: i64) -> Result<Vec<Outcome>, redb::Error> {
         let transaction = database.begin_write()?;
+        let forgets = now.saturating_sub(self.forgotten_at) >= FORGET_EVERY_S;
         let outcomes = {
             let mut book = Book {
                 limits: &self.limits,
@@ -184,13 +192,15 @@ impl Registry {
                 visits: transaction.open_table(VISITS)?,
                 machines: transaction.open_table(MACHINES)?,
             };
-            if now.saturating_sub(self.forgotten_at) >= FORGET_EVERY_S {
+            if forgets {
                 book.forget_idle()?;
-                self.forgotten_at = now;
             }
             wishes.iter().map(|wish| book.fulfil(wish)).collect::<Result<Vec<_>, redb::Error>>()?
         };
         transaction.commit()?;
+        if forgets {
+            self.forgotten_at = now;
+        }
         Ok(outcomes)
     }
 

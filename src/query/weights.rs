@@ -137,7 +137,9 @@ pub fn ranks(scores: &[Score]) -> Vec<f64> {
 
 /// From each point to the next, in order of size.
 fn sorted_changes(points: &[f64]) -> Vec<f64> {
-    let mut changes: Vec<f64> = points.windows(2).map(|pair| pair[0] - pair[1]).collect();
+    let changes = points.windows(2).map(|pair| pair[0] - pair[1]);
+    // Between two infinite points there is none that could be compared.
+    let mut changes: Vec<f64> = changes.filter(|change| !change.is_nan()).collect();
     changes.sort_by(f64::total_cmp);
     changes
 }
@@ -187,6 +189,13 @@ mod tests {
     }
 
     /// Values of the limiting distribution: Smirnov's table of 1948.
+    #[test]
+    fn infinite_points_are_compared_as_far_as_they_can() {
+        let (up, down) = (f64::INFINITY, f64::NEG_INFINITY);
+        assert_eq!(ks2(&[up; 4], &[up; 4]), None);
+        assert!(ks2(&[up, down, up, down], &[down, up, down, up]).is_some());
+    }
+
     #[test]
     fn p_values_are_those_of_the_tables() {
         let p = |lambda: f64| p_value(1e12, lambda / 1e6);

@@ -50,6 +50,11 @@ impl Expected {
     pub(super) fn is_chart(self) -> bool {
         self.index == CHART
     }
+
+    /// It is a dimension of this record.
+    pub(super) fn is_dimension_of(self, record: Record) -> bool {
+        !self.is_chart() && self.end == record.end
+    }
 }
 
 /// All records of a connection.
@@ -100,9 +105,9 @@ impl Heads {
         self.holes += (record.end - record.at) as usize;
     }
 
-    /// Most of the bytes are of records that were removed.
-    pub(super) fn is_worth_clearing(&self) -> bool {
-        self.holes * 2 > self.bytes.len()
+    /// Most of the bytes are of records that were removed, and so many that a look at each of `charts` is little beside them.
+    pub(super) fn is_worth_clearing(&self, charts: usize) -> bool {
+        self.holes * 2 > self.bytes.len() && self.holes > 64 * charts
     }
 
     /// Removes all records.
@@ -221,6 +226,9 @@ mod tests {
         assert!(heads.opens(record, long.as_bytes()).is_none());
         assert_eq!(heads.head(heads.expect(record, 1)), b"\"b\" = ");
         heads.remove(record);
-        assert!(heads.is_worth_clearing());
+        assert!(!heads.is_worth_clearing(100));
+        heads.holes += 7000;
+        heads.bytes.clear();
+        assert!(heads.is_worth_clearing(100));
     }
 }

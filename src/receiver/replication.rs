@@ -426,6 +426,9 @@ impl Receiver {
         around: &mut Surroundings<'_>,
     ) -> Result<(), DisconnectReason> {
         const OUTSIDE: DisconnectReason = DisconnectReason::OutOfPlace { keyword: "replication line" };
+        if self.collecting || self.row_time.is_some() {
+            return Err(DisconnectReason::OutOfPlace { keyword: "replication line" });
+        }
         match command {
             Command::ReplayBegin { chart, point: None } => {
                 let chart = self.find_replayed(chart, around)?;
@@ -467,7 +470,7 @@ impl Receiver {
                 self.store_replayed(around);
                 let &Replay { chart, was_live, .. } = self.replay.as_ref().ok_or(OUTSIDE)?;
                 if self.collects && !was_live {
-                    let index = match self.follows(dimension.id) {
+                    let index = match self.follows(chart, dimension.id) {
                         Some(index) => index,
                         None => self.search_dimension(chart, dimension.id, "RDSTATE", around)?,
                     };
@@ -702,8 +705,10 @@ impl Receiver {
         found.ok_or_else(|| DisconnectReason::UnknownChart { keyword: "RBEGIN", chart: text(reference.id) })
     }
 
-    /// Stores the replayed group that was being read: behind all rows, or where the chart lacks some.
-    fn store_replayed(&mut self, around: &mut Surroundings<'_>) {
+    /// Stores the replayed group that was being read, if one was: behind all rows, or where the chart lacks some. Live data and it are
+    /// read into the same row, so it ends where they begin.
+    #[inline]
+    pub(super) fn store_replayed(&mut self, around: &mut Surroundings<'_>) {
         let Some(replay) = &mut self.replay else { return };
         let Some(point) = replay.point.take() else { return };
         let chart = replay.chart;

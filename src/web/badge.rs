@@ -44,9 +44,16 @@ pub(super) async fn answer(api: &Api, host: &HostSnapshot, target: &Target) -> A
         // Without a health engine no alert exists.
         return picture(target, "alarm not found");
     }
+    let mut query = match api.admission.admit(0) {
+        Ok(query) => query,
+        Err(answer) => return answer,
+    };
     match measure(api, host, chart, target).await {
-        Ok(measured) => draw(chart, target, measured),
-        Err(Unanswered::Overloaded) => Answer::overloaded(),
+        Ok(measured) => {
+            query.done();
+            draw(chart, target, measured)
+        }
+        Err(Unanswered::Overloaded) => query.fails(Answer::overloaded()),
         Err(timed_out @ Unanswered::TimedOut) => timed_out.into(),
     }
 }
@@ -71,9 +78,8 @@ async fn measure(
     if target.parameter("after").is_none() {
         parameters.after = -update_every;
     }
-    if target.parameter("points").is_none() {
-        parameters.points = 1;
-    }
+    // One is shown.
+    parameters.points = 1;
     // The chart is known; what else would narrow charts down has no meaning here.
     parameters = Parameters { context: None, chart_label_key: None, chart_labels_filter: None, ..parameters };
     parameters.chart = Some(chart.id.as_str().into());

@@ -124,8 +124,8 @@ impl From<Unanswered> for Answer {
 /// The tier that a plan reads.
 fn tier_of(api: &Api, plan: &Plan) -> Tier {
     let oldest = plan.window().first.max(plan.oldest());
-    let keys = plan.charts().iter().map(|queried| GroupKey(queried.chart.key));
-    let least = api.storage.borrow().tier_since(oldest, keys);
+    let spans = plan.charts().iter().filter_map(|queried| Some((queried.span?.first, queried.chart.key)));
+    let least = api.storage.borrow().tier_since(oldest, spans.min().map(|(_, key)| GroupKey(key)));
     plan.tier(&api.tier_factors(), least)
 }
 

@@ -1,6 +1,6 @@
 //! Static files: those of a Netdata's web directory (`[directories] web`), as far as there is one.
 //!
-//! Names hold letters, digits and `/.-_` and never `..`, so none leads out of the directory; links in it are followed, as a
+//! Names hold letters, digits and `/.-_`, never `..` and no empty part, so none leads out of the directory; links in it are followed, as a
 //! distribution's package has some. Files are read anew for each request: the kernel keeps them.
 
 use std::fs::File;
@@ -15,7 +15,7 @@ use super::answer::{Answer, escape_html};
 /// Larger files are not served: none of Netdata's is near.
 const MOST_BYTES: u64 = 32 << 20;
 /// Larger ones are sent as they are: compressing them would keep others waiting.
-const GZIP_UP_TO_BYTES: usize = 4 << 20;
+const GZIP_UP_TO_BYTES: usize = 1 << 20;
 
 /// By extension, as a Netdata names them, but for JSON and source maps, which it does not know.
 const CONTENT_TYPES: [(&str, &str); 21] = [
@@ -55,7 +55,7 @@ fn is_compressed(content_type: &str) -> bool {
         .contains(&content_type)
 }
 
-/// The file of this name below `root`; of a directory, its `index.html`. `name` has no empty segments. A thread of its own reads:
+/// The file of this name below `root`; of a directory, its `index.html`. A thread of its own reads:
 /// the file system may be slow, and other questions do not wait for it.
 pub(super) async fn answer(root: &Path, name: String) -> Answer {
     if let Some(refusal) = refusal(&name) {
@@ -93,6 +93,9 @@ fn refusal(name: &str) -> Option<Answer> {
         "Filename contains invalid characters"
     } else if name.contains("..") {
         "Relative filenames are not supported"
+    } else if !name.is_empty() && name.split('/').any(str::is_empty) {
+        // An encoded slash in front would make it a path from the root of the file system.
+        "Filename contains empty names"
     } else {
         return None;
     };

@@ -78,10 +78,10 @@ impl Storage {
         }
     }
 
-    /// The finest tier that reaches back to `first` for one of these groups; tier 0 if none does.
-    pub(super) fn tier_since(&self, first: UnixSeconds, mut keys: impl Iterator<Item = GroupKey>) -> u8 {
+    /// The finest tier that reaches back to `first` for a group; tier 0 if none does.
+    pub(super) fn tier_since(&self, first: UnixSeconds, key: Option<GroupKey>) -> u8 {
         let files = self.files();
-        let Some(key) = keys.next() else { return 0 };
+        let Some(key) = key else { return 0 };
         let reaches = |tier: &u8| files.span(*tier, key).is_some_and(|span| span.first <= first);
         (0..files.tiers().len() as u8).find(reaches).unwrap_or(0)
     }

@@ -25,9 +25,8 @@ use crate::query::{
 };
 
 /// Charts that are read together: enough that a shard's turn is not waited for once a chart.
-const CHARTS_AT_ONCE: usize = 64;
+const CHARTS_AT_ONCE: usize = 8;
 const DEFAULT_POINTS: i64 = 500;
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_OPTIONS: &str = "nonzero,null2zero,unaligned";
 
 /// Which of the two answers.
@@ -140,6 +139,13 @@ impl Question {
         })
     }
 
+    /// How long both windows are.
+    fn seconds(&self) -> i64 {
+        let of = |(after, before): (i64, i64)| before.saturating_sub(after);
+        let baseline = self.baseline.map_or(0, |baseline| of((baseline.after, baseline.before)));
+        of(self.highlight).saturating_add(baseline)
+    }
+
     /// The question about one chart in one window: all of its dimensions, hidden ones too.
     fn parameters(&self, (after, before): (i64, i64), points: i64) -> Parameters {
         let mut options = self.options;
@@ -205,26 +211,40 @@ pub(super) async fn answer(api: &Api, host: &HostSnapshot, target: &Target, shap
         Ok(question) => question,
         Err(refusal) => return refusal.into(),
     };
-    let timeout = target.parameter("timeout").and_then(|timeout| timeout.parse().ok());
-    let timeout = timeout.filter(|timeout| *timeout > 0).map_or(DEFAULT_TIMEOUT, Duration::from_millis);
-    let deadline = begun.checked_add(timeout);
+    let timeout_ms = target.parameter("timeout").and_then(|timeout| timeout.parse().ok()).unwrap_or(0);
+    let mut query = match api.admission.admit(timeout_ms) {
+        Ok(query) => query,
+        Err(answer) => return answer,
+    };
+    let deadline = query.deadline();
     let contexts = target.parameter_of(&["context", "contexts"]).unwrap_or("*");
     let contexts = SimplePattern::new(contexts, API_SEPARATORS);
     let wanted = host.charts.iter().filter(|chart| !chart.hidden && contexts.matches(&*chart.context));
     let wanted: Vec<Arc<Chart>> = wanted.cloned().collect();
 
+    let dimensions: usize = wanted.iter().map(|chart| chart.dimensions.len()).sum();
+    if let Err(answer) = query.reads(question.seconds().saturating_mul(dimensions as i64)).await {
+        return answer;
+    }
     let (mut weighed, mut work) = (Vec::new(), Work::default());
     for charts in wanted.chunks(CHARTS_AT_ONCE) {
+        if query.step().await.is_err() {
+            return error(StatusCode::GATEWAY_TIMEOUT, "timed out");
+        }
         let weighing = weigh(api, host, charts.to_vec(), &question, deadline, &mut weighed, &mut work);
         match weighing.await {
             Ok(()) => {}
-            Err(Unanswered::Overloaded) => return Answer::overloaded(),
-            Err(Unanswered::TimedOut) => return error(StatusCode::GATEWAY_TIMEOUT, "timed out"),
+            Err(Unanswered::Overloaded) => return query.fails(Answer::overloaded()),
+            Err(Unanswered::TimedOut) => {
+                query.timed_out();
+                return error(StatusCode::GATEWAY_TIMEOUT, "timed out");
+            }
         }
     }
     if weighed.is_empty() {
-        return error(StatusCode::NOT_FOUND, "no results produced.");
+        return query.fails(error(StatusCode::NOT_FOUND, "no results produced."));
     }
+    query.done();
     let scores: Vec<Score> = weighed.iter().map(|weighed| weighed.score).collect();
     let weights = if question.options.contains(QueryOption::Raw) {
         scores.iter().map(|score| score.value()).collect()

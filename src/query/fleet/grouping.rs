@@ -96,6 +96,9 @@ impl Aggregation {
     }
 }
 
+/// Labels by which groups may differ; further ones are not looked at. Each is looked for in those of every chart.
+const MOST_LABELS: usize = 16;
+
 /// A grouping, and what it makes of its members.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pass {
@@ -110,8 +113,13 @@ impl Pass {
     /// Groups of the first are never larger than those of the second, which they become part of.
     pub(super) fn read(passes: [[&str; 3]; 2]) -> Vec<Pass> {
         let [first, second] = passes.map(|[by, labels, aggregation]| {
-            let labels: Vec<EcoString> =
-                labels.split([',', '|']).filter(|label| !label.is_empty()).map(EcoString::from).collect();
+            let mut named: Vec<EcoString> = Vec::new();
+            for label in labels.split([',', '|']).filter(|label| !label.is_empty()) {
+                if named.len() < MOST_LABELS && !named.iter().any(|known| known == label) {
+                    named.push(label.into());
+                }
+            }
+            let labels = named;
             let is_percentage = by.contains(GroupBy::PERCENTAGE_OF_INSTANCE);
             let by = match GroupBy::parse(by) {
                 None if !labels.is_empty() => Some(GroupBy::LABEL),

@@ -72,6 +72,8 @@ pub struct FleetQuestion {
 
 /// Charts that an answer lists if nothing else is said.
 const CARDINALITY_LIMIT: usize = 1000;
+/// And whatever is said: the list is written in one piece.
+const MOST_CARDINALITY: usize = 100_000;
 
 impl FleetQuestion {
     /// Reads decoded names and values. Unknown names mean nothing; of what is given twice the last one counts, but options add
@@ -97,8 +99,12 @@ impl FleetQuestion {
                 "time_group_options" => method_options = value,
                 "time_resampling" => resampling = value,
                 "cardinality_limit" => {
-                    cardinality_limit =
-                        value.parse().ok().filter(|limit| *limit > 0).unwrap_or(CARDINALITY_LIMIT);
+                    cardinality_limit = value
+                        .parse()
+                        .ok()
+                        .filter(|limit| *limit > 0)
+                        .unwrap_or(CARDINALITY_LIMIT)
+                        .min(MOST_CARDINALITY);
                 }
                 _ => {}
             }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use dbengine::TimeRange;
+use dbengine::{GroupKey, TimeRange};
 use ecow::EcoString;
 
 use super::grouping::{Aggregation, GroupBy, Pass};
@@ -62,6 +62,14 @@ pub(super) struct Group {
 }
 
 impl Selection {
+    /// The chart that reaches back furthest.
+    pub fn oldest_chart(&self) -> Option<GroupKey> {
+        self.charts
+            .iter()
+            .min_by_key(|selected| selected.span.first)
+            .map(|selected| GroupKey(selected.chart.key))
+    }
+
     /// Adds those charts of a host that the question takes, with their oldest and newest row; those that have none near the
     /// window are left out. All charts of a host come at once.
     pub fn add(
@@ -119,8 +127,8 @@ impl Selection {
             _ => chart.units.clone(),
         };
         self.groups.push(Group {
-            name: key(pass, host, chart, dimension, Form::Name),
-            id: id.clone(),
+            name: shown(&key(pass, host, chart, dimension, Form::Name)),
+            id: shown(&id),
             units,
             priority: chart.priority,
             next: 0,
@@ -145,8 +153,8 @@ impl Selection {
                 let next = *by_id.entry(id.clone()).or_insert_with(|| {
                     let first = &self.groups[series.group];
                     groups.push(Group {
-                        id,
-                        name: key(pass, host, &selected.chart, series.dimension, Form::Name),
+                        name: shown(&key(pass, host, &selected.chart, series.dimension, Form::Name)),
+                        id: shown(&id),
                         units: first.units.clone(),
                         priority: first.priority,
                         next: 0,
@@ -169,13 +177,23 @@ enum Form {
     Name,
 }
 
-/// What the members of a series' group have in common, as text: parts separated by commas.
+/// Between the parts of a key, which may have commas of their own.
+const SEPARATOR: char = '\0';
+
+/// A key as people see it.
+fn shown(key: &EcoString) -> EcoString {
+    if key.contains(SEPARATOR) { key.replace("\0", ",") } else { key.clone() }
+}
+
+/// What the members of a series' group have in common, as text in parts.
 fn key(pass: &Pass, host: &HostSnapshot, chart: &Chart, dimension: usize, form: Form) -> EcoString {
     let mut key = EcoString::new();
+    let mut parts = 0;
     let mut part = |text: &str| {
-        if !key.is_empty() {
-            key.push(',');
+        if parts > 0 {
+            key.push(SEPARATOR);
         }
+        parts += 1;
         key.push_str(text);
     };
     let guid = || host.info.machine_guid.hyphenated();
@@ -210,5 +228,5 @@ fn key(pass: &Pass, host: &HostSnapshot, chart: &Chart, dimension: usize, form: 
     if pass.by.contains(GroupBy::UNITS) {
         part(&chart.units);
     }
-    if key.is_empty() { "selected".into() } else { key }
+    if parts == 0 { "selected".into() } else { key }
 }

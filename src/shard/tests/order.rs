@@ -154,3 +154,73 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_state_is_its_own_dimensions_whatever_came_before_it() {
+    let mut story = Story::begin();
+    story.capabilities = Capabilities::OURS.without(Capabilities::INTERPOLATED);
+    let child = story.arrive(START, 1, 7);
+    let wide = CHART.replace("a.b", "w.x") + "DIMENSION \"a.b\" \"\" \"absolute\" 1 1 \"\"\n";
+    let text = wide
+        + CHART
+        + "BEGIN \"w.x\" 0\nSET \"d\" = 1\nEND\nBEGIN \"a.b\" 0\nSET \"d\" = 1\nEND\nBEGIN \"w.x\" 1000000\n";
+    story.say(START, child, &(text + "SET \"d\" = 1\nEND\n"));
+    // Expected is the chart a.b, which is an id of a dimension, too.
+    story.say(START, child, "RBEGIN \"w.x\"\nRDSTATE \"a.b\" 1 7 0 0\nRDSTATE \"d\" 1 8 0 0\nRSSTATE 1 1\n");
+    let state = story.shard.hosts[0].charts()[0].collector_state().expect("it collects");
+    let last = |index: usize| state.dimensions[index].1;
+    assert_eq!((last(0), last(1)), (8, 7));
+    // Expected is the second dimension of a wide chart, when a narrow one is told.
+    story.say(START, child, "RBEGIN \"a.b\"\nRDSTATE \"a.b\" 1 7 0 0\n");
+    assert_eq!(story.shard.telemetry.disconnections.get("parse_error"), 1, "it has no such dimension");
+}
+
+#[test]
+fn an_answer_inside_of_a_unit_is_damage() {
+    for (form, unit) in [
+        (Capabilities::NONE, "BEGIN \"a.b\" 0\n".to_owned()),
+        (Capabilities::INTERPOLATED, format!("BEGIN2 'a.b' 1 {} #\n", START / SECOND)),
+    ] {
+        let mut story = Story::begin();
+        story.capabilities = Capabilities::OURS.without(Capabilities::INTERPOLATED).with(form);
+        let child = story.arrive(START, 1, 7);
+        story.say(START, child, &(CHART.to_owned() + &unit + "RBEGIN \"a.b\"\n"));
+        assert_eq!(story.shard.telemetry.disconnections.get("parse_error"), 1);
+    }
+}
+
+#[test]
+fn live_data_inside_of_an_answer_is_its_own_charts() {
+    let time = START / SECOND;
+    let charts = CHART.replace("a.b", "a.0")
+        + &CHART.replace("a.b", "a.1")
+        + "DIMENSION \"e\" \"\" \"absolute\" 1 1 \"\"\n";
+    let replayed = format!("RBEGIN \"a.1\" {} {time} {time}\n", time - 1);
+    // Flags of the replayed row, then a live row that has none.
+    let mut story = Story::begin();
+    story.capabilities = Capabilities::OURS.without(Capabilities::INTERPOLATED);
+    let child = story.arrive(START, 1, 7);
+    story.say(
+        START,
+        child,
+        &(charts.clone() + "BEGIN \"a.0\" 0\nSET \"d\" = 1\nEND\n" + &replayed + "RSET \"d\" 1 \"AR\"\n"),
+    );
+    story.say(START + SECOND, child, "BEGIN \"a.0\" 1000000\nSET \"d\" = 1\nEND\nRSET \"e\" 1 \"AR\"\n");
+    assert_eq!(story.shard.connections(), 1);
+    // A live row does not become a replayed one.
+    let mut story = Story::begin();
+    let child = story.arrive(START, 1, 7);
+    story.say(START, child, &(charts + &replayed + "RSET \"d\" 1 \"A\"\n"));
+    story.say(
+        START,
+        child,
+        &format!("BEGIN2 'a.0' 1 {time} #\nSET2 'd' 7 # A\nEND2\nREND 1 0 0 true 0 0 {time}\n"),
+    );
+    let shard = &story.shard;
+    let newest = |chart: usize| {
+        shard.engine.newest(shard.hosts[0].charts()[chart].chart.group).map(|(_, values)| values.to_vec())
+    };
+    assert_eq!(newest(0), Some(vec![7.0]));
+    let of_replayed = newest(1).expect("its row");
+    assert!(of_replayed[0] == 1.0 && of_replayed[1].is_nan(), "{of_replayed:?}");
+}

@@ -1,6 +1,5 @@
 //! `data` over many hosts: which charts, which tier, what the series come to, and how that is written.
 
-use dbengine::GroupKey;
 use http::header;
 use jiff::tz::TimeZone;
 
@@ -24,8 +23,7 @@ pub(super) async fn answer(
     let plan = FleetPlan::new(question, selection, now).map_err(|error| refusal(error, query))?;
     plan.check_memory(api.admission.memory_bytes()).map_err(|error| query.too_large(error))?;
     let oldest = plan.window_in(crate::query::Tier::FINEST).first.max(plan.retention.first);
-    let keys = plan.selection.charts.iter().map(|selected| GroupKey(selected.chart.key));
-    let least = api.storage.borrow().tier_since(oldest, keys);
+    let least = api.storage.borrow().tier_since(oldest, plan.selection.oldest_chart());
     let tier = plan.tier(&api.tier_factors(), least);
     query.reads(plan.samples(tier)).await?;
     let window = plan.window_in(tier);

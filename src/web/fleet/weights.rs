@@ -1,6 +1,5 @@
 //! `weights`: which series of all hosts changed most from one window to another. Each is read by itself and leaves its score.
 
-use dbengine::GroupKey;
 use http::StatusCode;
 
 use super::object::Object;
@@ -48,9 +47,10 @@ pub(super) async fn answer(
             selection.series
         )));
     }
-    let keys = selection.charts.iter().map(|selected| GroupKey(selected.chart.key));
-    let oldest = comparison.window_in(crate::query::Tier::FINEST).first;
-    let least = api.storage.borrow().tier_since(oldest, keys);
+    let begin = selection.charts.iter().map(|selected| selected.span.first).min();
+    let first = comparison.window_in(crate::query::Tier::FINEST).first;
+    let oldest = begin.map_or(first, |begin| first.max(begin));
+    let least = api.storage.borrow().tier_since(oldest, selection.oldest_chart());
     let tier = comparison.tier(selection.series, &api.tier_factors(), least);
     query.reads(comparison.samples(selection.series, tier)).await?;
 
@@ -63,6 +63,8 @@ pub(super) async fn answer(
         weighed.extend(score.map(|score| Weighed { chart, dimension, score }));
     })
     .await?;
+    // Shards answer by turns.
+    weighed.sort_unstable_by_key(|one| (one.chart, one.dimension));
     if weighed.is_empty() {
         return Err(query.fails(error(StatusCode::NOT_FOUND, "no results produced.")));
     }
@@ -104,7 +106,7 @@ fn write(
     object.text("method", comparison.measure.name());
     object.text("time_group", question.time.group.name);
     object.text("options", &question.time.options.to_string());
-    // Series come host by host, chart by chart; charts of one context need not be together.
+    // Series come host by host, context by context and chart by chart.
     let all: Vec<(&Weighed, f64)> = weighed.iter().zip(weights.iter().copied()).collect();
     let host = |(one, _): &(&Weighed, f64)| selection.charts[one.chart].host;
     let context = |(one, _): &(&Weighed, f64)| &selection.charts[one.chart].chart.context;
