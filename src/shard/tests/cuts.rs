@@ -45,7 +45,7 @@ struct Cut {
 /// What came of a tale that was cut.
 struct Told {
     rows: Rows,
-    /// Charts that the child had not collected twice when it came back.
+    /// Charts of which the child had not collected all dimensions twice when it came back.
     young: Vec<String>,
     /// Charts of whose past an answer was on its way then: the rest of it comes in what the recorded child says next, and what came
     /// before the cut nobody asks it again.
@@ -147,12 +147,19 @@ impl Tale {
         let child = parent.arrive(now_us, 2, 7);
         parent.actions.clear();
         let (mut young, mut unanswered) = (Vec::new(), Vec::new());
+        let defined_lately = |id: &str| {
+            let lately =
+                self.lines[..back].iter().rev().take_while(|(at, _)| now_us - at <= FIRST_INTERVALS * SECOND);
+            lately.into_iter().any(
+                |(_, line)| matches!(words(line)[..], [b"CHART", of, ..] if unquoted(of) == id.as_bytes()),
+            )
+        };
         for (id, definition) in self.definitions(back) {
             let (first, last) = it.span(&id);
             let now = now_us / SECOND;
             parent.bytes(now_us, child, &definition);
             parent.bytes(now_us, child, format!("CHART_DEFINITION_END {first} {last} {now}\n").as_bytes());
-            if first == last {
+            if first == last || defined_lately(&id) {
                 young.push(id.clone());
             }
             if !it.is_live(&id) {
@@ -363,4 +370,11 @@ proptest! {
         let bytes = bytes.index(tale.lines[lines].1.len());
         tale.check(&expected, Cut { lines, bytes }, later);
     }
+}
+
+#[test]
+fn a_dimension_may_come_just_before_its_child_comes_back() {
+    let tale = Tale::of("10-v137-to-v2.conn0");
+    let expected = tale.uncut(tale.lines.len()).rows();
+    tale.check(&expected, Cut { lines: 60_644, bytes: 58 }, 2434);
 }
