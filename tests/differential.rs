@@ -19,7 +19,7 @@ use crate::synth::{Row, Synth, dimension, replicated, synth_charts};
 const KEY: &str = "11111111-2222-3333-4444-555555555555";
 const QUESTIONS: usize = 500;
 const PAST_S: i64 = 2700;
-/// What differs for a reason: how a question is described, counts of storage, and values of the moment.
+/// What differs for a reason: counts of storage, and values and times of the moment.
 const IGNORED: [&str; 3] = ["latest_values", "db_points_per_tier", "last_entry"];
 
 /// Numbers that look random and are the same in every run: SplitMix64.

@@ -156,7 +156,7 @@ fn expected(id: i64, is_deterministic: bool) -> Expected {
         124 => Other(NO_HEALTH, |response| is(response, 501, "No health checks run")),
         125 => Other(NO_HEALTH, |response| is(response, 200, "\"silencers\": []")),
         127 => ShapeWithout(&["contexts"], "which metrics moved depends on how a baseline is averaged"),
-        129 => ShapeWithout(&["correlated_charts/system.load"], "the child of the recording was a real one"),
+        129 => ShapeWithout(&["correlated_charts/system.load", "dimensions/steal"], "the child of the recording was a real one"),
         131 => Other("open to those who may see the dashboard, as in 2.x", |response| is(response, 200, "{}")),
         133 => Other("1.37 answers nothing at all when there is none", |response| {
             is(response, 200, "\"charts\":{},\"charts_count\":0");
@@ -242,6 +242,9 @@ fn assert_shape(ours: &Value, theirs: &Value, place: &str, left_out: &[&str]) {
             }
         }
         (Value::Array(ours), Value::Array(theirs)) => {
+            // This parent has no tiers, theirs had three.
+            let is_of_tiers = place.ends_with("_per_tier");
+            assert!(is_of_tiers || ours.len() == theirs.len(), "{place}: {ours:?}, not like {theirs:?}");
             for (ours, theirs) in ours.iter().zip(theirs) {
                 assert_shape(ours, theirs, &format!("{place}/[]"), left_out);
             }
@@ -285,7 +288,10 @@ fn child_a(parent: &TestParent, clock: &AtomicI64) -> TcpStream {
             let _ = writeln!(lines, "RBEGIN '' {} {time} {LAST}", time - 1);
             for (number, dimension) in dimensions.split(' ').enumerate() {
                 let swing = time % (7 + number as i64) + if time > LAST - 60 { 20 } else { 0 };
-                let _ = writeln!(lines, "RSET \"{dimension}\" {} \"\"", swing + 1);
+                // As on the machine of the recording.
+                let is_zero = ["steal", "guest_nice", "guest", "irq", "idle"].contains(&dimension);
+                let value = if is_zero { 0 } else { swing + 1 };
+                let _ = writeln!(lines, "RSET \"{dimension}\" {value} \"\"");
             }
             rows += 1;
         }

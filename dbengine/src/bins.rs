@@ -108,8 +108,8 @@ impl Sums {
     /// Adds what is in `column`, all of which lies in bins.
     fn add(&mut self, bins: &Bins, wanted: Wanted) {
         match wanted {
-            Wanted::Sums => self.add_as(bins, summed_up),
-            Wanted::Extremes => self.add_as(bins, added_up),
+            Wanted::Sums => self.add_as(bins, added_up::<false>),
+            Wanted::Extremes => self.add_as(bins, added_up::<true>),
         }
     }
 
@@ -181,26 +181,6 @@ impl GroupSnapshot {
         self.read_hot_runs(column, window, &mut sums.column);
         sums.add(bins, wanted);
     }
-}
-
-/// Sum and count of these samples, in lanes that the processor adds at once.
-fn summed_up(values: &[f32]) -> Point {
-    const LANES: usize = 8;
-    let (mut sums, mut counts) = ([0.0_f64; LANES], [0_u32; LANES]);
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (lane, value) in chunk.iter().enumerate() {
-            let is_value = !value.is_nan();
-            sums[lane] += if is_value { f64::from(*value) } else { 0.0 };
-            counts[lane] += u32::from(is_value);
-        }
-    }
-    let mut point = Point { sum: sums.iter().sum(), count: counts.iter().sum(), ..Point::EMPTY };
-    for value in rest.iter().filter(|value| !value.is_nan()) {
-        point.sum += f64::from(*value);
-        point.count += 1;
-    }
-    point
 }
 
 #[cfg(test)]

@@ -72,8 +72,8 @@ impl Point {
 }
 
 /// All of these samples, but for their flags: as [`Point::add`] one by one, up to the rounding of the sum, in lanes that the
-/// processor adds at once.
-pub(crate) fn added_up(values: &[f32]) -> Point {
+/// processor adds at once. Without `EXTREMES` smallest and largest are not to be looked at.
+pub(crate) fn added_up<const EXTREMES: bool>(values: &[f32]) -> Point {
     const LANES: usize = 8;
     let mut sums = [0.0_f64; LANES];
     let mut counts = [0_u32; LANES];
@@ -85,9 +85,11 @@ pub(crate) fn added_up(values: &[f32]) -> Point {
             let is_value = !value.is_nan();
             sums[lane] += if is_value { f64::from(*value) } else { 0.0 };
             counts[lane] += u32::from(is_value);
-            // A comparison with a NaN is false.
-            minima[lane] = if *value < minima[lane] { *value } else { minima[lane] };
-            maxima[lane] = if *value > maxima[lane] { *value } else { maxima[lane] };
+            if EXTREMES {
+                // A comparison with a NaN is false.
+                minima[lane] = if *value < minima[lane] { *value } else { minima[lane] };
+                maxima[lane] = if *value > maxima[lane] { *value } else { maxima[lane] };
+            }
         }
     }
     let mut point = Point {
@@ -185,7 +187,7 @@ impl Rows {
                 let row = row_of(*first, step);
                 let len = samples.times[start..].partition_point(|time| *time <= row);
                 let (values, flags) = (&samples.values[start..start + len], &samples.flags);
-                let mut point = added_up(values);
+                let mut point = added_up::<true>(values);
                 if !flags.is_empty() {
                     let is_anomalous = |(value, flags): &(&f32, &SampleFlags)| {
                         !value.is_nan() && flags.contains(SampleFlags::ANOMALOUS)

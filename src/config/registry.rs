@@ -19,7 +19,7 @@ pub struct Registry {
     pub domain: Option<String>,
     /// Persons that were not seen for so long are forgotten; `None`: never.
     pub forget_idle_after: Option<Duration>,
-    /// Bytes of an address that are kept.
+    /// Addresses of more bytes are refused.
     pub url_bytes: usize,
     /// Bytes of a name that are kept.
     pub name_bytes: usize,

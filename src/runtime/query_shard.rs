@@ -89,7 +89,7 @@ impl QueryShard {
                 return;
             }
         };
-        // Answers are written whole: Nagle's algorithm would only delay their ends.
+        // Answers are written whole or in large pieces: Nagle's algorithm would only delay their ends.
         let _ = stream.set_nodelay();
         let io = TokioIo::new(Rewound { head, read: 0, stream, patience: self.write_timeout, waits: None });
         let visitor = api.enter();

@@ -121,7 +121,7 @@ impl Outgoing {
             self.bytes.extend_from_slice(bytes);
         } else {
             self.held.packets.extend_from_slice(bytes);
-            self.held.text.extend_from_slice(&text[passed.min(whole)..whole]);
+            self.held.text.extend_from_slice(&text[passed..whole]);
         }
         true
     }

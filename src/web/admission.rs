@@ -141,7 +141,7 @@ impl RunningQuery {
         Answer::error(StatusCode::SERVICE_UNAVAILABLE, text)
     }
 
-    /// It has no answer, for a reason that is no fault of the parent's.
+    /// It has no answer: it cannot be answered as it is, or a shard is too busy.
     pub(super) fn fails(&mut self, answer: Answer) -> Answer {
         self.outcome = "failed";
         answer

@@ -24,19 +24,22 @@ use crate::wire::number;
 #[inline(always)]
 pub(super) fn visit<'a, V: Visitor<'a>>(input: &'a [u8], visitor: &mut V) -> Option<(V::Output, usize)> {
     let mut line = Line { rest: input };
-    let returned = match input.first_chunk::<4>()? {
+    // The visitor is told of nothing that is longer than a line may be.
+    Some(match input.first_chunk::<4>()? {
         b"SET " => {
             let Some(len) = expected(&input[4..], visitor) else { return visit_unexpected(input, visitor) };
             let value = line.skip(4 + len).integer()?;
             line.expect(b"\n")?;
-            visitor.set_expected(value)?
+            let taken = line.taken_of(input)?;
+            (visitor.set_expected(value)?, taken)
         }
         b"SET2" => {
             let Some(len) = expected(input.get(5..)?, visitor) else {
                 return visit_unexpected(input, visitor);
             };
             let (collected, value, flags) = line.skip(5 + len).sample()?;
-            visitor.set2_expected(collected, value, flags)?
+            let taken = line.taken_of(input)?;
+            (visitor.set2_expected(collected, value, flags)?, taken)
         }
         b"BEGI" => match input.get(4..7)? {
             [b'N', b' ', ..] => {
@@ -45,28 +48,26 @@ pub(super) fn visit<'a, V: Visitor<'a>>(input: &'a [u8], visitor: &mut V) -> Opt
                 };
                 let microseconds = line.skip(6 + len).integer()?;
                 line.expect(b"\n")?;
-                visitor.begin_expected(microseconds)?
+                let taken = line.taken_of(input)?;
+                (visitor.begin_expected(microseconds)?, taken)
             }
             b"N2 " => {
                 let Some(len) = expected(&input[7..], visitor) else {
                     return visit_unexpected(input, visitor);
                 };
                 let (update_every, end_time, wall_clock) = line.skip(7 + len).times()?;
-                visitor.begin2_expected(update_every, end_time, wall_clock)?
+                let taken = line.taken_of(input)?;
+                (visitor.begin2_expected(update_every, end_time, wall_clock)?, taken)
             }
             _ => return None,
         },
-        b"END\n" => {
-            line.skip(4);
-            visitor.end()
-        }
+        b"END\n" => (visitor.end(), 4),
         b"END2" => {
             line.skip(4).expect(b"\n")?;
-            visitor.end2()
+            (visitor.end2(), 5)
         }
         _ => return visit_unexpected(input, visitor),
-    };
-    Some((returned, line.taken_of(input)?))
+    })
 }
 
 /// The same for lines of which more has to be read than their values.

@@ -513,3 +513,31 @@ proptest! {
         reading(&[keyword.as_bytes(), &bytes, b"\n"].concat());
     }
 }
+
+/// Expects one line of v1 data, again and again.
+struct Expecting(usize);
+
+impl<'a> Visitor<'a> for Expecting {
+    type Output = ();
+
+    fn command(&mut self, _: Command<'a>) {}
+
+    fn head(&self) -> &[u8] {
+        b"\"d\" = "
+    }
+
+    fn set_expected(&mut self, _: i64) -> Option<()> {
+        self.0 += 1;
+        Some(())
+    }
+}
+
+#[test]
+fn nobody_is_told_of_an_expected_line_that_is_too_long() {
+    let line = |zeros: usize| format!("SET \"d\" = {}5\n", "0".repeat(zeros)).into_bytes();
+    for (zeros, told) in [(10, 1), (MAX_LINE, 0)] {
+        let (text, mut visitor) = (line(zeros), Expecting(0));
+        let read = Parser::new().visit(&mut &text[..], &mut visitor);
+        assert_eq!((read.is_ok(), visitor.0), (told == 1, told), "{zeros} zeros");
+    }
+}
