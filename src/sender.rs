@@ -310,7 +310,7 @@ impl Sender {
         }
     }
 
-    /// What is due. To be called each turn.
+    /// What is due. To be called in each turn in which something has happened, and now and then.
     pub fn settle(&mut self, now_us: i64, info: &Arc<HostInfo>, orders: &mut Vec<Order>) -> Option<LinkEnd> {
         let timeout_us = microseconds(self.policy.link.timeout);
         let seconds = timeout_us / 1_000_000;
@@ -363,7 +363,7 @@ impl Sender {
         None
     }
 
-    /// What the host can be asked to do. To be called each turn.
+    /// What the host can be asked to do. To be called before [`settle`](Self::settle).
     pub fn describe_functions(&mut self, functions: &Arc<Functions>) {
         if let Link::Streaming(stream) = &mut self.link {
             stream.describe_functions(functions);
@@ -380,7 +380,7 @@ impl Sender {
         self.stream().map(|stream| std::mem::take(&mut stream.news)).unwrap_or_default()
     }
 
-    /// The agents on the host's way, ourselves last. To be called each turn.
+    /// The agents on the host's way, ourselves last. To be called before [`settle`](Self::settle).
     pub fn describe_path(&mut self, path: &Arc<[PathElement]>) {
         if !Arc::ptr_eq(&self.path, path) {
             self.path = Arc::clone(path);

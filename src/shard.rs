@@ -358,6 +358,9 @@ impl Shard {
         action: impl FnOnce(&mut Receiver, &mut Surroundings<'_>),
     ) {
         let Some(child) = &mut self.children[place] else { return };
+        if let Some(upstream) = &mut child.upstream {
+            self.sending.stir(place, upstream);
+        }
         let mut around = Surroundings {
             mirror: &mut self.hosts[child.host],
             engine: &mut self.engine,
@@ -530,10 +533,13 @@ impl Shard {
                 self.add_host(Mirror::new(info, state, keep))
             }
         };
-        let upstream = self
+        let place = connection.place as usize;
+        let mut upstream = self
             .begin_sending(now_us, host, arrival.capabilities, arrival.policy.sending.clone())
             .map(Box::new);
-        let place = connection.place as usize;
+        if let Some(upstream) = &mut upstream {
+            self.sending.stir(place, upstream);
+        }
         if self.children.len() <= place {
             self.children.resize_with(place + 1, || None);
         }
@@ -626,6 +632,9 @@ impl Shard {
             &partial[..]
         };
         let Child { receiver, inbound, counters, upstream, .. } = child;
+        if let Some(upstream) = upstream {
+            self.sending.stir(connection.place as usize, upstream);
+        }
         let around = Surroundings {
             mirror: &mut self.hosts[host],
             engine: &mut self.engine,

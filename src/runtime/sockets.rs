@@ -1,9 +1,9 @@
 //! The sockets of one shard: an epoll set, and one receive buffer for all of them.
 //!
 //! No task per connection and no readiness event per packet: once a tick the set is asked which sockets have bytes, and
-//! each of them is read once into the shared buffer. Level-triggered, so whatever a turn leaves unread is reported
-//! again. Costs are those of a plain epoll loop, 2 to 4 times less than a stream of the executor's own
-//! (docs/decisions/0001-runtime.md).
+//! each of them is read once into the shared buffer. Edge-triggered: a level-triggered set would look at each of them once more in
+//! the next turn, only to find that nothing is left. What a turn leaves unread is kept in mind instead. Costs are those of a plain
+//! epoll loop, 2 to 4 times less than a stream of the executor's own (docs/decisions/0001-runtime.md).
 //!
 //! A socket with a TLS session is read in the same turn; its bytes are decrypted into a second shared buffer, all of them,
 //! since the set does not know what a session holds. Sockets without pay a pointer that is not there.
@@ -57,6 +57,8 @@ pub(super) struct Sockets {
     /// What was decrypted of the buffer.
     plain: Vec<u8>,
     events: Vec<epoll::Event>,
+    /// Sockets that may have more than was read: the set tells of them only when yet more comes.
+    unread: Vec<ConnectionId>,
     pending_limit: usize,
     /// Links on which another number of bytes waits than before.
     news_of_links: Vec<ConnectionId>,
@@ -82,6 +84,7 @@ impl Sockets {
             buffer: vec![0; RECEIVE_BUFFER].into(),
             plain: Vec::new(),
             events: Vec::with_capacity(EVENTS_A_TURN),
+            unread: Vec::new(),
             pending_limit,
             news_of_links: Vec::new(),
             sent_bytes: 0,
@@ -157,65 +160,87 @@ impl Sockets {
             Err(error) => return Err(error.into()),
         }
         let mut turn = Turn { more: self.events.len() == EVENTS_A_TURN, ..Turn::default() };
+        let unread = std::mem::take(&mut self.unread);
+        for connection in &unread {
+            self.read(*connection, true, &mut turn, &mut received);
+        }
         for index in 0..self.events.len() {
             let event = self.events[index];
             // The kernel packs the struct: its field is copied out before it is looked at.
             let data = event.data;
             let connection = ConnectionId::from_bits(data.u64());
-            let Some(socket) = self.places.get_mut(connection.place as usize).and_then(Option::as_mut) else {
-                continue;
-            };
-            if socket.generation != connection.generation {
-                continue;
-            }
             let happened = event.flags;
             if happened.contains(epoll::EventFlags::OUT)
+                && self.socket(connection).is_some()
                 && let Err(reason) = self.flush(connection)
             {
                 self.remove(connection);
                 received(connection, Err(reason));
                 continue;
             }
-            let Some(socket) = self.places[connection.place as usize].as_mut() else { continue };
-            match socket.stream.read(&mut self.buffer) {
-                Ok(0) => {
-                    self.remove(connection);
-                    received(connection, Err(DisconnectReason::ClosedByChild));
-                }
-                Ok(length) => {
-                    turn.receives += 1;
-                    turn.received_bytes += length as u64;
-                    turn.more |= length == self.buffer.len();
-                    let Some(session) = &mut socket.session else {
-                        received(connection, Ok(&self.buffer[..length]));
-                        continue;
-                    };
-                    self.plain.clear();
-                    let outcome = session.receive(&self.buffer[..length], &mut self.plain);
-                    // An alert: nothing else comes of what a child says, so nothing can pile up.
-                    session.flush(&mut socket.pending);
-                    let end = match (outcome, self.flush(connection)) {
-                        (Ok(Progress::Open), Ok(())) => None,
-                        (Ok(Progress::Ended), _) => Some(DisconnectReason::ClosedByChild),
-                        (Ok(Progress::Open), Err(reason)) => Some(reason),
-                        (Err(error), _) => Some(error.into()),
-                    };
-                    if !self.plain.is_empty() {
-                        received(connection, Ok(&self.plain));
-                    }
-                    if let Some(reason) = end {
-                        self.close(connection);
-                        received(connection, Err(reason));
-                    }
-                }
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-                Err(error) => {
-                    self.remove(connection);
-                    received(connection, Err(error.into()));
-                }
+            if !unread.contains(&connection) {
+                // Behind the last bytes the end is not told of again.
+                let ends = epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
+                self.read(connection, happened.intersects(ends), &mut turn, &mut received);
             }
         }
+        turn.more |= !self.unread.is_empty();
         Ok(turn)
+    }
+
+    /// Reads a socket once. `ends`: there may be an end behind its bytes.
+    fn read(
+        &mut self,
+        connection: ConnectionId,
+        ends: bool,
+        turn: &mut Turn,
+        received: &mut impl FnMut(ConnectionId, Result<&[u8], DisconnectReason>),
+    ) {
+        let Some(socket) = self.places.get_mut(connection.place as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        if socket.generation != connection.generation {
+            return;
+        }
+        match socket.stream.read(&mut self.buffer) {
+            Ok(0) => {
+                self.remove(connection);
+                received(connection, Err(DisconnectReason::ClosedByChild));
+            }
+            Ok(length) => {
+                turn.receives += 1;
+                turn.received_bytes += length as u64;
+                if ends || length == self.buffer.len() {
+                    self.unread.push(connection);
+                }
+                let Some(session) = &mut socket.session else {
+                    return received(connection, Ok(&self.buffer[..length]));
+                };
+                self.plain.clear();
+                let outcome = session.receive(&self.buffer[..length], &mut self.plain);
+                // An alert: nothing else comes of what a child says, so nothing can pile up.
+                session.flush(&mut socket.pending);
+                let end = match (outcome, self.flush(connection)) {
+                    (Ok(Progress::Open), Ok(())) => None,
+                    (Ok(Progress::Ended), _) => Some(DisconnectReason::ClosedByChild),
+                    (Ok(Progress::Open), Err(reason)) => Some(reason),
+                    (Err(error), _) => Some(error.into()),
+                };
+                if !self.plain.is_empty() {
+                    received(connection, Ok(&self.plain));
+                }
+                if let Some(reason) = end {
+                    self.close(connection);
+                    received(connection, Err(reason));
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.unread.push(connection),
+            Err(error) => {
+                self.remove(connection);
+                received(connection, Err(error.into()));
+            }
+        }
     }
 
     /// Sends bytes, at once as far as the socket takes them.
@@ -319,7 +344,7 @@ impl Sockets {
 }
 
 fn flags(wants_write: bool) -> epoll::EventFlags {
-    let read = epoll::EventFlags::IN | epoll::EventFlags::RDHUP;
+    let read = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
     if wants_write { read | epoll::EventFlags::OUT } else { read }
 }
 
@@ -374,6 +399,31 @@ mod tests {
         assert_eq!(second.place, first.place);
         assert_ne!(second, first);
         assert!(sockets.send(first, b"late".to_vec()).is_ok(), "news of a closed connection reach nobody");
+    }
+
+    #[test]
+    fn all_that_waits_is_read_though_nothing_more_comes() {
+        let mut sockets = Sockets::new(1 << 20).expect("an epoll set");
+        let (mut child, ours) = pair();
+        sockets.buffer = vec![0; 1000].into();
+        let connection = sockets.add(ours, None).expect("added");
+        child.write_all(&[b'x'; 2500]).expect("sent");
+        child.shutdown(std::net::Shutdown::Write).expect("shut");
+        let socket = sockets.socket(connection).expect("open");
+        while rustix::io::ioctl_fionread(&socket.stream).expect("its bytes") < 2500 {}
+        let (mut lengths, mut reasons) = (Vec::new(), Vec::new());
+        let mut turn = Turn { more: true, ..Turn::default() };
+        while turn.more || lengths.is_empty() {
+            let heard = |_, outcome: Result<&[u8], DisconnectReason>| match outcome {
+                Ok(bytes) => lengths.push(bytes.len()),
+                Err(reason) => reasons.push(reason.to_string()),
+            };
+            turn = sockets.turn(heard).expect("a turn");
+        }
+        assert_eq!(
+            (lengths, reasons),
+            (vec![1000, 1000, 500], vec![DisconnectReason::ClosedByChild.to_string()])
+        );
     }
 
     #[test]

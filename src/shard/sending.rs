@@ -2,7 +2,7 @@
 //!
 //! A sender lives as long as its child's connection; what it has learnt of its destinations outlives it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use dbengine::{GroupKey, Samples, TimeRange, UnixSeconds};
@@ -22,12 +22,16 @@ use crate::wire::capability::Capabilities;
 
 /// Questions about the past that are answered in one turn, over all hosts.
 const ANSWERS_A_TURN: usize = 256;
+/// How often each sender is looked at, even if nothing has stirred it: its waiting has an end. A look at one that rests finds
+/// nothing of it in the processor's caches.
+const LOOK_EVERY_US: i64 = 500_000;
 
 /// A sender and its connection.
 #[derive(Debug)]
 pub(super) struct Upstream {
     pub(super) sender: Sender,
     link: Option<ConnectionId>,
+    is_stirred: bool,
 }
 
 /// All senders of a shard.
@@ -36,12 +40,23 @@ pub(super) struct Sending {
     /// Places of the children whose hosts' links these are.
     links: HashMap<ConnectionId, usize>,
     senders: usize,
-    /// The child whose parent was answered last.
-    last_answered: usize,
+    /// Places of children to whose senders something has happened.
+    stirred: VecDeque<usize>,
+    looked_us: i64,
     /// Of senders whose children have left.
     past: SendingCounters,
     /// For columns of answers.
     columns: Vec<Samples>,
+}
+
+impl Sending {
+    /// Something has happened to the sender of the child at this place: it is settled in this turn.
+    #[inline]
+    pub(super) fn stir(&mut self, place: usize, upstream: &mut Upstream) {
+        if !std::mem::replace(&mut upstream.is_stirred, true) {
+            self.stirred.push_back(place);
+        }
+    }
 }
 
 impl Upstream {
@@ -64,7 +79,7 @@ impl Shard {
         self.sending.senders += 1;
         let destinations = self.attendance[host].destinations.take();
         let sender = Sender::new(policy, self.hosts[host].info(), child, destinations, now_us);
-        Some(Upstream { sender, link: None })
+        Some(Upstream { sender, link: None, is_stirred: false })
     }
 
     /// The child of this sender has left.
@@ -89,17 +104,27 @@ impl Shard {
         self.attendance[host].destinations = Some(upstream.sender.into_destinations());
     }
 
-    /// What all senders have to do in this turn.
+    /// What senders have to do in this turn: those that something has happened to, and now and then all.
     pub(super) fn settle_senders(&mut self, now_us: i64, actions: &mut Vec<Action>) {
         if self.sending.senders == 0 {
             return;
         }
-        let (children, next) = (self.children.len(), self.sending.last_answered + 1);
+        if now_us - self.sending.looked_us >= LOOK_EVERY_US {
+            self.sending.looked_us = now_us;
+            for (place, child) in self.children.iter_mut().enumerate() {
+                if let Some(upstream) = child.as_mut().and_then(|child| child.upstream.as_mut()) {
+                    self.sending.stir(place, upstream);
+                }
+            }
+        }
         let mut answers = 0;
         let mut ended = Vec::new();
-        for place in (0..children).map(|step| (next + step) % children) {
-            let Some(child) = &mut self.children[place] else { continue };
+        // Whose parents wait for more answers: those first that got none in this turn.
+        let (mut unheard, mut unfinished) = (VecDeque::new(), VecDeque::new());
+        while let Some(place) = self.sending.stirred.pop_front() {
+            let Some(child) = self.children.get_mut(place).and_then(Option::as_mut) else { continue };
             let Child { connection, host, receiver, upstream: Some(upstream), .. } = child else { continue };
+            upstream.is_stirred = false;
             let mirror = &self.hosts[*host];
             let child = *connection;
             if let Some(attempt) = upstream.sender.wants_oldest() {
@@ -121,15 +146,19 @@ impl Shard {
                     upstream.sender.define(index, &mirrored.chart, &facts, now_us);
                 }
             }
+            let answered_before = answers;
             while answers < ANSWERS_A_TURN
                 && let Some(request) = upstream.sender.take_request()
             {
                 answers += 1;
-                self.sending.last_answered = place;
                 let columns = &mut self.sending.columns;
                 let wish =
                     answer(&mut upstream.sender, child, &request, mirror, &self.engine, columns, now_us);
                 actions.extend(wish.map(Action::Past));
+            }
+            if answers == ANSWERS_A_TURN {
+                upstream.is_stirred = true;
+                if answers == answered_before { &mut unheard } else { &mut unfinished }.push_back(place);
             }
             upstream.sender.describe_path(mirror.stream_path());
             upstream.sender.describe_functions(mirror.functions());
@@ -141,6 +170,8 @@ impl Shard {
                 ended.push(place);
             }
         }
+        unheard.append(&mut unfinished);
+        self.sending.stirred = unheard;
         for place in ended {
             self.parents_left(now_us, place, actions);
         }
@@ -160,6 +191,7 @@ impl Shard {
             self.children.get_mut(place).and_then(Option::as_mut).filter(|it| it.connection == child);
         let mut upstream = waiting.and_then(|child| Some((child.host, child.upstream.as_mut()?)));
         if let Some((_, upstream)) = &mut upstream {
+            self.sending.stir(place, upstream);
             for end in upstream.sender.chose(now_us, attempt, choice) {
                 self.telemetry.link_ends.add(end.label());
             }
@@ -186,11 +218,13 @@ impl Shard {
         }
     }
 
-    /// The sender on this link, and the place of its child.
+    /// The sender on this link, to which something has happened, and the place of its child.
     fn on_link(&mut self, link: ConnectionId) -> Option<(usize, usize, &mut Upstream)> {
         let place = *self.sending.links.get(&link)?;
         let child = self.children.get_mut(place)?.as_mut()?;
-        Some((place, child.host, child.upstream.as_mut()?))
+        let upstream = child.upstream.as_mut()?;
+        self.sending.stir(place, upstream);
+        Some((place, child.host, upstream))
     }
 
     /// Bytes came from a parent.
@@ -272,11 +306,13 @@ impl Shard {
     /// The disk has said what a sender wanted to know.
     pub(super) fn past_read(&mut self, now_us: i64, answered: Answered) {
         let LinkName { child, attempt } = answered.link();
-        let waiting = self.children.get_mut(child.place as usize).and_then(Option::as_mut);
+        let place = child.place as usize;
+        let waiting = self.children.get_mut(place).and_then(Option::as_mut);
         let Some(Child { host, upstream: Some(upstream), .. }) = waiting.filter(|it| it.connection == child)
         else {
             return;
         };
+        self.sending.stir(place, upstream);
         let sender = &mut upstream.sender;
         if !sender.is_on(attempt) {
             return;
@@ -302,11 +338,13 @@ impl Shard {
             PastWish::Oldest { link, .. } => (link, None),
             PastWish::Rows { link, request, .. } => (link, Some(request)),
         };
-        let waiting = self.children.get_mut(link.child.place as usize).and_then(Option::as_mut);
+        let place = link.child.place as usize;
+        let waiting = self.children.get_mut(place).and_then(Option::as_mut);
         let Some(Child { upstream: Some(upstream), .. }) = waiting.filter(|it| it.connection == link.child)
         else {
             return;
         };
+        self.sending.stir(place, upstream);
         match request {
             Some(request) => {
                 upstream.sender.end_read();
