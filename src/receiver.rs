@@ -36,7 +36,7 @@ mod stream_path;
 use std::collections::HashSet;
 use std::convert::Infallible;
 
-use dbengine::{Appended, Engine, Row, SampleFlags, UnixSeconds};
+use dbengine::{Appended, Engine, Row, SampleFlags, UnixSeconds, prefetch};
 use ecow::EcoString;
 
 use crate::catalog::label::{LabelSource, clean_value};
@@ -505,7 +505,14 @@ impl Receiver {
         around: &mut Surroundings<'_>,
     ) {
         self.store_replayed(around);
-        let MirroredChart { update_every: known, columns, .. } = *around.mirror.chart(chart);
+        let MirroredChart { update_every: known, columns, follower, .. } = *around.mirror.chart(chart);
+        around.mirror.expect_rows(chart, around.engine);
+        if let Some(next) = self.charts.get(follower.index()) {
+            prefetch(next);
+        }
+        if let Some(sender) = &around.sender {
+            sender.expect_unit(follower.index());
+        }
         if update_every != 0 && update_every != known {
             around.mirror.set_update_every(chart, update_every, around.engine);
         }
@@ -584,6 +591,10 @@ impl Receiver {
         let mirrored = around.mirror.chart(chart);
         mirrored.collected_at = self.row_collected_at;
         self.expect_follower(mirrored);
+        let follower = mirrored.follower;
+        if let Some(next) = around.mirror.charts().get(follower.index()) {
+            around.engine.expect_row(next.group);
+        }
         self.store_row(chart, time, around);
         if is_told {
             self.pass_row_on(chart, time, around);

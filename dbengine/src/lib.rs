@@ -96,7 +96,7 @@ pub use journal::{Record, SegmentDamage, SegmentEnd, read_segment};
 pub use key::{GroupKey, WriterId};
 pub use lost::{absent_groups, lost_groups};
 pub use page::{Encoding, Page, PageError};
-pub use prefetch::{prefetch, prefetch_slice};
+pub use prefetch::{prefetch, prefetch_all, prefetch_slice};
 pub use recovery::{Finding, Recovered, RecoveryError, inspect, read_journal, recover, repair};
 pub use retention::{Retention, expired};
 pub use rollup::{Derived, PARTS, Point, derive};

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use dbengine::{Engine, GroupId, GroupKey, Keep, UnixSeconds, prefetch, tight};
+use dbengine::{Engine, GroupId, GroupKey, Keep, UnixSeconds, prefetch, prefetch_all, prefetch_slice, tight};
 use ecow::EcoString;
 use uuid::Uuid;
 
@@ -178,6 +178,17 @@ impl Mirror {
             && let Some(collector) = &mirrored.collector
         {
             prefetch(&**collector);
+        }
+    }
+
+    /// A unit of ready made samples of this chart comes, and then one of its follower.
+    #[inline]
+    pub(super) fn expect_rows(&self, chart: ChartIndex, engine: &Engine) {
+        let MirroredChart { group, follower, ref collected, .. } = self.charts[chart.index()];
+        engine.expect_row_now(group);
+        prefetch_slice(collected);
+        if let Some(next) = self.charts.get(follower.index()) {
+            prefetch_all(next);
         }
     }
 

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use dbengine::prefetch_all;
+
 use super::chart::{Progress, Stream};
 use super::{Link, Sender};
 use crate::catalog::{Chart, HostInfo};
@@ -27,6 +29,16 @@ impl Stream {
 }
 
 impl Sender {
+    /// A unit of this chart comes soon.
+    #[inline]
+    pub fn expect_unit(&self, index: usize) {
+        if let Link::Streaming(stream) = &self.link
+            && let Some(chart) = stream.charts.get(index)
+        {
+            prefetch_all(chart);
+        }
+    }
+
     /// Whether a unit of samples goes on as it is.
     #[inline]
     pub fn passes_samples(&mut self, index: usize, chart: &Arc<Chart>, slot: Option<Slot>) -> bool {
