@@ -34,10 +34,6 @@ impl GroupId {
     }
 }
 
-/// Rows of a group that keeps nothing are forgotten so many at a time: to overwrite each one at once would visit all
-/// of the group for every row, and took 2.7 times as long.
-const FORGOTTEN_AT_ONCE: u16 = 8;
-
 /// What stays of a group's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
@@ -95,7 +91,10 @@ impl Group {
     ) -> Group {
         let past = Past { key, step, columns, keep, pages: VecDeque::new(), rows: 0 };
         let segment = if keep == Keep::OnDisk { NOT_YET_JOURNALLED } else { NEVER_JOURNALLED };
-        let hot = HotRows::new(step, columns, past.first_limit(id, page_rows), segment, cells);
+        let mut hot = HotRows::new(step, columns, past.first_limit(id, page_rows), segment, cells);
+        if keep == Keep::Nothing {
+            hot.forget_each();
+        }
         Group { hot, past: Box::new(past) }
     }
 
@@ -319,7 +318,7 @@ impl Past {
     /// Rows until the hot rows are full, unless they follow on a full page.
     fn first_limit(&self, id: GroupId, page_rows: u16) -> u16 {
         match self.keep {
-            Keep::Nothing => FORGOTTEN_AT_ONCE,
+            Keep::Nothing => 1,
             Keep::Rows(_) | Keep::OnDisk => id.spread(self.limit(page_rows)),
         }
     }

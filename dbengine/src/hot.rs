@@ -38,6 +38,8 @@ pub(crate) struct HotRows {
     limit: u16,
     /// The journal's segment in which the group was last introduced; [`NEVER_JOURNALLED`] if it has no place there.
     segment: u16,
+    /// Only the newest row is of use.
+    forgets: bool,
     rest: Box<Rest>,
 }
 
@@ -67,6 +69,7 @@ impl HotRows {
             rows: 0,
             limit,
             segment,
+            forgets: false,
             rest: Box::new(Rest {
                 since: 0,
                 blocks: SqueezedRows::new(cells),
@@ -74,6 +77,11 @@ impl HotRows {
                 flags: RowFlags::default(),
             }),
         }
+    }
+
+    /// From the next row on each takes the place of the one before, if it continues that.
+    pub(crate) fn forget_each(&mut self) {
+        self.forgets = true;
     }
 
     /// Forgets all rows, and begins anew.
@@ -108,9 +116,17 @@ impl HotRows {
     /// Stores the row if it continues the run and there is room: nearly always.
     #[inline]
     pub(crate) fn push_next(&mut self, time: UnixSeconds, row: Row<'_>) -> bool {
-        let has_room = self.rows < self.limit && self.chunk.capacity() - self.chunk.len() >= row.values.len();
         let fits = row.values.len() == self.columns as usize && row.flags.is_none();
-        if !(self.is_continued_by(time) && has_room && fits) {
+        if !(self.is_continued_by(time) && fits) {
+            return false;
+        }
+        if self.forgets {
+            self.chunk.copy_from_slice(row.values);
+            self.newest = time;
+            return true;
+        }
+        let has_room = self.rows < self.limit && self.chunk.capacity() - self.chunk.len() >= row.values.len();
+        if !has_room {
             return false;
         }
         self.chunk.extend_from_slice(row.values);
