@@ -9,12 +9,17 @@ BUILD_PACKAGES := gcc libc6-dev git $(if $(shell command -v npm),,nodejs npm)
 # What the demonstration asks the parent with.
 RUN_PACKAGES := curl
 # The real peer that the tests compare with, plugins of its and its dashboard, a C++ compiler for LLVM's fuzzer, the browser that looks at
-# the dashboards, and what reads from a parent: Prometheus, a shell with curl, Python for a client from PyPI.
-TEST_PACKAGES := netdata-core netdata-plugins-bash netdata-plugins-python netdata-web g++ chromium prometheus curl python3-venv
+# the dashboards, what reads from a parent: Prometheus, a shell with curl, Python for a client from PyPI; and what counts instructions.
+TEST_PACKAGES := netdata-core netdata-plugins-bash netdata-plugins-python netdata-web g++ chromium prometheus curl python3-venv valgrind
 DASHBOARD := src/dashboard
 
 # What counts instructions.
 BENCH_PACKAGES := valgrind
+
+# Stages whose instructions 'make test' counts as well, of the programs that it has built anyway; 'make bench-quick' counts all, of
+# those that are released.
+COUNTED := apply-v1 apply-v2 seal query
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 # What the parent alone is built without; see Cargo.toml.
 ALL := --features mainstem/parquet
@@ -34,6 +39,7 @@ test: tools/.installed-build tools/.installed-test check
 	tests/dashboard/run
 	tests/dashboard/run netdata
 	tools/test $(ALL)
+	$(TARGET)/debug/mainstem-bench instructions --same-tools --file bench/instructions-dev.toml $(COUNTED:%=--stage %)
 	tests/fuzz/run
 
 check: tools/.installed-build $(DASHBOARD)/node_modules/.package-lock.json
