@@ -455,13 +455,13 @@ fn long_question() -> String {
     )
 }
 
-fn outcomes(parent: &TestParent, outcome: &str) -> u64 {
+pub(crate) fn outcomes(parent: &TestParent, outcome: &str) -> u64 {
     let page = parent.get("/metrics").text();
     let name = format!("mainstem_query_outcomes_total{{outcome=\"{outcome}\"}} ");
     page.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or(0)
 }
 
-fn ask_and_leave(parent: &TestParent, path: &str) -> TcpStream {
+pub(crate) fn ask_and_leave(parent: &TestParent, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(parent.address).expect("the parent listens");
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: parent\r\n\r\n").as_bytes()).expect("sent");
     stream

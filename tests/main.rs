@@ -28,6 +28,8 @@ mod handshake;
 
 mod harness;
 
+mod large_answers;
+
 mod linux;
 
 mod memory_modes;

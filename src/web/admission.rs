@@ -37,9 +37,23 @@ impl Admission {
         Admission { limits, running: Rc::default(), large, telemetry }
     }
 
-    /// What the points of one answer may take in memory.
-    pub(super) fn memory_bytes(&self) -> usize {
-        self.limits.memory_bytes
+    /// The answer to a question, which is let in or turned away. `timeout_ms` is as for [`admit`](Self::admit).
+    pub(super) async fn answer(
+        &self,
+        timeout_ms: u64,
+        question: impl AsyncFnOnce(&mut RunningQuery) -> Result<Answer, Answer>,
+    ) -> Answer {
+        let mut query = match self.admit(timeout_ms) {
+            Ok(query) => query,
+            Err(answer) => return answer,
+        };
+        match question(&mut query).await {
+            Ok(answer) => {
+                query.done();
+                answer
+            }
+            Err(answer) => answer,
+        }
     }
 
     /// Lets a question in, which wants to wait for so long at most (0: as long as it may), or turns it away.
@@ -62,6 +76,7 @@ impl Admission {
             limit: if longest < self.limits.longest { Limit::OfRequest } else { Limit::OfConfig },
             longest,
             begun,
+            memory_bytes: self.limits.memory_bytes,
             turn: begun,
             outcome: "cancelled",
             running: Rc::clone(&self.running),
@@ -85,6 +100,7 @@ pub(super) struct RunningQuery {
     begun: Instant,
     longest: Duration,
     limit: Limit,
+    memory_bytes: usize,
     /// When it had its turn.
     turn: Instant,
     outcome: &'static str,
@@ -145,6 +161,29 @@ impl RunningQuery {
     pub(super) fn fails(&mut self, answer: Answer) -> Answer {
         self.outcome = "failed";
         answer
+    }
+
+    /// What one question may hold in memory.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    /// It holds, or is to hold, so many bytes, of what `what` says: if they are more than it may, it is refused with the advice
+    /// to ask for less.
+    pub(super) fn holds(
+        &mut self,
+        bytes: usize,
+        what: impl std::fmt::Display,
+        less: &str,
+    ) -> Result<(), Answer> {
+        if bytes <= self.memory_bytes {
+            return Ok(());
+        }
+        let allowed = self.memory_bytes;
+        Err(self.too_large(format_args!(
+            "This question would take {bytes} bytes of memory ({what}), and `[web] query_memory_bytes` in mainstem.toml lets it \
+             have {allowed}. Ask for {less}, or raise the limit.\n"
+        )))
     }
 
     /// It would take more memory than it may.

@@ -1,14 +1,17 @@
 //! Alerts as Netdata's clients ask for them. There is no health engine yet: every host is one whose checks do not run, which is
 //! what Netdata says of a child that is away. What an alert could name is known: `alarm_variables` and `variable`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use http::StatusCode;
 use serde::Serialize;
 
 use super::Api;
+use super::admission::RunningQuery;
 use super::allmetrics::latest;
 use super::answer::{Answer, JSON, TEXT, escape_html};
+use super::piecewise::{Piecewise, Writer};
 use super::request::Target;
 use crate::catalog::{Chart, HostSnapshot};
 use crate::shard::message::LatestRow;
@@ -74,58 +77,93 @@ pub(super) fn manage(target: &Target) -> Answer {
     }
 }
 
-/// All that an alert on a chart can name.
-#[derive(Serialize)]
-struct AlarmVariables<'a> {
-    chart: &'a str,
-    chart_name: &'a str,
-    chart_context: &'a str,
-    chart_variables: Variables,
-    family: &'a str,
-    family_variables: Variables,
-    host: &'a str,
-    host_variables: Variables,
-}
-
-/// `/api/v1/alarm_variables?chart=<id or name>`.
-pub(super) async fn variables(api: &Api, host: &HostSnapshot, target: &Target) -> Answer {
+/// `/api/v1/alarm_variables?chart=<id or name>`: all that an alert on the chart can name.
+pub(super) async fn variables(api: &Api, host: &Arc<HostSnapshot>, target: &Target) -> Answer {
     let chart = match chart_of(host, target) {
-        Ok(chart) => chart,
+        Ok(chart) => Arc::clone(chart),
         Err(error) => return error,
     };
-    let Some(rows) = latest(api, host).await else { return Answer::overloaded() };
-    let (mut of_chart, mut of_family, mut of_host) = (Variables::new(), Variables::new(), Variables::new());
-    for (other, row) in
-        host.charts.iter().map(|chart| &**chart).zip(&rows).filter(|(other, _)| other.is_visible())
-    {
-        for (name, value) in chart_variables(other, row) {
-            let long = format!("{}.{name}", other.id);
-            if other.family == chart.family {
-                of_family.insert(long.clone(), value);
-                // The chart's own come before those of its family.
-                if other.id == chart.id {
-                    of_family.insert(name.clone(), value);
-                } else {
-                    of_family.entry(name.clone()).or_insert(value);
-                }
-            }
-            if other.id == chart.id {
-                of_chart.insert(name, value);
-            }
-            of_host.insert(long, value);
-        }
+    api.admission
+        .answer(target.timeout_ms(), async |query| {
+            let rows = newest(api, host, query).await?;
+            let host = Arc::clone(host);
+            let written = Piecewise::new(async move |writer: &mut Writer| {
+                write_variables(&host, &chart, &rows, writer).await;
+            });
+            Ok(Answer::in_pieces(JSON, written))
+        })
+        .await
+}
+
+/// The newest row of every chart of a host.
+async fn newest(api: &Api, host: &HostSnapshot, query: &mut RunningQuery) -> Result<Vec<LatestRow>, Answer> {
+    let of_dimension = size_of::<f32>() + size_of::<Option<(i64, i64)>>();
+    let dimensions: usize = host.charts.iter().map(|chart| chart.dimensions.len()).sum();
+    let needed = host.charts.len() * size_of::<LatestRow>() + dimensions * of_dimension;
+    query.holds(needed, format_args!("{dimensions} dimensions"), "a smaller host")?;
+    let rows = latest(api, host).await.ok_or_else(|| query.fails(Answer::overloaded()))?;
+    query.step().await?;
+    Ok(rows)
+}
+
+/// The charts that alerts are about, each with its newest row.
+fn visible<'a>(
+    host: &'a HostSnapshot,
+    rows: &'a [LatestRow],
+) -> impl Iterator<Item = (&'a Arc<Chart>, &'a LatestRow)> + Clone {
+    host.charts.iter().zip(rows).filter(|(chart, _)| chart.is_visible())
+}
+
+/// A chart a step: what is held is the names of one, and those that a family has in common.
+async fn write_variables(host: &HostSnapshot, chart: &Chart, rows: &[LatestRow], writer: &mut Writer) {
+    writer.out.push(b'{');
+    writer.object().text("chart", &chart.id);
+    writer.object().text("chart_name", &chart.name);
+    writer.object().text("chart_context", &chart.context);
+    let own: Variables = visible(host, rows)
+        .filter(|(other, _)| other.id == chart.id)
+        .flat_map(|(other, row)| chart_variables(other, row))
+        .collect();
+    writer.object().object("chart_variables", |object| {
+        own.iter().for_each(|(name, value)| object.number(name, value.unwrap_or(f64::NAN)));
+    });
+    writer.object().text("family", &chart.family);
+    writer.begin("family_variables");
+    // The chart's own come before those of its family, then those of the first that has them.
+    let mut known: HashSet<String> = HashSet::new();
+    for (name, value) in own {
+        writer.object().number(&name, value.unwrap_or(f64::NAN));
+        known.insert(name);
     }
-    of_host.extend(host.info.variables.iter().map(|(name, value)| (name.to_string(), Some(*value))));
-    Answer::json(&AlarmVariables {
-        chart: &chart.id,
-        chart_name: &chart.name,
-        chart_context: &chart.context,
-        chart_variables: of_chart,
-        family: &chart.family,
-        family_variables: of_family,
-        host: &host.info.hostname,
-        host_variables: of_host,
-    })
+    for (other, row) in visible(host, rows).filter(|(other, _)| other.family == chart.family) {
+        for (name, value) in chart_variables(other, row).collect::<Variables>() {
+            let value = value.unwrap_or(f64::NAN);
+            writer.object().number(&format!("{}.{name}", other.id), value);
+            if !known.contains(&name) {
+                writer.object().number(&name, value);
+                known.insert(name);
+            }
+        }
+        writer.pause().await;
+    }
+    writer.end();
+    writer.object().text("host", &host.info.hostname);
+    writer.begin("host_variables");
+    for (other, row) in visible(host, rows) {
+        for (name, value) in chart_variables(other, row).collect::<Variables>() {
+            let name = format!("{}.{name}", other.id);
+            if !host.info.variables.contains_key(&*name) {
+                writer.object().number(&name, value.unwrap_or(f64::NAN));
+            }
+        }
+        writer.pause().await;
+    }
+    for (name, value) in &host.info.variables {
+        writer.object().number(name, *value);
+        writer.pause().await;
+    }
+    writer.end();
+    writer.end();
 }
 
 #[derive(Serialize)]
@@ -146,34 +184,55 @@ pub(super) async fn variable(api: &Api, host: &HostSnapshot, target: &Target) ->
     let Some(variable) = target.parameter("variable") else {
         return Answer::error(StatusCode::BAD_REQUEST, "No variable is given at the request.");
     };
-    let Some(rows) = latest(api, host).await else { return Answer::overloaded() };
     let name = variable.strip_prefix('$').unwrap_or(variable);
-    let all = || host.charts.iter().map(|chart| &**chart).zip(&rows).filter(|(other, _)| other.is_visible());
-    let in_chart = |(other, row): (&Chart, &LatestRow), name: &str| {
-        chart_variables(other, row).find(|(known, _)| known == name).map(|(_, value)| value)
-    };
-    let own = all().find(|(other, _)| other.id == chart.id).and_then(|own| in_chart(own, name));
-    let result = own
-        .or_else(|| {
-            all().filter(|(other, _)| other.family == chart.family).find_map(|other| in_chart(other, name))
+    api.admission
+        .answer(target.timeout_ms(), async |query| {
+            let rows = newest(api, host, query).await?;
+            let result = meant(host, chart, &rows, name, query).await?;
+            Ok(Answer::json(&Variable { chart: &chart.id, host: &host.info.hostname, variable, result }))
         })
-        .or_else(|| host.info.variables.get(name).map(|value| Some(*value)))
-        .or_else(|| {
-            all().find_map(|other| in_chart(other, name.strip_prefix(&*other.0.id)?.strip_prefix('.')?))
-        });
-    Answer::json(&Variable {
-        chart: &chart.id,
-        host: &host.info.hostname,
-        variable,
-        result: result.flatten(),
-    })
+        .await
 }
 
-fn chart_of<'a>(host: &'a HostSnapshot, target: &Target) -> Result<&'a Chart, Answer> {
+/// The value of what a name means to alerts on a chart.
+async fn meant(
+    host: &HostSnapshot,
+    chart: &Chart,
+    rows: &[LatestRow],
+    name: &str,
+    query: &mut RunningQuery,
+) -> Result<Option<f64>, Answer> {
+    let in_chart = |other: &Chart, row: &LatestRow, name: &str| {
+        chart_variables(other, row).find(|(known, _)| known == name).map(|(_, value)| value)
+    };
+    let own = visible(host, rows).find(|(other, _)| other.id == chart.id);
+    if let Some(value) = own.and_then(|(own, row)| in_chart(own, row, name)) {
+        return Ok(value);
+    }
+    for (other, row) in visible(host, rows).filter(|(other, _)| other.family == chart.family) {
+        if let Some(value) = in_chart(other, row, name) {
+            return Ok(value);
+        }
+        query.step().await?;
+    }
+    if let Some(value) = host.info.variables.get(name) {
+        return Ok(Some(*value));
+    }
+    for (other, row) in visible(host, rows) {
+        let rest = name.strip_prefix(&*other.id).and_then(|rest| rest.strip_prefix('.'));
+        if let Some(value) = rest.and_then(|rest| in_chart(other, row, rest)) {
+            return Ok(value);
+        }
+        query.step().await?;
+    }
+    Ok(None)
+}
+
+fn chart_of<'a>(host: &'a HostSnapshot, target: &Target) -> Result<&'a Arc<Chart>, Answer> {
     let Some(name) = target.parameter("chart") else {
         return Err(Answer::error(StatusCode::BAD_REQUEST, "No chart id is given at the request."));
     };
-    host.chart(name).map(|chart| &**chart).ok_or_else(|| {
+    host.chart(name).ok_or_else(|| {
         Answer::error(StatusCode::NOT_FOUND, format!("Chart is not found: {}", escape_html(name)))
     })
 }

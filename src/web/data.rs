@@ -27,17 +27,8 @@ const CELL_BYTES: usize = 8 + 16;
 pub(super) async fn answer(api: &Api, host: &HostSnapshot, target: &Target) -> Answer {
     let pairs = target.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let parameters = Parameters::from_pairs(pairs);
-    let mut query = match api.admission.admit(parameters.timeout_ms) {
-        Ok(query) => query,
-        Err(answer) => return answer,
-    };
-    match answered(api, host, target, parameters, &mut query).await {
-        Ok(answer) => {
-            query.done();
-            answer
-        }
-        Err(answer) => answer,
-    }
+    let timeout_ms = parameters.timeout_ms;
+    api.admission.answer(timeout_ms, async |query| answered(api, host, target, parameters, query).await).await
 }
 
 async fn answered(
@@ -61,14 +52,8 @@ async fn answered(
     let plan =
         Plan::new(parameters, queried, api.clock.now()).map_err(|error| query.fails(refusal(error)))?;
     let needed = plan.cells().saturating_mul(CELL_BYTES);
-    let allowed = api.admission.memory_bytes();
-    if needed > allowed {
-        return Err(query.too_large(format_args!(
-            "This question would take {needed} bytes of memory ({} points in all), and `[web] query_memory_bytes` in \
-             mainstem.toml lets it have {allowed}. Ask for fewer points or fewer dimensions, or raise the limit.\n",
-            plan.cells()
-        )));
-    }
+    let points = format_args!("{} points in all", plan.cells());
+    query.holds(needed, points, "fewer points or fewer dimensions")?;
     query.reads(plan.samples(tier_of(api, &plan))).await?;
     let points = match carry_out(api, host.shard, plan, query.deadline()).await {
         Ok(points) => points,

@@ -13,8 +13,6 @@ mod contexts;
 
 mod data;
 
-mod object;
-
 mod read;
 
 mod search;
@@ -29,10 +27,11 @@ use dbengine::TimeRange;
 use ecow::EcoString;
 use http::StatusCode;
 
-use self::object::Object;
 use super::Api;
 use super::admission::RunningQuery;
 use super::answer::Answer;
+use super::object::Object;
+use super::piecewise::Writer;
 use super::request::Target;
 use crate::catalog::{Chart, HostSnapshot};
 use crate::query::QueryError;
@@ -42,29 +41,23 @@ use crate::wire::command::ChartType;
 
 pub(super) const COMMANDS: [&str; 4] = ["data", "contexts", "q", "weights"];
 
-/// Charts that a shard is asked for the spans of in one message.
-const SPANS_AT_ONCE: usize = 4096;
+/// Of a chart that a question takes: a reference, and its first and last row.
+const BYTES_OF_CANDIDATE: usize = size_of::<Arc<Chart>>() + size_of::<Option<TimeRange>>();
+/// What a question that is too large is told to ask for.
+const FEWER: &str = "fewer contexts or hosts";
 
 pub(super) async fn answer(api: &Api, command: &str, target: &Target) -> Answer {
     let pairs = target.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let question = FleetQuestion::from_pairs(pairs);
-    let mut query = match api.admission.admit(question.time.timeout_ms) {
-        Ok(query) => query,
-        Err(answer) => return answer,
-    };
-    let answered = match command {
-        "data" => data::answer(api, target, question, &mut query).await,
-        "weights" => weights::answer(api, target, question, &mut query).await,
-        "contexts" => contexts::answer(api, target, question, &mut query).await,
-        _ => search::answer(api, target, question, &mut query).await,
-    };
-    match answered {
-        Ok(answer) => {
-            query.done();
-            answer
-        }
-        Err(answer) => answer,
-    }
+    let timeout_ms = question.time.timeout_ms;
+    api.admission
+        .answer(timeout_ms, async |query| match command {
+            "data" => data::answer(api, target, question, query).await,
+            "weights" => weights::answer(api, target, question, query).await,
+            "contexts" => contexts::answer(api, target, question, query).await,
+            _ => search::answer(api, target, question, query).await,
+        })
+        .await
 }
 
 /// A host with those of its charts that a question takes.
@@ -77,15 +70,23 @@ async fn candidates(
     query: &mut RunningQuery,
 ) -> Result<Vec<Candidate>, Answer> {
     let contexts = contexts_of(api, question);
-    let hosts = hosts_of(api, question);
-    let mut candidates = Vec::new();
-    for host in hosts {
+    let (mut candidates, mut held) = (Vec::new(), 0);
+    for host in hosts_of(api, question, query).await? {
         let mut charts = api.directory.charts_of(&host, &contexts);
-        charts.retain(|chart| question.takes_chart(&host, chart));
+        let mut kept = 0;
+        for place in 0..charts.len() {
+            if question.takes_chart(&host, &charts[place]) {
+                charts.swap(kept, place);
+                kept += 1;
+            }
+            query.step().await?;
+        }
+        charts.truncate(kept);
+        held += kept * BYTES_OF_CANDIDATE;
+        query.holds(held, format_args!("{} charts", held / BYTES_OF_CANDIDATE), FEWER)?;
         if !charts.is_empty() {
             candidates.push((host, charts));
         }
-        query.step().await?;
     }
     Ok(candidates)
 }
@@ -95,13 +96,23 @@ fn contexts_of(api: &Api, question: &FleetQuestion) -> Vec<EcoString> {
 }
 
 /// In order of their names.
-fn hosts_of(api: &Api, question: &FleetQuestion) -> Vec<Arc<HostSnapshot>> {
-    let hosts = api.directory.hosts();
-    let mut hosts: Vec<_> = hosts.iter().filter(|host| question.takes_host(host)).cloned().collect();
+async fn hosts_of(
+    api: &Api,
+    question: &FleetQuestion,
+    query: &mut RunningQuery,
+) -> Result<Vec<Arc<HostSnapshot>>, Answer> {
+    let mut hosts = Vec::new();
+    let all = api.directory.hosts().clone();
+    for host in all {
+        if question.takes_host(&host) {
+            hosts.push(host);
+        }
+        query.step().await?;
+    }
     hosts.sort_by(|a, b| {
         (&a.info.hostname, a.info.machine_guid).cmp(&(&b.info.hostname, b.info.machine_guid))
     });
-    hosts
+    Ok(hosts)
 }
 
 /// The oldest and the newest row of each candidate's charts, in the same order.
@@ -110,27 +121,37 @@ async fn spans(
     candidates: &[Candidate],
     query: &mut RunningQuery,
 ) -> Result<Vec<Vec<Option<TimeRange>>>, Answer> {
-    let mut spans: Vec<Vec<Option<TimeRange>>> =
-        candidates.iter().map(|(_, charts)| vec![None; charts.len()]).collect();
+    let mut spans: Vec<Vec<Option<TimeRange>>> = Vec::with_capacity(candidates.len());
+    spans.extend(candidates.iter().map(|(_, charts)| Vec::with_capacity(charts.len())));
     for shard in 0..api.shards.len() {
         let shard = ShardId(shard as u16);
         let of_shard = candidates.iter().enumerate().filter(|(_, (host, _))| host.shard == shard);
-        let places: Vec<(usize, usize)> = of_shard
-            .flat_map(|(host, (_, charts))| (0..charts.len()).map(move |chart| (host, chart)))
-            .collect();
-        for places in places.chunks(SPANS_AT_ONCE) {
-            let charts: Vec<&Chart> =
-                places.iter().map(|(host, chart)| &*candidates[*host].1[*chart]).collect();
-            let Some(found) = api.spans(shard, &charts).await else {
-                return Err(query.fails(Answer::overloaded()));
-            };
-            for ((host, chart), span) in places.iter().zip(found) {
-                spans[*host][*chart] = span;
+        let (mut places, mut charts) = (Vec::new(), Vec::new());
+        for (host, (_, all)) in of_shard {
+            // What many hosts have a few of is asked for together.
+            places.push(host);
+            charts.extend(all.iter().map(|chart| &**chart));
+            if charts.len() >= super::SPANS_AT_ONCE {
+                share(&mut places, super::spans(api, shard, &charts, query).await?, candidates, &mut spans);
+                charts.clear();
             }
-            query.step().await?;
         }
+        share(&mut places, super::spans(api, shard, &charts, query).await?, candidates, &mut spans);
     }
     Ok(spans)
+}
+
+/// Gives each of these candidates its own of what was found for all of them.
+fn share(
+    places: &mut Vec<usize>,
+    found: Vec<Option<TimeRange>>,
+    candidates: &[Candidate],
+    spans: &mut [Vec<Option<TimeRange>>],
+) {
+    let mut found = found.into_iter();
+    for place in places.drain(..) {
+        spans[place].extend(found.by_ref().take(candidates[place].1.len()));
+    }
 }
 
 /// What a question is about.
@@ -173,28 +194,58 @@ fn refusal(error: QueryError, query: &mut RunningQuery) -> Answer {
     query.fails(Answer::error(status, error.to_string()))
 }
 
-/// Numbers that change when what they stand for has: clients ask again then.
-fn write_versions(api: &Api, object: &mut Object<'_>) {
-    let version = api.directory.version() as i64;
-    object.object("versions", |versions| {
-        versions.integer("routing_hard_hash", 1);
-        for name in ["nodes_hard_hash", "contexts_hard_hash", "contexts_soft_hash"] {
-            versions.integer(name, version);
-        }
-        versions.integer("alerts_hard_hash", 0);
-        versions.integer("alerts_soft_hash", 0);
-    });
+/// What answers begin and end with.
+#[derive(Debug)]
+struct Around {
+    /// Grows with every change of a host.
+    version: i64,
+    localhost: Arc<HostSnapshot>,
+    now: i64,
 }
 
-/// Who answers.
-fn write_agents(api: &Api, object: &mut Object<'_>) {
-    let localhost = api.directory.localhost();
-    object.array("agents", 0..1, |ai, item| {
-        item.object(|agent| {
-            agent.text("mg", &localhost.info.machine_guid.hyphenated().to_string());
-            agent.text("nm", &localhost.info.hostname);
-            agent.integer("now", api.clock.now());
-            agent.integer("ai", ai);
+impl Around {
+    fn new(api: &Api) -> Around {
+        Around {
+            version: api.directory.version() as i64,
+            localhost: api.directory.localhost(),
+            now: api.clock.now(),
+        }
+    }
+
+    /// Opens the object of an answer.
+    fn begin(&self, writer: &mut Writer) {
+        writer.out.push(b'{');
+        writer.object().integer("api", 2);
+        self.write_versions(&mut writer.object());
+    }
+
+    /// Closes it.
+    fn end(&self, writer: &mut Writer) {
+        self.write_agents(&mut writer.object());
+        writer.end();
+    }
+
+    /// Numbers that change when what they stand for has: clients ask again then.
+    fn write_versions(&self, object: &mut Object<'_>) {
+        object.object("versions", |versions| {
+            versions.integer("routing_hard_hash", 1);
+            for name in ["nodes_hard_hash", "contexts_hard_hash", "contexts_soft_hash"] {
+                versions.integer(name, self.version);
+            }
+            versions.integer("alerts_hard_hash", 0);
+            versions.integer("alerts_soft_hash", 0);
         });
-    });
+    }
+
+    /// Who answers.
+    fn write_agents(&self, object: &mut Object<'_>) {
+        object.array("agents", 0..1, |ai, item| {
+            item.object(|agent| {
+                agent.text("mg", &self.localhost.info.machine_guid.hyphenated().to_string());
+                agent.text("nm", &self.localhost.info.hostname);
+                agent.integer("now", self.now);
+                agent.integer("ai", ai);
+            });
+        });
+    }
 }

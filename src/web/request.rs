@@ -3,6 +3,8 @@
 //! Two liberties that clients take: some send `%3F` instead of the question mark, and the bundled dashboard sends
 //! double slashes. Names and values are decoded after they are split, so `%26` is part of a value.
 
+use crate::query::leading_integer;
+
 /// The path and query of a request, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
@@ -49,6 +51,11 @@ impl Target {
     pub(super) fn parameter_of(&self, names: &[&str]) -> Option<&str> {
         let named = |(known, _): &&(String, String)| names.contains(&known.as_str());
         self.parameters.iter().rev().find(named).map(|(_, value)| value.as_str())
+    }
+
+    /// How long whoever asks wants to wait; 0: as long as a question may take.
+    pub(super) fn timeout_ms(&self) -> u64 {
+        self.parameter("timeout").map_or(0, leading_integer).max(0) as u64
     }
 
     /// Whether a switch is on: `yes`, `1` or `true`; `default` when it was not given.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Api;
 use super::answer::{Answer, escape_html};
 use super::functions::{ChartFunctionObjects, FunctionObjects};
-use super::object::{Elements, Members};
+use super::members::{Elements, Members};
 use super::request::Target;
 use crate::catalog::function::Functions;
 use crate::catalog::{Chart, HostSnapshot};

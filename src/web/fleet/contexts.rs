@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use dbengine::TimeRange;
 use ecow::EcoString;
 
-use super::object::Object;
-use super::{Candidate, candidates, has_word, spans, write_agents, write_versions};
+use super::{Around, Candidate, FEWER, candidates, has_word, spans};
 use crate::query::fleet::FleetQuestion;
 use crate::web::Api;
 use crate::web::admission::RunningQuery;
 use crate::web::answer::{Answer, JSON};
+use crate::web::object::Object;
+use crate::web::piecewise::{Piecewise, Writer};
 use crate::web::request::Target;
 
 /// What the charts of a context say of it.
@@ -41,19 +42,20 @@ pub(super) async fn answer(
     let lists_dimensions = has_word(target, "dimensions");
     let candidates = candidates(api, &question, query).await?;
     let contexts = collect(api, &candidates, lists_dimensions, query).await?;
-    let mut body = Vec::new();
-    let mut object = Object::open(&mut body);
-    object.integer("api", 2);
-    write_versions(api, &mut object);
-    write_contexts(&contexts, &mut object, |id, context| {
-        if lists_dimensions {
-            let dimensions = contexts.get(id).into_iter().flat_map(|known| &known.dimensions);
-            context.texts("dimensions", dimensions.map(|name| &**name));
-        }
-    });
-    write_agents(api, &mut object);
-    object.close();
-    Ok(Answer::new(JSON, body))
+    let around = Around::new(api);
+    Ok(Answer::in_pieces(
+        JSON,
+        Piecewise::new(async move |writer: &mut Writer| {
+            around.begin(writer);
+            write_contexts(&contexts, writer, |_, known, context| {
+                if lists_dimensions {
+                    context.texts("dimensions", known.dimensions.iter().map(|name| &**name));
+                }
+            })
+            .await;
+            around.end(writer);
+        }),
+    ))
 }
 
 /// What there is to be said of the contexts of these charts.
@@ -65,24 +67,31 @@ pub(super) async fn collect(
 ) -> Result<BTreeMap<EcoString, ContextOfAll>, Answer> {
     let spans = spans(api, candidates, query).await?;
     let mut contexts: BTreeMap<EcoString, ContextOfAll> = BTreeMap::new();
+    let mut held = 0;
     for ((host, charts), spans) in candidates.iter().zip(spans) {
         let mut last: Option<&EcoString> = None;
         for (chart, span) in charts.iter().zip(spans) {
-            let known = contexts.entry(chart.context.clone()).or_insert_with(|| ContextOfAll {
-                title: chart.title.clone(),
-                units: chart.units.clone(),
-                family: chart.family.clone(),
-                chart_type: super::chart_type(chart),
-                priority: chart.priority,
-                hosts: 0,
-                charts: 0,
-                is_live: false,
-                span: None,
-                dimensions: BTreeSet::new(),
+            let known = contexts.entry(chart.context.clone()).or_insert_with(|| {
+                held += size_of::<ContextOfAll>() + bytes_of(&chart.context);
+                ContextOfAll {
+                    title: chart.title.clone(),
+                    units: chart.units.clone(),
+                    family: chart.family.clone(),
+                    chart_type: super::chart_type(chart),
+                    priority: chart.priority,
+                    hosts: 0,
+                    charts: 0,
+                    is_live: false,
+                    span: None,
+                    dimensions: BTreeSet::new(),
+                }
             });
-            let is_full = known.dimensions.len() >= MOST_DIMENSIONS;
-            for dimension in chart.dimensions.iter().filter(|_| lists_dimensions && !is_full) {
+            for dimension in chart.dimensions.iter().filter(|_| lists_dimensions) {
+                if known.dimensions.len() >= MOST_DIMENSIONS {
+                    break;
+                }
                 if !dimension.hidden && !known.dimensions.contains(dimension.name()) {
+                    held += bytes_of(dimension.name());
                     known.dimensions.insert(dimension.name().clone());
                 }
             }
@@ -92,33 +101,40 @@ pub(super) async fn collect(
             known.is_live |= host.state.is_reachable() && !chart.obsolete;
             known.span = [known.span, span].into_iter().flatten().reduce(TimeRange::hull);
             last = Some(&chart.context);
+            query.step().await?;
         }
-        query.step().await?;
+        query.holds(held, format_args!("{} contexts", contexts.len()), FEWER)?;
     }
     Ok(contexts)
 }
 
-/// Writes them with what `more` says of each.
-pub(super) fn write_contexts(
+/// Of a name in a tree, about.
+fn bytes_of(name: &EcoString) -> usize {
+    2 * size_of::<EcoString>() + name.len()
+}
+
+/// Writes them, one a step, with what `more` says of each.
+pub(super) async fn write_contexts(
     contexts: &BTreeMap<EcoString, ContextOfAll>,
-    object: &mut Object<'_>,
-    more: impl Fn(&EcoString, &mut Object<'_>),
+    writer: &mut Writer,
+    more: impl Fn(&EcoString, &ContextOfAll, &mut Object<'_>),
 ) {
-    object.object("contexts", |all| {
-        for (id, known) in contexts {
-            all.object(id, |context| {
-                context.text("title", &known.title);
-                context.text("units", &known.units);
-                context.text("family", &known.family);
-                context.text("chart_type", known.chart_type);
-                context.integer("priority", known.priority);
-                context.integer("first_entry", known.span.map_or(0, |span| span.first.0));
-                context.integer("last_entry", known.span.map_or(0, |span| span.last.0));
-                context.flag("live", known.is_live);
-                context.count("nodes", known.hosts);
-                context.count("instances", known.charts);
-                more(id, context);
-            });
-        }
-    });
+    writer.begin("contexts");
+    for (id, known) in contexts {
+        writer.object().object(id, |context| {
+            context.text("title", &known.title);
+            context.text("units", &known.units);
+            context.text("family", &known.family);
+            context.text("chart_type", known.chart_type);
+            context.integer("priority", known.priority);
+            context.integer("first_entry", known.span.map_or(0, |span| span.first.0));
+            context.integer("last_entry", known.span.map_or(0, |span| span.last.0));
+            context.flag("live", known.is_live);
+            context.count("nodes", known.hosts);
+            context.count("instances", known.charts);
+            more(id, known, context);
+        });
+        writer.pause().await;
+    }
+    writer.end();
 }

@@ -21,7 +21,7 @@ pub(super) async fn answer(
     let selection = select(api, &question, now, query).await?;
     let prepared = query.elapsed();
     let plan = FleetPlan::new(question, selection, now).map_err(|error| refusal(error, query))?;
-    plan.check_memory(api.admission.memory_bytes()).map_err(|error| query.too_large(error))?;
+    plan.check_memory(query.memory_bytes()).map_err(|error| query.too_large(error))?;
     let oldest = plan.window_in(crate::query::Tier::FINEST).first.max(plan.retention.first);
     let least = api.storage.borrow().tier_since(oldest, plan.selection.oldest_chart());
     let tier = plan.tier(&api.tier_factors(), least);

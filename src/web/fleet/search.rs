@@ -6,14 +6,15 @@ use ecow::EcoString;
 use http::StatusCode;
 
 use super::contexts::{collect, write_contexts};
-use super::object::Object;
-use super::{candidates, hosts_of, write_agents, write_versions};
+use super::{Around, candidates, hosts_of};
 use crate::catalog::Chart;
 use crate::query::chart_labels;
 use crate::query::fleet::FleetQuestion;
 use crate::web::Api;
 use crate::web::admission::RunningQuery;
 use crate::web::answer::{Answer, JSON};
+use crate::web::object::Object;
+use crate::web::piecewise::{Piecewise, Writer};
 use crate::web::request::Target;
 
 /// Names that are listed of a context, of each kind.
@@ -103,33 +104,44 @@ pub(super) async fn answer(
         }
     }
     found.retain(|_, found| !found.is_empty());
-    candidates.iter_mut().for_each(|(_, charts)| charts.retain(|chart| found.contains_key(&chart.context)));
+    for (_, charts) in &mut candidates {
+        charts.retain(|chart| found.contains_key(&chart.context));
+        query.step().await?;
+    }
     let contexts = collect(api, &candidates, false, query).await?;
-    let hosts = hosts_of(api, &question);
-    let nodes = hosts.iter().filter(|host| {
+    let mut nodes = Vec::new();
+    for host in hosts_of(api, &question, query).await? {
         let labels = &host.info.labels;
-        contains(&host.info.hostname, &text)
+        if contains(&host.info.hostname, &text)
             || contains(&host.info.machine_guid.hyphenated().to_string(), &text)
             || labels.iter().any(|label| contains(&label.name, &text) || contains(&label.value, &text))
-    });
-    let mut body = Vec::new();
-    let mut object = Object::open(&mut body);
-    object.integer("api", 2);
-    write_versions(api, &mut object);
-    object.array("nodes", nodes, |host, item| {
-        item.object(|node| {
-            node.text("mg", &host.info.machine_guid.hyphenated().to_string());
-            node.text("nm", &host.info.hostname);
-        });
-    });
-    write_contexts(&contexts, &mut object, |id, context| {
-        if let Some(found) = found.get(id) {
-            found.write(context);
+        {
+            nodes.push(host);
         }
-    });
-    write_agents(api, &mut object);
-    object.close();
-    Ok(Answer::new(JSON, body))
+        query.step().await?;
+    }
+    let around = Around::new(api);
+    Ok(Answer::in_pieces(
+        JSON,
+        Piecewise::new(async move |writer: &mut Writer| {
+            around.begin(writer);
+            writer
+                .array("nodes", &nodes, |host, item| {
+                    item.object(|node| {
+                        node.text("mg", &host.info.machine_guid.hyphenated().to_string());
+                        node.text("nm", &host.info.hostname);
+                    });
+                })
+                .await;
+            write_contexts(&contexts, writer, |id, _, context| {
+                if let Some(found) = found.get(id) {
+                    found.write(context);
+                }
+            })
+            .await;
+            around.end(writer);
+        }),
+    ))
 }
 
 #[cfg(test)]

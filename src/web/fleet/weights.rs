@@ -2,14 +2,14 @@
 
 use http::StatusCode;
 
-use super::object::Object;
-use super::{read, select, write_agents, write_versions};
+use super::{Around, read, select};
 use crate::query::fleet::{Comparison, FleetQuestion, Measure, Selection};
 use crate::query::weights::{Score, ranks};
 use crate::query::{QueryOption, leading_integer};
 use crate::web::Api;
 use crate::web::admission::RunningQuery;
 use crate::web::answer::{Answer, JSON};
+use crate::web::object::Object;
 use crate::web::request::Target;
 
 /// Options if none are given.
@@ -39,14 +39,7 @@ pub(super) async fn answer(
         .map_err(|problem| query.fails(error(StatusCode::BAD_REQUEST, &problem.to_string())))?;
     let selection = select(api, &question, now, query).await?;
     let needed = selection.bytes() + selection.series * size_of::<Weighed>();
-    let allowed = api.admission.memory_bytes();
-    if needed > allowed {
-        return Err(query.too_large(format_args!(
-            "This question would take {needed} bytes of memory ({} dimensions), and `[web] query_memory_bytes` in \
-             mainstem.toml lets it have {allowed}. Ask for fewer contexts or hosts, or raise the limit.\n",
-            selection.series
-        )));
-    }
+    query.holds(needed, format_args!("{} dimensions", selection.series), super::FEWER)?;
     let begin = selection.charts.iter().map(|selected| selected.span.first).min();
     let first = comparison.window_in(crate::query::Tier::FINEST).first;
     let oldest = begin.map_or(first, |begin| first.max(begin));
@@ -96,7 +89,8 @@ fn write(
     let (highlight, baseline) = comparison.windows();
     let mut object = Object::open(out);
     object.integer("api", 2);
-    write_versions(api, &mut object);
+    let around = Around::new(api);
+    around.write_versions(&mut object);
     object.integer("after", highlight.first.0);
     object.integer("before", highlight.last.0);
     if let Some(baseline) = baseline {
@@ -141,7 +135,7 @@ fn write(
     });
     object.count("weighted_dimensions", weighed.len());
     object.count("total_dimensions_count", selection.series);
-    write_agents(api, &mut object);
+    around.write_agents(&mut object);
     object.close();
 }
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 use ecow::EcoString;
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::object::{Item, Object};
-use super::{chart_type, has_word, write_agents, write_versions};
+use super::{Around, chart_type, has_word};
 use crate::query::QueryOption;
 use crate::query::fleet::{Entry, FleetAnswer, GroupColumn, Statistics};
 use crate::web::Api;
 use crate::web::body::{PIECE_BYTES, Pieces};
 use crate::web::format::{write_csv_field, write_json_escaped, write_json_string, write_number};
+use crate::web::object::{Item, Object};
 use crate::web::request::Target;
 
 /// How rows are written.
@@ -48,13 +48,14 @@ impl Wrapping {
         let milliseconds = |duration: Duration| duration.as_secs_f64() * 1000.0;
         let (mut tail, mut versions) = (Vec::new(), Vec::new());
         let mut object = Object::resume(&mut tail);
-        write_agents(api, &mut object);
+        let around = Around::new(api);
+        around.write_agents(&mut object);
         object.object("timings", |timings| {
             timings.number("prep_ms", milliseconds(prepared));
             timings.number("query_ms", milliseconds(queried.saturating_sub(prepared)));
             timings.number("total_ms", milliseconds(queried));
         });
-        write_versions(api, &mut Object::resume(&mut versions));
+        around.write_versions(&mut Object::resume(&mut versions));
         Wrapping { tail, versions }
     }
 }
