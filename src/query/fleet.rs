@@ -1,9 +1,9 @@
 //! Questions over many hosts at once, and their answers: points of groups on a grid of rows.
 //!
 //! ```text
-//! FleetQuestion ----> Selection ----> FleetPlan ----> FleetExecution ----> FleetAnswer
-//! what was asked      charts and      window, grid,   a chart a step,      columns of groups,
-//!                     dimensions      tier            added to its groups  newest row first
+//! FleetQuestion ----> Selection ----> FleetPlan ----> FleetExecution ----> Finishing ------> FleetResult
+//! what was asked      charts and      window, grid,   a series a step,     a group a step    columns of groups,
+//!                     dimensions      tier            added to its groups                    newest row first
 //! ```
 //!
 //! A dimension of a chart of a host is a *series*. Each has its points by [`time_group`](FleetQuestion), and these are added
@@ -15,9 +15,13 @@
 
 mod answer;
 
+mod cells;
+
 mod comparison;
 
 mod execution;
+
+mod finishing;
 
 mod grouping;
 
@@ -27,9 +31,10 @@ mod question;
 
 mod selection;
 
-pub use answer::{Entry, FleetAnswer, FleetResult, GroupColumn, PointFlags, Statistics, Tally};
+pub use answer::{Entry, FleetAnswer, FleetResult, GroupColumn, NamedEntry, PointFlags, Statistics, Tally};
 pub use comparison::{Comparison, ComparisonError, Measure};
 pub use execution::FleetExecution;
+pub use finishing::Finishing;
 pub use grouping::{Aggregation, GroupBy, Pass};
 pub use plan::{FleetPlan, TooLarge};
 pub use question::{FleetQuestion, Named};

@@ -1,7 +1,7 @@
 //! How much a metric changed from one window to another, and how metrics rank by that: the numbers of `weights`.
 //!
 //! Two columns of points go in, of a *baseline* and of the *highlight* that is compared with it, gaps already gone or
-//! replaced. A [`Score`] comes out, and [`ranks`] spreads the scores of all metrics over 0 to 1. [`Baseline`] says which
+//! replaced. A [`Score`] comes out, and a [`Ranking`] spreads the scores of all metrics over 0 to 1. [`Baseline`] says which
 //! window the baseline is.
 //!
 //! | method   | a score is                                                                                                |
@@ -13,6 +13,10 @@
 //! of more than 140 changes is the asymptotic one, where Netdata corrects it further; over windows of one size both order metrics in the
 //! same way. `volume` compares signed means, where Netdata compares negative samples with a positive mean. KS2 has a score for what is
 //! zero throughout one window, for it began or ended; 1.37 passes it over.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 
 /// How much a metric changed. Never NaN, never negative.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -109,30 +113,113 @@ pub fn volume(baseline: &[f64], highlight: &[f64]) -> Option<Score> {
     }
 }
 
-/// The rank of each score, in their order: 0 is the strongest, and of n different scores the weakest is 1 - 1/n. Equal
-/// scores have equal ranks.
-pub fn ranks(scores: &[Score]) -> Vec<f64> {
-    let largest = scores.iter().map(|score| match score {
-        Score::Plain(value) => *value,
-        Score::ShareOfTime(_) => 0.0,
-    });
-    let largest = largest.fold(0.0, f64::max);
-    let scale = if largest == 0.0 { 1.0 } else { largest };
-    let values: Vec<f64> = scores
-        .iter()
-        .map(|score| match score {
+/// Scores that are looked at in a step of a [`Ranking`].
+const RANKED_AT_ONCE: usize = 4096;
+
+/// What a ranking does next.
+#[derive(Debug)]
+enum Stage {
+    /// Sorts some scores among themselves.
+    Sort(usize),
+    /// Takes the least of all that were sorted, again and again. Each sorted run is in the heap by the next that it has.
+    Merge(BinaryHeap<Reverse<(i64, usize)>>),
+    /// Looks ranks up.
+    Rank,
+}
+
+/// The rank of each score, in their order, some thousands a step: 0 is the strongest, and of n different scores the weakest is
+/// 1 - 1/n. Equal scores have equal ranks.
+#[derive(Debug)]
+pub struct Ranking {
+    /// In their order.
+    keys: Vec<i64>,
+    /// The same in runs of [`RANKED_AT_ONCE`], each in order of size, and how many of each run were taken.
+    runs: Vec<i64>,
+    taken: Vec<usize>,
+    /// Each score once, in order of size.
+    different: Vec<i64>,
+    stage: Stage,
+    ranks: Vec<f64>,
+}
+
+impl Ranking {
+    /// Bytes that a ranking takes, a score.
+    pub const BYTES: usize = 3 * size_of::<i64>() + size_of::<f64>();
+
+    pub fn new(scores: &[Score]) -> Ranking {
+        let largest = scores.iter().map(|score| match score {
             Score::Plain(value) => *value,
-            Score::ShareOfTime(share) => share * scale,
-        })
-        .collect();
-    let mut different = values.clone();
-    different.sort_by(f64::total_cmp);
-    different.dedup();
-    let of = |value: &f64| {
-        let not_stronger = different.partition_point(|other| other <= value);
-        1.0 - not_stronger as f64 / different.len() as f64
-    };
-    values.iter().map(of).collect()
+            Score::ShareOfTime(_) => 0.0,
+        });
+        let largest = largest.fold(0.0, f64::max);
+        let scale = if largest == 0.0 { 1.0 } else { largest };
+        let keys: Vec<i64> = scores
+            .iter()
+            .map(|score| match score {
+                Score::Plain(value) => *value,
+                Score::ShareOfTime(share) => share * scale,
+            })
+            // The bits of numbers that are not negative are in their order.
+            .map(|value| value.to_bits() as i64)
+            .collect();
+        Ranking {
+            runs: keys.clone(),
+            taken: vec![0; keys.len().div_ceil(RANKED_AT_ONCE)],
+            keys,
+            different: Vec::new(),
+            stage: Stage::Sort(0),
+            ranks: Vec::new(),
+        }
+    }
+
+    /// Goes on; false when all have their rank.
+    pub fn step(&mut self) -> bool {
+        match &mut self.stage {
+            Stage::Sort(from) if *from < self.runs.len() => {
+                let to = self.runs.len().min(*from + RANKED_AT_ONCE);
+                self.runs[*from..to].sort_unstable();
+                *from = to;
+            }
+            Stage::Sort(_) => {
+                let first = self.runs.chunks(RANKED_AT_ONCE).enumerate();
+                self.stage = Stage::Merge(first.map(|(run, keys)| Reverse((keys[0], run))).collect());
+            }
+            Stage::Merge(heap) => {
+                for _ in 0..RANKED_AT_ONCE {
+                    let Some(mut least) = heap.peek_mut() else {
+                        self.stage = Stage::Rank;
+                        break;
+                    };
+                    let Reverse((key, run)) = *least;
+                    if self.different.last() != Some(&key) {
+                        self.different.push(key);
+                    }
+                    self.taken[run] += 1;
+                    let next = run * RANKED_AT_ONCE + self.taken[run];
+                    if self.taken[run] < RANKED_AT_ONCE && next < self.runs.len() {
+                        *least = Reverse((self.runs[next], run));
+                    } else {
+                        PeekMut::pop(least);
+                    }
+                }
+            }
+            Stage::Rank => {
+                let from = self.ranks.len();
+                let to = self.keys.len().min(from + RANKED_AT_ONCE);
+                for key in &self.keys[from..to] {
+                    let not_stronger = self.different.partition_point(|other| other <= key);
+                    self.ranks.push(1.0 - not_stronger as f64 / self.different.len() as f64);
+                }
+                return to < self.keys.len();
+            }
+        }
+        true
+    }
+
+    /// To be called when there is no further [`step`](Self::step).
+    pub fn ranks(self) -> Vec<f64> {
+        self.ranks
+    }
 }
 
 /// From each point to the next, in order of size.
@@ -335,6 +422,27 @@ mod tests {
         check(&[2.0, 2.0], &[1.0, 3.0], None);
         check(&[2.0], &[], None);
         check(&[1.0], &[f64::INFINITY], None);
+    }
+
+    fn ranks(scores: &[Score]) -> Vec<f64> {
+        let mut ranking = Ranking::new(scores);
+        while ranking.step() {}
+        ranking.ranks()
+    }
+
+    #[test]
+    fn many_scores_are_ranked_in_steps_as_they_are_at_once() {
+        let value = |place: usize| (place * 7919 % 10_007) as f64 / 8.0;
+        let scores: Vec<Score> =
+            (0..3 * RANKED_AT_ONCE + 5).map(|place| Score::Plain(value(place))).collect();
+        let mut different: Vec<f64> = scores.iter().map(|score| score.value()).collect();
+        different.sort_by(f64::total_cmp);
+        different.dedup();
+        let rank = |score: &Score| {
+            let place = different.iter().position(|other| *other == score.value()).expect("itself");
+            1.0 - (place + 1) as f64 / different.len() as f64
+        };
+        assert_eq!(ranks(&scores), scores.iter().map(rank).collect::<Vec<_>>());
     }
 
     #[test]

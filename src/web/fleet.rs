@@ -165,8 +165,10 @@ async fn select(
     let spans = spans(api, &candidates, query).await?;
     let mut selection = Selection::default();
     for ((host, charts), spans) in candidates.into_iter().zip(spans) {
-        selection.add(question, &host, charts.into_iter().zip(spans), now);
-        query.step().await?;
+        for (chart, span) in charts.into_iter().zip(spans) {
+            selection.add(question, &host, chart, span, now);
+            query.step().await?;
+        }
     }
     Ok(selection)
 }

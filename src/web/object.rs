@@ -85,10 +85,6 @@ impl<'a> Object<'a> {
     pub(super) fn texts<'t>(&mut self, name: &str, texts: impl IntoIterator<Item = &'t str>) {
         self.array(name, texts, |text, item| write_json_string(text, item.0));
     }
-
-    pub(super) fn numbers(&mut self, name: &str, numbers: impl IntoIterator<Item = f64>) {
-        self.array(name, numbers, |number, item| write_number(number, item.0));
-    }
 }
 
 impl Item<'_> {
@@ -110,7 +106,7 @@ mod tests {
         object.text("a \"b\"", "c\n");
         object.object("empty", |_| {});
         object.array("list", [1, 2], |number, item| item.object(|inner| inner.integer("n", number)));
-        object.numbers("numbers", [1.5, f64::NAN]);
+        object.array("numbers", [1.5, f64::NAN], |number, item| write_number(number, item.0));
         object.flag("yes", true);
         object.close();
         let read: serde_json::Value = serde_json::from_slice(&out).expect("JSON");

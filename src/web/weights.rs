@@ -8,17 +8,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dbengine::{TimeRange, UnixSeconds};
+use ecow::EcoString;
 use futures_util::future::join_all;
 use http::StatusCode;
-use serde::Serialize;
 
 use super::Api;
+use super::admission::RunningQuery;
 use super::answer::{Answer, JSON};
 use super::data::{Unanswered, carry_out, queried};
+use super::object::Object;
+use super::piecewise::{Piecewise, Writer};
 use super::request::Target;
 use crate::catalog::{Chart, HostSnapshot};
 use crate::config::simple_pattern::{API_SEPARATORS, SimplePattern};
-use crate::query::weights::{Baseline, Score, ks2, ranks, volume};
+use crate::query::weights::{Baseline, Ranking, Score, ks2, volume};
 use crate::query::{
     Answer as Points, Group, Parameters, Plan, QueriedChart, QueryOption, QueryOptions, Window,
     leading_integer,
@@ -194,6 +197,8 @@ struct Weighed {
     chart: Arc<Chart>,
     dimension: usize,
     score: Score,
+    /// What is told of it.
+    weight: f64,
 }
 
 /// What an answer took.
@@ -212,46 +217,66 @@ pub(super) async fn answer(api: &Api, host: &HostSnapshot, target: &Target, shap
         Err(refusal) => return refusal.into(),
     };
     let timeout_ms = target.parameter("timeout").and_then(|timeout| timeout.parse().ok()).unwrap_or(0);
-    let mut query = match api.admission.admit(timeout_ms) {
-        Ok(query) => query,
-        Err(answer) => return answer,
-    };
-    let deadline = query.deadline();
     let contexts = target.parameter_of(&["context", "contexts"]).unwrap_or("*");
     let contexts = SimplePattern::new(contexts, API_SEPARATORS);
+    api.admission
+        .answer(timeout_ms, async |query| {
+            let (mut weighed, work) = weigh_all(api, host, &contexts, &question, query).await?;
+            if weighed.is_empty() {
+                return Err(query.fails(error(StatusCode::NOT_FOUND, "no results produced.")));
+            }
+            if !question.options.contains(QueryOption::Raw) {
+                let scores: Vec<Score> = weighed.iter().map(|weighed| weighed.score).collect();
+                let mut ranking = Ranking::new(&scores);
+                while ranking.step() {
+                    query.step().await?;
+                }
+                weighed.iter_mut().zip(ranking.ranks()).for_each(|(weighed, rank)| weighed.weight = rank);
+            }
+            // A context's charts are not all defined one after the other.
+            let mut by_context: BTreeMap<&EcoString, Vec<usize>> = BTreeMap::new();
+            for (place, weighed) in weighed.iter().enumerate() {
+                by_context.entry(&weighed.chart.context).or_default().push(place);
+                query.step().await?;
+            }
+            let order: Vec<usize> = by_context.into_values().flatten().collect();
+            let answer = Weights { question, shape, weighed, order, work, took: begun.elapsed() };
+            let written = Piecewise::new(async move |writer: &mut Writer| answer.write(writer).await);
+            Ok(Answer::in_pieces(JSON, written))
+        })
+        .await
+}
+
+/// Scores all dimensions of the charts that are asked for, a few charts at a time.
+async fn weigh_all(
+    api: &Api,
+    host: &HostSnapshot,
+    contexts: &SimplePattern,
+    question: &Question,
+    query: &mut RunningQuery,
+) -> Result<(Vec<Weighed>, Work), Answer> {
+    let deadline = query.deadline();
     let wanted = host.charts.iter().filter(|chart| !chart.hidden && contexts.matches(&*chart.context));
     let wanted: Vec<Arc<Chart>> = wanted.cloned().collect();
-
     let dimensions: usize = wanted.iter().map(|chart| chart.dimensions.len()).sum();
-    if let Err(answer) = query.reads(question.seconds().saturating_mul(dimensions as i64)).await {
-        return answer;
-    }
+    let of_dimension = size_of::<Weighed>() + size_of::<Score>() + size_of::<usize>() + Ranking::BYTES;
+    query.holds(dimensions * of_dimension, format_args!("{dimensions} dimensions"), "fewer contexts")?;
+    query.reads(question.seconds().saturating_mul(dimensions as i64)).await?;
+    let timed_out = || error(StatusCode::GATEWAY_TIMEOUT, "timed out");
     let (mut weighed, mut work) = (Vec::new(), Work::default());
     for charts in wanted.chunks(CHARTS_AT_ONCE) {
-        if query.step().await.is_err() {
-            return error(StatusCode::GATEWAY_TIMEOUT, "timed out");
-        }
-        let weighing = weigh(api, host, charts.to_vec(), &question, deadline, &mut weighed, &mut work);
+        query.step().await.map_err(|_| timed_out())?;
+        let weighing = weigh(api, host, charts.to_vec(), question, deadline, &mut weighed, &mut work);
         match weighing.await {
             Ok(()) => {}
-            Err(Unanswered::Overloaded) => return query.fails(Answer::overloaded()),
+            Err(Unanswered::Overloaded) => return Err(query.fails(Answer::overloaded())),
             Err(Unanswered::TimedOut) => {
                 query.timed_out();
-                return error(StatusCode::GATEWAY_TIMEOUT, "timed out");
+                return Err(timed_out());
             }
         }
     }
-    if weighed.is_empty() {
-        return query.fails(error(StatusCode::NOT_FOUND, "no results produced."));
-    }
-    query.done();
-    let scores: Vec<Score> = weighed.iter().map(|weighed| weighed.score).collect();
-    let weights = if question.options.contains(QueryOption::Raw) {
-        scores.iter().map(|score| score.value()).collect()
-    } else {
-        ranks(&scores)
-    };
-    write(&question, shape, &weighed, &weights, &work, begun.elapsed())
+    Ok((weighed, work))
 }
 
 /// Scores the dimensions of a few charts.
@@ -291,7 +316,7 @@ async fn weigh(
             let after = values_of(&highlight, column.dimension);
             if let Some(score) = question.score(&before, &after) {
                 let (chart, dimension) = (Arc::clone(&queried.chart), column.dimension);
-                weighed.push(Weighed { chart, dimension, score });
+                weighed.push(Weighed { chart, dimension, score, weight: score.value() });
             }
         }
     }
@@ -322,153 +347,93 @@ fn values_of(points: &Points, dimension: usize) -> Vec<f64> {
     values.copied().filter(|value| !value.is_nan()).collect()
 }
 
-#[derive(Serialize)]
-struct Statistics {
-    query_time_ms: f64,
-    db_queries: usize,
-    query_result_points: usize,
-    /// Of Netdata's own way to compare; there are none here.
-    binary_searches: usize,
-    db_points_read: u64,
-    db_points_per_tier: [u64; 1],
-}
-
-/// What both answers begin with.
-#[derive(Serialize)]
-struct Head {
-    after: i64,
-    before: i64,
-    duration: i64,
-    points: i64,
-    #[serde(flatten)]
-    baseline: Option<BaselineMembers>,
-    statistics: Statistics,
-    group: &'static str,
-    method: &'static str,
-    options: String,
-}
-
-#[derive(Serialize)]
-struct BaselineMembers {
-    baseline_after: i64,
-    baseline_before: i64,
-    baseline_duration: i64,
-    baseline_points: i64,
-}
-
-/// `weights`.
-#[derive(Serialize)]
-struct ByContext<'a> {
-    #[serde(flatten)]
-    head: Head,
-    contexts: BTreeMap<&'a str, WeighedContext<'a>>,
-    weighted_dimensions: usize,
-    total_dimensions_count: usize,
-}
-
-#[derive(Default, Serialize)]
-struct WeighedContext<'a> {
-    charts: BTreeMap<&'a str, WeighedChart<'a>>,
-    /// The mean of its dimensions', as a chart's.
-    weight: f64,
-}
-
-#[derive(Default, Serialize)]
-struct WeighedChart<'a> {
-    dimensions: BTreeMap<&'a str, f64>,
-    weight: f64,
-}
-
-/// `metric_correlations`.
-#[derive(Serialize)]
-struct ByChart<'a> {
-    #[serde(flatten)]
-    head: Head,
-    correlated_charts: BTreeMap<&'a str, CorrelatedChart<'a>>,
-    correlated_dimensions: usize,
-    total_dimensions_count: usize,
-}
-
-#[derive(Default, Serialize)]
-struct CorrelatedChart<'a> {
-    context: &'a str,
-    dimensions: BTreeMap<&'a str, f64>,
-}
-
-fn mean<'a>(weights: impl Iterator<Item = &'a f64>) -> f64 {
-    let (count, sum) = weights.fold((0usize, 0.0), |(count, sum), weight| (count + 1, sum + weight));
-    sum / count.max(1) as f64
-}
-
-fn write(
-    question: &Question,
+/// An answer.
+struct Weights {
+    question: Question,
     shape: Shape,
-    weighed: &[Weighed],
-    weights: &[f64],
-    work: &Work,
+    weighed: Vec<Weighed>,
+    /// Of what is weighed, context by context.
+    order: Vec<usize>,
+    work: Work,
     took: Duration,
-) -> Answer {
-    let (after, before) = question.highlight;
-    let head = Head {
-        after,
-        before,
-        duration: before - after,
-        points: question.points,
-        baseline: question.baseline.map(|baseline| BaselineMembers {
-            baseline_after: baseline.after,
-            baseline_before: baseline.before,
-            baseline_duration: baseline.before - baseline.after,
-            baseline_points: baseline.points,
-        }),
-        statistics: Statistics {
-            query_time_ms: took.as_secs_f64() * 1000.0,
-            db_queries: work.queries,
-            query_result_points: work.result_points,
-            binary_searches: 0,
-            db_points_read: work.samples,
-            db_points_per_tier: [work.samples],
-        },
-        group: question.group.name,
-        method: question.method.name(),
-        options: question.options.to_string(),
-    };
-    let all = weighed.iter().zip(weights).map(|(weighed, weight)| {
-        let chart = &*weighed.chart;
-        (chart, &**chart.dimensions[weighed.dimension].name(), *weight)
-    });
-    match shape {
-        Shape::Contexts => {
-            let mut contexts: BTreeMap<&str, WeighedContext<'_>> = BTreeMap::new();
-            for (chart, dimension, weight) in all {
-                let charts = &mut contexts.entry(&chart.context).or_default().charts;
-                charts.entry(&chart.id).or_default().dimensions.insert(dimension, weight);
+}
+
+impl Weights {
+    /// A chart a step.
+    async fn write(&self, writer: &mut Writer) {
+        writer.out.push(b'{');
+        self.write_head(&mut writer.object());
+        let (shape, counted) = match self.shape {
+            Shape::Contexts => ("contexts", "weighted_dimensions"),
+            Shape::Charts => ("correlated_charts", "correlated_dimensions"),
+        };
+        writer.begin(shape);
+        let all: Vec<&Weighed> = self.order.iter().map(|place| &self.weighed[*place]).collect();
+        for of_context in all.chunk_by(|a, b| a.chart.context == b.chart.context) {
+            let context = &of_context[0].chart.context;
+            if self.shape == Shape::Contexts {
+                writer.begin(context);
+                writer.begin("charts");
             }
-            for context in contexts.values_mut() {
-                for chart in context.charts.values_mut() {
-                    chart.weight = mean(chart.dimensions.values());
-                }
-                context.weight = mean(context.charts.values().flat_map(|chart| chart.dimensions.values()));
+            for of_chart in of_context.chunk_by(|a, b| Arc::ptr_eq(&a.chart, &b.chart)) {
+                writer.object().object(&of_chart[0].chart.id, |object| {
+                    if self.shape == Shape::Charts {
+                        object.text("context", context);
+                    }
+                    object.object("dimensions", |dimensions| {
+                        for one in of_chart {
+                            dimensions.number(one.chart.dimensions[one.dimension].name(), one.weight);
+                        }
+                    });
+                    if self.shape == Shape::Contexts {
+                        object.number("weight", mean(of_chart));
+                    }
+                });
+                writer.pause().await;
             }
-            Answer::json(&ByContext {
-                head,
-                contexts,
-                weighted_dimensions: weighed.len(),
-                total_dimensions_count: work.dimensions,
-            })
+            if self.shape == Shape::Contexts {
+                writer.end();
+                writer.object().number("weight", mean(of_context));
+                writer.end();
+            }
         }
-        Shape::Charts => {
-            let mut charts: BTreeMap<&str, CorrelatedChart<'_>> = BTreeMap::new();
-            for (chart, dimension, weight) in all {
-                let correlated = charts.entry(&chart.id).or_default();
-                correlated.context = &chart.context;
-                correlated.dimensions.insert(dimension, weight);
-            }
-            Answer::json(&ByChart {
-                head,
-                correlated_charts: charts,
-                correlated_dimensions: weighed.len(),
-                total_dimensions_count: work.dimensions,
-            })
-        }
+        writer.end();
+        writer.object().count(counted, self.weighed.len());
+        writer.object().count("total_dimensions_count", self.work.dimensions);
+        writer.end();
     }
+
+    /// What both answers begin with.
+    fn write_head(&self, object: &mut Object<'_>) {
+        let Weights { question, work, .. } = self;
+        let (after, before) = question.highlight;
+        object.integer("after", after);
+        object.integer("before", before);
+        object.integer("duration", before - after);
+        object.integer("points", question.points);
+        if let Some(baseline) = question.baseline {
+            object.integer("baseline_after", baseline.after);
+            object.integer("baseline_before", baseline.before);
+            object.integer("baseline_duration", baseline.before - baseline.after);
+            object.integer("baseline_points", baseline.points);
+        }
+        object.object("statistics", |statistics| {
+            statistics.number("query_time_ms", self.took.as_secs_f64() * 1000.0);
+            statistics.count("db_queries", work.queries);
+            statistics.count("query_result_points", work.result_points);
+            // Of Netdata's own way to compare; there are none here.
+            statistics.integer("binary_searches", 0);
+            statistics.integer("db_points_read", work.samples as i64);
+            statistics.array("db_points_per_tier", [work.samples], |samples, item| {
+                item.0.extend_from_slice(itoa::Buffer::new().format(samples).as_bytes());
+            });
+        });
+        object.text("group", question.group.name);
+        object.text("method", question.method.name());
+        object.text("options", &question.options.to_string());
+    }
+}
+
+fn mean(weighed: &[&Weighed]) -> f64 {
+    weighed.iter().map(|one| one.weight).sum::<f64>() / weighed.len() as f64
 }

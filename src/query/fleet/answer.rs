@@ -1,12 +1,11 @@
 //! What came of a question over many hosts.
 
+use std::collections::BTreeSet;
+
 use ecow::EcoString;
 
-use super::execution::Places;
-use super::grouping::Aggregation;
 use super::plan::FleetPlan;
-use super::question::FleetQuestion;
-use super::selection::Group;
+use super::selection::Places;
 use crate::query::Tier;
 
 /// What is to be known of a point beside its value and its anomalies, as bits.
@@ -34,6 +33,8 @@ pub struct FleetAnswer {
 pub struct FleetResult {
     /// By priority, then in the order in which groups were met.
     pub columns: Vec<GroupColumn>,
+    /// Of all columns.
+    pub units: BTreeSet<EcoString>,
     pub tally: Tally,
     /// What was read.
     pub tier: Tier,
@@ -112,11 +113,17 @@ impl Statistics {
 /// What is told of a name of the answer's summary.
 #[derive(Clone, Debug, Default)]
 pub struct Entry {
-    pub id: EcoString,
-    pub name: EcoString,
     pub series: u32,
     pub charts: u32,
     pub statistics: Statistics,
+}
+
+/// An entry of what the selection does not name.
+#[derive(Clone, Debug)]
+pub struct NamedEntry {
+    pub id: EcoString,
+    pub name: EcoString,
+    pub entry: Entry,
 }
 
 /// Where the points of an answer come from, counted while they are read.
@@ -124,51 +131,42 @@ pub struct Entry {
 pub struct Tally {
     /// As the selection's hosts.
     pub nodes: Vec<Entry>,
-    /// Of the first charts of the selection, as many as the question wants listed.
+    /// As the first charts of the selection, as many as the question wants listed.
     pub instances: Vec<Entry>,
+    /// As the selection's contexts.
     pub contexts: Vec<Entry>,
-    pub dimensions: Vec<Entry>,
+    pub dimensions: Vec<NamedEntry>,
     pub all: Statistics,
     /// Gaps included.
     pub samples_read: u64,
-    contexts_by_id: Places,
     dimensions_by_id: Places,
 }
 
 impl Tally {
     pub(super) fn new(plan: &FleetPlan) -> Tally {
         let selection = &plan.selection;
-        let mut tally = Tally { nodes: vec![Entry::default(); selection.hosts.len()], ..Tally::default() };
-        for selected in &selection.charts {
-            tally.nodes[selected.host].charts += 1;
-            let (place, is_new) = tally.contexts_by_id.of(&selected.chart.context);
-            if is_new {
-                let id = selected.chart.context.clone();
-                tally.contexts.push(Entry { name: id.clone(), id, ..Entry::default() });
-            }
-            tally.contexts[place].charts += 1;
-            if tally.instances.len() < plan.question.cardinality_limit {
-                let (id, name) = (selected.chart.id.clone(), selected.chart.name.clone());
-                tally.instances.push(Entry { id, name, ..Entry::default() });
-            }
+        let listed = selection.charts.len().min(plan.question.cardinality_limit);
+        Tally {
+            nodes: vec![Entry::default(); selection.hosts.len()],
+            instances: vec![Entry::default(); listed],
+            contexts: vec![Entry::default(); selection.contexts.len()],
+            ..Tally::default()
         }
-        tally
     }
 
-    /// Counts what a series came to.
-    pub(super) fn add(&mut self, plan: &FleetPlan, chart: usize, dimension: usize, statistics: &Statistics) {
+    /// Counts what the `series`th of a chart came to.
+    pub(super) fn add(&mut self, plan: &FleetPlan, chart: usize, series: usize, statistics: &Statistics) {
         let selected = &plan.selection.charts[chart];
-        let dimension = &selected.chart.dimensions[dimension];
-        let (context, _) = self.contexts_by_id.of(&selected.chart.context);
+        let dimension = &selected.chart.dimensions[selected.series[series].dimension];
         let (place, is_new) = self.dimensions_by_id.of(&dimension.id);
         if is_new {
             let (id, name) = (dimension.id.clone(), dimension.name().clone());
-            self.dimensions.push(Entry { id, name, ..Entry::default() });
+            self.dimensions.push(NamedEntry { id, name, entry: Entry::default() });
         }
         let entries = [
             self.nodes.get_mut(selected.host),
-            self.contexts.get_mut(context),
-            self.dimensions.get_mut(place),
+            self.contexts.get_mut(selected.context),
+            self.dimensions.get_mut(place).map(|named| &mut named.entry),
             self.instances.get_mut(chart),
         ];
         for entry in entries.into_iter().flatten() {
@@ -177,115 +175,11 @@ impl Tally {
         }
         self.all.merge(statistics);
     }
-}
 
-/// Bytes of a point of a group while it is being computed.
-pub(super) fn cell_bytes(question: &FleetQuestion) -> usize {
-    let hidden = question.passes.iter().any(|pass| pass.aggregation == Aggregation::Percentage);
-    size_of::<f64>() + size_of::<u32>() + size_of::<f32>() + 1 + if hidden { size_of::<f64>() } else { 0 }
-}
-
-/// The points of a group as far as its members are known.
-#[derive(Debug)]
-pub(super) struct Cells {
-    aggregation: Aggregation,
-    values: Vec<f64>,
-    counts: Vec<u32>,
-    /// Sums of percents.
-    rates: Vec<f32>,
-    flags: Vec<PointFlags>,
-    /// Sums of those that only count in percentages.
-    hidden: Vec<f64>,
-}
-
-impl Cells {
-    pub(super) fn new(aggregation: Aggregation, points: usize) -> Cells {
-        let has_hidden = aggregation == Aggregation::Percentage;
-        Cells {
-            aggregation,
-            values: vec![0.0; points],
-            counts: vec![0; points],
-            rates: vec![0.0; points],
-            flags: vec![PointFlags::default(); points],
-            hidden: vec![0.0; if has_hidden { points } else { 0 }],
-        }
-    }
-
-    /// Adds the points of a member. The choice is made once, not for each point.
-    pub(super) fn add(&mut self, points: &[f64], rates: &[f32]) {
-        match self.aggregation {
-            Aggregation::Average | Aggregation::Sum | Aggregation::Percentage => {
-                self.fold(points, rates, |all, one| all + one);
-            }
-            Aggregation::Min => self.fold(points, rates, f64::min),
-            Aggregation::Max => self.fold(points, rates, f64::max),
-            Aggregation::Extremes => {
-                self.fold(points, rates, |all, one| if one.abs() > all.abs() { one } else { all });
-            }
-        }
-    }
-
-    fn fold(&mut self, points: &[f64], rates: &[f32], both: impl Fn(f64, f64) -> f64) {
-        for (row, (point, rate)) in points.iter().zip(rates).enumerate() {
-            if !point.is_nan() {
-                self.values[row] =
-                    if self.counts[row] == 0 { *point } else { both(self.values[row], *point) };
-                self.counts[row] += 1;
-                self.rates[row] += rate;
-            }
-        }
-    }
-
-    pub(super) fn add_hidden(&mut self, points: &[f64]) {
-        for (all, point) in self.hidden.iter_mut().zip(points).filter(|(_, point)| !point.is_nan()) {
-            *all += point;
-        }
-    }
-
-    pub(super) fn mark_resets(&mut self, rows: &[usize]) {
-        for row in rows {
-            self.flags[*row].0 |= PointFlags::RESET;
-        }
-    }
-
-    /// What is said of a member's points is said of these.
-    pub(super) fn mark_like(&mut self, flags: &[PointFlags]) {
-        for (all, one) in self.flags.iter_mut().zip(flags) {
-            all.0 |= one.0 & (PointFlags::RESET | PointFlags::PARTIAL);
-        }
-    }
-
-    /// The column of a group when all of its members were added.
-    pub(super) fn column(mut self, group: &Group, aggregation: Aggregation) -> GroupColumn {
-        for (row, count) in self.counts.iter().enumerate() {
-            let value = &mut self.values[row];
-            if *count < group.members {
-                self.flags[row].0 |= if *count == 0 { PointFlags::EMPTY } else { PointFlags::PARTIAL };
-            }
-            if *count == 0 {
-                *value = f64::NAN;
-                continue;
-            }
-            match aggregation {
-                Aggregation::Average => *value /= f64::from(*count),
-                Aggregation::Percentage => {
-                    let all = *value + self.hidden[row];
-                    *value = if all == 0.0 { 0.0 } else { 100.0 * *value / all };
-                }
-                Aggregation::Sum | Aggregation::Min | Aggregation::Max | Aggregation::Extremes => {}
-            }
-            self.rates[row] /= *count as f32;
-        }
-        GroupColumn {
-            id: group.id.clone(),
-            name: group.name.clone(),
-            units: group.units.clone(),
-            priority: group.priority,
-            members: group.members,
-            values: self.values,
-            anomaly_rates: self.rates,
-            flags: self.flags,
-            statistics: Statistics::default(),
-        }
+    /// Counts a chart.
+    pub(super) fn add_chart(&mut self, plan: &FleetPlan, chart: usize) {
+        let selected = &plan.selection.charts[chart];
+        self.nodes[selected.host].charts += 1;
+        self.contexts[selected.context].charts += 1;
     }
 }

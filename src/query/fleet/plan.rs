@@ -3,9 +3,9 @@
 use dbengine::{Bins, TimeRange, UnixSeconds};
 use thiserror::Error;
 
-use super::answer::cell_bytes;
+use super::cells::cell_bytes;
 use super::question::FleetQuestion;
-use super::selection::{Group, Selection};
+use super::selection::Selection;
 use crate::query::grid::{self, Grid};
 use crate::query::window::Window;
 use crate::query::{Method, QueryError, QueryOption, QueryOptions, Tier};
@@ -33,8 +33,6 @@ pub struct TooLarge {
 pub struct FleetPlan {
     pub question: FleetQuestion,
     pub selection: Selection,
-    /// Of the second pass, if there is one.
-    pub(super) regrouped: Option<Vec<Group>>,
     /// As they were understood.
     pub options: QueryOptions,
     pub grid: Grid,
@@ -48,7 +46,7 @@ pub struct FleetPlan {
 
 impl FleetPlan {
     /// `now` is the clock on the wall.
-    pub fn new(question: FleetQuestion, mut selection: Selection, now: i64) -> Result<FleetPlan, QueryError> {
+    pub fn new(question: FleetQuestion, selection: Selection, now: i64) -> Result<FleetPlan, QueryError> {
         let every = || selection.charts.iter().map(|selected| selected.chart.update_every.max(1));
         let spans = selection.charts.iter().map(|selected| selected.span);
         let (Some(retention), Some(update_every), Some(slowest)) =
@@ -56,11 +54,11 @@ impl FleetPlan {
         else {
             return Err(QueryError::NothingMatched);
         };
-        if selection.groups.iter().all(|group| group.members == 0) {
+        if selection.groups.all.iter().all(|group| group.members == 0) {
             return Err(QueryError::NothingMatched);
         }
         let window = Window::resolve(&question.time, retention, now);
-        let grid = Grid::new(&question.time, window, i64::from(update_every), selection.groups.len());
+        let grid = Grid::new(&question.time, window, i64::from(update_every), selection.groups.all.len());
         let mut options = question.time.options;
         if grid::is_natural(&question.time, window) {
             options.insert(QueryOption::NaturalPoints);
@@ -69,14 +67,14 @@ impl FleetPlan {
             options.insert(QueryOption::VirtualPoints);
             options.remove(QueryOption::NaturalPoints);
         }
-        let regrouped = question.passes.get(1).map(|pass| selection.regroup(pass));
         let slowest = i64::from(slowest);
-        Ok(FleetPlan { question, selection, regrouped, options, grid, retention, update_every, slowest })
+        Ok(FleetPlan { question, selection, options, grid, retention, update_every, slowest })
     }
 
     /// Holds the plan to what one question may take in memory.
     pub fn check_memory(&self, allowed: usize) -> Result<(), TooLarge> {
-        let groups = self.selection.groups.len() + self.regrouped.as_ref().map_or(0, |groups| groups.len());
+        let regrouped = self.selection.regrouped.as_ref().map_or(0, |groups| groups.all.len());
+        let groups = self.selection.groups.all.len() + regrouped;
         let points = self.grid.points;
         let of_points = groups.saturating_mul(points).saturating_mul(cell_bytes(&self.question));
         let needed = of_points.saturating_add(self.selection.bytes());

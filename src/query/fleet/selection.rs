@@ -1,13 +1,13 @@
 //! Which series a question is about, and which group each of them belongs to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 use std::sync::Arc;
 
 use dbengine::{GroupKey, TimeRange};
 use ecow::EcoString;
 
-use super::grouping::{Aggregation, GroupBy, Pass};
+use super::grouping::{GroupBy, Pass};
 use super::question::FleetQuestion;
 use crate::catalog::{Chart, HostSnapshot};
 use crate::query::chart_labels;
@@ -20,9 +20,15 @@ pub struct Selection {
     pub hosts: Vec<Arc<HostSnapshot>>,
     /// Host by host.
     pub charts: Vec<SelectedChart>,
+    /// In the order in which they were met.
+    pub contexts: Vec<EcoString>,
+    /// Of all charts, each once.
+    pub units: BTreeSet<EcoString>,
     /// Of the first pass, in the order in which they were met.
-    pub(super) groups: Vec<Group>,
-    by_id: HashMap<EcoString, usize>,
+    pub(super) groups: Groups,
+    /// Of the second pass, if there is one.
+    pub(super) regrouped: Option<Groups>,
+    by_context: Places,
     /// Series in all.
     pub series: usize,
 }
@@ -32,6 +38,8 @@ pub struct Selection {
 pub struct SelectedChart {
     /// Index in the selection's hosts.
     pub host: usize,
+    /// Index in the selection's contexts.
+    pub context: usize,
     pub chart: Arc<Chart>,
     pub span: TimeRange,
     pub series: Vec<Series>,
@@ -57,8 +65,37 @@ pub(super) struct Group {
     pub(super) priority: i64,
     /// Index of its group in the second pass, if there is one.
     pub(super) next: usize,
-    /// Series of it that are shown.
+    /// What of it is shown: series, or groups of the first pass.
     pub(super) members: u32,
+}
+
+/// The groups of a pass.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    pub(super) all: Vec<Group>,
+    by_id: Places,
+}
+
+impl Groups {
+    /// The group of a series, and whether it is new.
+    fn of(&mut self, pass: &Pass, host: &HostSnapshot, chart: &Chart, dimension: usize) -> (usize, bool) {
+        let id = key(pass, host, chart, dimension, Form::Id);
+        let (place, is_new) = self.by_id.of(&id);
+        if is_new {
+            self.all.push(Group {
+                name: shown(&key(pass, host, chart, dimension, Form::Name)),
+                id: shown(&id),
+                units: chart.units.clone(),
+                priority: chart.priority,
+                next: 0,
+                members: 0,
+            });
+        } else {
+            let group = &mut self.all[place];
+            group.priority = group.priority.min(chart.priority);
+        }
+        (place, is_new)
+    }
 }
 
 impl Selection {
@@ -70,103 +107,99 @@ impl Selection {
             .map(|selected| GroupKey(selected.chart.key))
     }
 
-    /// Adds those charts of a host that the question takes, with their oldest and newest row; those that have none near the
-    /// window are left out. All charts of a host come at once.
+    /// Adds a chart that the question takes, with its oldest and newest row; one that has none near the window is left out.
+    /// Charts come host by host.
     pub fn add(
         &mut self,
         question: &FleetQuestion,
         host: &Arc<HostSnapshot>,
-        charts: impl Iterator<Item = (Arc<Chart>, Option<TimeRange>)>,
+        chart: Arc<Chart>,
+        span: Option<TimeRange>,
         now: i64,
     ) {
         let window = Window::of_candidates(&question.time, now);
-        let place = self.hosts.len();
-        let before = self.charts.len();
-        for (chart, span) in charts {
-            let update_every = i64::from(chart.update_every);
-            let Some(span) = span.filter(|span| window.concerns(*span, update_every)) else { continue };
-            let series: Vec<Series> = chart
-                .dimensions
-                .iter()
-                .enumerate()
-                .filter_map(|(dimension, described)| {
-                    let (is_read, is_shown) = question.takes_dimension(described);
-                    is_read.then(|| {
-                        let group = self.group_of(&question.passes[0], host, &chart, dimension);
-                        self.groups[group].members += u32::from(is_shown);
-                        Series { dimension, group, is_shown }
-                    })
-                })
-                .collect();
-            if !series.is_empty() {
-                self.series += series.len();
-                self.charts.push(SelectedChart { host: place, chart, span, series });
+        let update_every = i64::from(chart.update_every);
+        let Some(span) = span.filter(|span| window.concerns(*span, update_every)) else { return };
+        let mut series = Vec::new();
+        for (dimension, described) in chart.dimensions.iter().enumerate() {
+            let (is_read, is_shown) = question.takes_dimension(described);
+            if is_read {
+                let group = self.group_of(question, host, &chart, dimension, is_shown);
+                series.push(Series { dimension, group, is_shown });
             }
         }
-        if self.charts.len() > before {
+        if series.is_empty() {
+            return;
+        }
+        self.series += series.len();
+        if self.hosts.last().is_none_or(|last| !Arc::ptr_eq(last, host)) {
             self.hosts.push(Arc::clone(host));
         }
+        let (context, is_new) = self.by_context.of(&chart.context);
+        if is_new {
+            self.contexts.push(chart.context.clone());
+        }
+        if !self.units.contains(&chart.units) {
+            self.units.insert(chart.units.clone());
+        }
+        self.charts.push(SelectedChart { host: self.hosts.len() - 1, context, chart, span, series });
+    }
+
+    /// The groups of the last pass.
+    pub(super) fn last_groups(&self) -> &[Group] {
+        &self.regrouped.as_ref().unwrap_or(&self.groups).all
     }
 
     /// What it takes in memory, about.
     pub fn bytes(&self) -> usize {
+        let groups = self.groups.all.len() + self.last_groups().len();
         self.charts.len() * size_of::<SelectedChart>()
             + self.series * size_of::<Series>()
-            + self.groups.len() * 2 * size_of::<Group>()
+            + groups * 2 * size_of::<Group>()
     }
 
-    fn group_of(&mut self, pass: &Pass, host: &HostSnapshot, chart: &Chart, dimension: usize) -> usize {
-        let id = key(pass, host, chart, dimension, Form::Id);
-        if let Some(known) = self.by_id.get(&id) {
-            let group = &mut self.groups[*known];
-            group.priority = group.priority.min(chart.priority);
-            return *known;
-        }
-        let units = match pass.aggregation {
-            Aggregation::Percentage => "%".into(),
-            _ => chart.units.clone(),
-        };
-        self.groups.push(Group {
-            name: shown(&key(pass, host, chart, dimension, Form::Name)),
-            id: shown(&id),
-            units,
-            priority: chart.priority,
-            next: 0,
-            members: 0,
-        });
-        self.by_id.insert(id, self.groups.len() - 1);
-        self.groups.len() - 1
-    }
-
-    /// The groups of the second pass; each of the first learns its own.
-    pub(super) fn regroup(&mut self, pass: &Pass) -> Vec<Group> {
-        let mut groups: Vec<Group> = Vec::new();
-        let mut by_id: HashMap<EcoString, usize> = HashMap::new();
-        let mut seen = vec![false; self.groups.len()];
-        for selected in &self.charts {
-            let host = &self.hosts[selected.host];
-            for series in &selected.series {
-                if std::mem::replace(&mut seen[series.group], true) {
-                    continue;
-                }
-                let id = key(pass, host, &selected.chart, series.dimension, Form::Id);
-                let next = *by_id.entry(id.clone()).or_insert_with(|| {
-                    let first = &self.groups[series.group];
-                    groups.push(Group {
-                        name: shown(&key(pass, host, &selected.chart, series.dimension, Form::Name)),
-                        id: shown(&id),
-                        units: first.units.clone(),
-                        priority: first.priority,
-                        next: 0,
-                        members: 0,
-                    });
-                    groups.len() - 1
-                });
-                self.groups[series.group].next = next;
-                groups[next].members += u32::from(self.groups[series.group].members > 0);
+    /// The group of the first pass that a series belongs to. A new one belongs to the group of the second pass that the series
+    /// would: these differ no further.
+    fn group_of(
+        &mut self,
+        question: &FleetQuestion,
+        host: &HostSnapshot,
+        chart: &Chart,
+        dimension: usize,
+        is_shown: bool,
+    ) -> usize {
+        let (place, is_new) = self.groups.of(&question.passes[0], host, chart, dimension);
+        let group = &mut self.groups.all[place];
+        let is_shown_first = is_shown && group.members == 0;
+        group.members += u32::from(is_shown);
+        if let Some(pass) = question.passes.get(1) {
+            let regrouped = self.regrouped.get_or_insert_default();
+            if is_new {
+                group.next = regrouped.of(pass, host, chart, dimension).0;
             }
+            let next = &mut regrouped.all[group.next];
+            next.priority = next.priority.min(group.priority);
+            next.members += u32::from(is_shown_first);
         }
-        groups
+        place
+    }
+}
+
+/// An index for each name, in the order in which they were met.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    by_name: HashMap<EcoString, usize>,
+}
+
+impl Places {
+    /// The place of a name, and whether it is new.
+    pub(super) fn of(&mut self, name: &EcoString) -> (usize, bool) {
+        if let Some(known) = self.by_name.get(name) {
+            return (*known, false);
+        }
+        let next = self.by_name.len();
+        self.by_name.insert(name.clone(), next);
+        (next, true)
     }
 }
 

@@ -21,11 +21,12 @@ fn selection(fixture: &Fixture, question: &FleetQuestion) -> Selection {
         stream_path: Arc::default(),
         node_id: None,
     });
-    let charts = fixture.charts.iter().filter(|queried| {
-        question.takes_context(&queried.chart.context) && question.takes_chart(&host, &queried.chart)
-    });
     let mut selection = Selection::default();
-    selection.add(question, &host, charts.map(|queried| (Arc::clone(&queried.chart), queried.span)), LAST);
+    for queried in &fixture.charts {
+        if question.takes_context(&queried.chart.context) && question.takes_chart(&host, &queried.chart) {
+            selection.add(question, &host, Arc::clone(&queried.chart), queried.span, LAST);
+        }
+    }
     selection
 }
 
@@ -45,7 +46,9 @@ fn ask(fixture: &Fixture, query: &str) -> Result<FleetResult, QueryError> {
             execution.add(chart, series, snapshot, &mut workspace);
         }
     }
-    Ok(execution.finish())
+    let mut finishing = execution.finish();
+    while finishing.step() {}
+    Ok(finishing.result())
 }
 
 /// The first point of each column, by its name.
@@ -100,6 +103,32 @@ fn groups_of_the_verified_examples() {
         ask(&fixture, "contexts=synth.wave&after=1000000000&before=1000000100").unwrap_err(),
         QueryError::NothingMatched
     );
+}
+
+#[test]
+fn groups_become_columns_one_a_step() {
+    let mut fixture = Fixture::empty();
+    for number in 0..40 {
+        fixture.add(&format!("c{number}"), 1, &[("a", |_| 1.0), ("b", |t| (t % 7) as f32)]);
+    }
+    let steps = |query: &str| {
+        let pairs = pairs(query);
+        let question = FleetQuestion::from_pairs(pairs.iter().map(|(name, value)| (&**name, &**value)));
+        let selection = selection(&fixture, &question);
+        let plan = FleetPlan::new(question, selection, LAST).expect("a plan");
+        let mut finishing = FleetExecution::new(&plan, Tier::FINEST).finish();
+        let mut steps = 0;
+        while finishing.step() {
+            steps += 1;
+        }
+        (steps, finishing.result().columns.len())
+    };
+    let by_series = "after=-60&points=60&group_by=instance,dimension";
+    let (in_steps, columns) = steps(by_series);
+    assert!(columns == 80 && in_steps >= 2 * 80, "{in_steps} steps for {columns} columns");
+    // Those of the first pass are steps as well.
+    let (in_steps, columns) = steps(&format!("{by_series}&group_by[1]=instance"));
+    assert!(columns == 40 && in_steps >= 80 + 2 * 40, "{in_steps} steps for {columns} columns");
 }
 
 #[test]

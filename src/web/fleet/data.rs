@@ -3,12 +3,13 @@
 use http::header;
 use jiff::tz::TimeZone;
 
-use super::written::{Wrapping, Written};
-use super::{read, refusal, select};
+use super::written::{Timings, Written};
+use super::{Around, read, refusal, select};
 use crate::query::fleet::{FleetAnswer, FleetExecution, FleetPlan, FleetQuestion};
 use crate::web::Api;
 use crate::web::admission::RunningQuery;
 use crate::web::answer::Answer;
+use crate::web::piecewise::{Piecewise, Writer};
 use crate::web::request::Target;
 
 pub(super) async fn answer(
@@ -32,11 +33,18 @@ pub(super) async fn answer(
         execution.add(chart, series, snapshot, workspace);
     })
     .await?;
-    let result = execution.finish();
+    let mut finishing = execution.finish();
+    while finishing.step() {
+        query.step().await?;
+    }
+    let result = finishing.result();
     let answer = FleetAnswer { plan, result };
-    let wrapping = Wrapping::new(api, prepared, query.elapsed());
-    let written = Written::new(answer, target, wrapping, TimeZone::system());
-    let answer = Answer::in_pieces(written.content_type(), written);
+    let timings = Timings { prepared, queried: query.elapsed() };
+    let written = Written::new(answer, target, Around::new(api), timings, TimeZone::system());
+    let answer = Answer::in_pieces(
+        written.content_type(),
+        Piecewise::new(async move |writer: &mut Writer| written.write(writer).await),
+    );
     Ok(match target.parameter("filename") {
         Some(name) => {
             let kept = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);

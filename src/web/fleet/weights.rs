@@ -4,22 +4,25 @@ use http::StatusCode;
 
 use super::{Around, read, select};
 use crate::query::fleet::{Comparison, FleetQuestion, Measure, Selection};
-use crate::query::weights::{Score, ranks};
+use crate::query::weights::{Ranking, Score};
 use crate::query::{QueryOption, leading_integer};
 use crate::web::Api;
 use crate::web::admission::RunningQuery;
 use crate::web::answer::{Answer, JSON};
-use crate::web::object::Object;
+use crate::web::piecewise::{Piecewise, Writer};
 use crate::web::request::Target;
 
 /// Options if none are given.
 const DEFAULT_OPTIONS: [QueryOption; 1] = [QueryOption::NonZero];
 
-/// A series that changed: its chart in the selection, its dimension in the chart.
+/// A series that changed.
+#[derive(Debug)]
 struct Weighed {
+    /// In the selection.
     chart: usize,
+    /// In the chart.
     dimension: usize,
-    score: Score,
+    weight: f64,
 }
 
 pub(super) async fn answer(
@@ -38,7 +41,10 @@ pub(super) async fn answer(
     let comparison = Comparison::new(&question, measure, baseline, now)
         .map_err(|problem| query.fails(error(StatusCode::BAD_REQUEST, &problem.to_string())))?;
     let selection = select(api, &question, now, query).await?;
-    let needed = selection.bytes() + selection.series * size_of::<Weighed>();
+    let of_series = size_of::<(usize, Score)>() + size_of::<Weighed>() + size_of::<Score>() + Ranking::BYTES;
+    let needed = selection.bytes()
+        + selection.charts.len() * size_of::<Vec<(usize, Score)>>()
+        + selection.series * of_series;
     query.holds(needed, format_args!("{} dimensions", selection.series), super::FEWER)?;
     let begin = selection.charts.iter().map(|selected| selected.span.first).min();
     let first = comparison.window_in(crate::query::Tier::FINEST).first;
@@ -47,98 +53,110 @@ pub(super) async fn answer(
     let tier = comparison.tier(selection.series, &api.tier_factors(), least);
     query.reads(comparison.samples(selection.series, tier)).await?;
 
-    let mut weighed = Vec::new();
+    // Shards answer by turns: scores are kept chart by chart.
+    let mut scored: Vec<Vec<(usize, Score)>> = vec![Vec::new(); selection.charts.len()];
     let window = comparison.window_in(tier);
     read::charts(api, &selection, window, tier, query, |chart, series, snapshot, workspace| {
         let selected = &selection.charts[chart];
         let dimension = selected.series[series].dimension;
         let score = comparison.score(snapshot, dimension, selected.chart.update_every, workspace);
-        weighed.extend(score.map(|score| Weighed { chart, dimension, score }));
+        scored[chart].extend(score.map(|score| (dimension, score)));
     })
     .await?;
-    // Shards answer by turns.
-    weighed.sort_unstable_by_key(|one| (one.chart, one.dimension));
+    let (mut weighed, mut scores) = (Vec::new(), Vec::new());
+    for (chart, scored) in scored.into_iter().enumerate() {
+        for (dimension, score) in scored {
+            weighed.push(Weighed { chart, dimension, weight: score.value() });
+            scores.push(score);
+        }
+        query.step().await?;
+    }
     if weighed.is_empty() {
         return Err(query.fails(error(StatusCode::NOT_FOUND, "no results produced.")));
     }
-    let scores: Vec<Score> = weighed.iter().map(|one| one.score).collect();
-    let weights = if question.time.has(QueryOption::Raw) || measure == Measure::Value {
-        scores.iter().map(|score| score.value()).collect()
-    } else {
-        ranks(&scores)
-    };
-    let mut body = Vec::new();
-    write(api, &question, &comparison, &selection, &weighed, &weights, &mut body);
-    Ok(Answer::new(JSON, body))
+    if !question.time.has(QueryOption::Raw) && measure != Measure::Value {
+        let mut ranking = Ranking::new(&scores);
+        while ranking.step() {
+            query.step().await?;
+        }
+        weighed.iter_mut().zip(ranking.ranks()).for_each(|(one, rank)| one.weight = rank);
+    }
+    drop(scores);
+    let answer = Weights { question, comparison, selection, weighed, around: Around::new(api) };
+    let written = Piecewise::new(async move |writer: &mut Writer| answer.write(writer).await);
+    Ok(Answer::in_pieces(JSON, written))
 }
 
 fn error(status: StatusCode, text: &str) -> Answer {
     Answer { status, ..Answer::new(JSON, format!("{{\"error\": \"{text}\" }}")) }
 }
 
-/// By host, context, chart and dimension, with the mean of each.
-fn write(
-    api: &Api,
-    question: &FleetQuestion,
-    comparison: &Comparison,
-    selection: &Selection,
-    weighed: &[Weighed],
-    weights: &[f64],
-    out: &mut Vec<u8>,
-) {
-    let (highlight, baseline) = comparison.windows();
-    let mut object = Object::open(out);
-    object.integer("api", 2);
-    let around = Around::new(api);
-    around.write_versions(&mut object);
-    object.integer("after", highlight.first.0);
-    object.integer("before", highlight.last.0);
-    if let Some(baseline) = baseline {
-        object.integer("baseline_after", baseline.first.0);
-        object.integer("baseline_before", baseline.last.0);
-    }
-    object.text("method", comparison.measure.name());
-    object.text("time_group", question.time.group.name);
-    object.text("options", &question.time.options.to_string());
-    // Series come host by host, context by context and chart by chart.
-    let all: Vec<(&Weighed, f64)> = weighed.iter().zip(weights.iter().copied()).collect();
-    let host = |(one, _): &(&Weighed, f64)| selection.charts[one.chart].host;
-    let context = |(one, _): &(&Weighed, f64)| &selection.charts[one.chart].chart.context;
-    object.array("nodes", all.chunk_by(|a, b| host(a) == host(b)), |of_host, item| {
-        item.object(|node| {
-            let known = &selection.hosts[host(&of_host[0])];
-            node.text("mg", &known.info.machine_guid.hyphenated().to_string());
-            node.text("nm", &known.info.hostname);
-            node.number("weight", mean(of_host));
-            node.object("contexts", |contexts| {
-                for of_context in of_host.chunk_by(|a, b| context(a) == context(b)) {
-                    contexts.object(context(&of_context[0]), |object| {
-                        object.number("weight", mean(of_context));
-                        object.object("instances", |instances| {
-                            for of_chart in of_context.chunk_by(|(a, _), (b, _)| a.chart == b.chart) {
-                                let chart = &selection.charts[of_chart[0].0.chart].chart;
-                                instances.object(&chart.id, |instance| {
-                                    instance.number("weight", mean(of_chart));
-                                    instance.object("dimensions", |dimensions| {
-                                        for (one, weight) in of_chart {
-                                            dimensions
-                                                .number(chart.dimensions[one.dimension].name(), *weight);
-                                        }
-                                    });
-                                });
+/// An answer.
+#[derive(Debug)]
+struct Weights {
+    question: FleetQuestion,
+    comparison: Comparison,
+    selection: Selection,
+    /// Host by host, context by context and chart by chart.
+    weighed: Vec<Weighed>,
+    around: Around,
+}
+
+impl Weights {
+    /// By host, context, chart and dimension, with the mean of each; a chart a step.
+    async fn write(&self, writer: &mut Writer) {
+        let charts = &self.selection.charts;
+        let (highlight, baseline) = self.comparison.windows();
+        self.around.begin(writer);
+        let mut object = writer.object();
+        object.integer("after", highlight.first.0);
+        object.integer("before", highlight.last.0);
+        if let Some(baseline) = baseline {
+            object.integer("baseline_after", baseline.first.0);
+            object.integer("baseline_before", baseline.last.0);
+        }
+        object.text("method", self.comparison.measure.name());
+        object.text("time_group", self.question.time.group.name);
+        object.text("options", &self.question.time.options.to_string());
+        object.member("nodes").push(b'[');
+        let host = |one: &Weighed| charts[one.chart].host;
+        let context = |one: &Weighed| charts[one.chart].context;
+        for (place, of_host) in self.weighed.chunk_by(|a, b| host(a) == host(b)).enumerate() {
+            writer.out.extend_from_slice(if place > 0 { b",{" } else { b"{" });
+            let known = &self.selection.hosts[host(&of_host[0])];
+            writer.object().text("mg", &known.info.machine_guid.hyphenated().to_string());
+            writer.object().text("nm", &known.info.hostname);
+            writer.object().number("weight", mean(of_host));
+            writer.begin("contexts");
+            for of_context in of_host.chunk_by(|a, b| context(a) == context(b)) {
+                writer.begin(&self.selection.contexts[context(&of_context[0])]);
+                writer.object().number("weight", mean(of_context));
+                writer.begin("instances");
+                for of_chart in of_context.chunk_by(|a, b| a.chart == b.chart) {
+                    let chart = &charts[of_chart[0].chart].chart;
+                    writer.object().object(&chart.id, |instance| {
+                        instance.number("weight", mean(of_chart));
+                        instance.object("dimensions", |dimensions| {
+                            for one in of_chart {
+                                dimensions.number(chart.dimensions[one.dimension].name(), one.weight);
                             }
                         });
                     });
+                    writer.pause().await;
                 }
-            });
-        });
-    });
-    object.count("weighted_dimensions", weighed.len());
-    object.count("total_dimensions_count", selection.series);
-    around.write_agents(&mut object);
-    object.close();
+                writer.end();
+                writer.end();
+            }
+            writer.end();
+            writer.end();
+        }
+        writer.out.push(b']');
+        writer.object().count("weighted_dimensions", self.weighed.len());
+        writer.object().count("total_dimensions_count", self.selection.series);
+        self.around.end(writer);
+    }
 }
 
-fn mean(weights: &[(&Weighed, f64)]) -> f64 {
-    weights.iter().map(|(_, weight)| weight).sum::<f64>() / weights.len() as f64
+fn mean(weighed: &[Weighed]) -> f64 {
+    weighed.iter().map(|one| one.weight).sum::<f64>() / weighed.len() as f64
 }

@@ -1,5 +1,6 @@
-//! Answers about many hosts as bytes, piece by piece: a head, rows, a tail.
+//! Answers about many hosts as bytes: what was read, the rows, what is left to be said.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ecow::EcoString;
@@ -8,10 +9,9 @@ use jiff::{Timestamp, tz::TimeZone};
 use super::{Around, chart_type, has_word};
 use crate::query::QueryOption;
 use crate::query::fleet::{Entry, FleetAnswer, GroupColumn, Statistics};
-use crate::web::Api;
-use crate::web::body::{PIECE_BYTES, Pieces};
 use crate::web::format::{write_csv_field, write_json_escaped, write_json_string, write_number};
 use crate::web::object::{Item, Object};
+use crate::web::piecewise::Writer;
 use crate::web::request::Target;
 
 /// How rows are written.
@@ -34,61 +34,36 @@ enum Times {
     Local,
 }
 
-/// What stands around the rows and is no part of the question.
-#[derive(Debug)]
-pub(super) struct Wrapping {
-    /// Members behind the rows, with their commas.
-    tail: Vec<u8>,
-    versions: Vec<u8>,
+/// How long an answer took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timings {
+    /// Until the charts were known.
+    pub(super) prepared: Duration,
+    /// Until all was read.
+    pub(super) queried: Duration,
 }
 
-impl Wrapping {
-    /// `prepared`: until the charts were known; `queried`: until all was read.
-    pub(super) fn new(api: &Api, prepared: Duration, queried: Duration) -> Wrapping {
-        let milliseconds = |duration: Duration| duration.as_secs_f64() * 1000.0;
-        let (mut tail, mut versions) = (Vec::new(), Vec::new());
-        let mut object = Object::resume(&mut tail);
-        let around = Around::new(api);
-        around.write_agents(&mut object);
-        object.object("timings", |timings| {
-            timings.number("prep_ms", milliseconds(prepared));
-            timings.number("query_ms", milliseconds(queried.saturating_sub(prepared)));
-            timings.number("total_ms", milliseconds(queried));
-        });
-        around.write_versions(&mut Object::resume(&mut versions));
-        Wrapping { tail, versions }
-    }
-}
-
-/// How far an answer is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Head,
-    /// The next row, in the order in which they are written.
-    Row(usize),
-    Tail,
-}
-
-/// An answer that is being written.
+/// An answer, and how it is to be written.
 #[derive(Debug)]
 pub(super) struct Written {
     answer: FleetAnswer,
-    wrapping: Option<Wrapping>,
+    around: Around,
+    timings: Timings,
     form: Form,
     times: Times,
+    /// The rows are a member of an object that says what they are.
+    is_wrapped: bool,
     has_object_rows: bool,
     has_summary: bool,
     timezone: TimeZone,
-    stage: Stage,
-    /// Memory for text that becomes a string.
-    text: Vec<u8>,
 }
 
 impl Written {
     pub(super) fn new(
         answer: FleetAnswer,
         target: &Target,
-        wrapping: Wrapping,
+        around: Around,
+        timings: Timings,
         timezone: TimeZone,
     ) -> Written {
         let form = match target.parameter("format") {
@@ -107,134 +82,156 @@ impl Written {
             Times::Seconds
         };
         Written {
-            wrapping: (form == Form::Json2 || has(QueryOption::JsonWrap)).then_some(wrapping),
+            is_wrapped: form == Form::Json2 || has(QueryOption::JsonWrap),
             has_summary: !has_word(target, "no-summary"),
             has_object_rows: form == Form::Json && has(QueryOption::ObjectRows),
             answer,
+            around,
+            timings,
             form,
             times,
             timezone,
-            stage: Stage::Head,
-            text: Vec::new(),
         }
     }
 
     pub(super) fn content_type(&self) -> &'static str {
         match self.form {
-            Form::Csv if self.wrapping.is_none() => "text/plain; charset=utf-8",
+            Form::Csv if !self.is_wrapped => "text/plain; charset=utf-8",
             _ => "application/json; charset=utf-8",
         }
     }
 
-    fn head(&mut self, out: &mut Vec<u8>) {
-        if let Some(wrapping) = &self.wrapping {
-            out.extend_from_slice(b"{\"api\":2");
-            out.extend_from_slice(&wrapping.versions);
-            let mut object = Object::resume(out);
+    /// Writes all of it: a name or a point a step.
+    pub(super) async fn write(&self, writer: &mut Writer) {
+        if self.is_wrapped {
+            self.around.begin(writer);
             if self.has_summary {
-                write_summary(&self.answer, &mut object);
+                write_summary(&self.answer, writer).await;
             }
-            write_db(&self.answer, &mut object);
-            write_view(&self.answer, &mut object);
-            object.member("result");
+            write_db(&self.answer, &mut writer.object());
+            write_view(&self.answer, writer).await;
+            writer.object().member("result");
         }
         match self.form {
-            Form::Json2 | Form::Json => self.labels(out),
-            Form::Csv => {
-                let (mut text, is_wrapped) = (std::mem::take(&mut self.text), self.wrapping.is_some());
-                text.clear();
-                text.extend_from_slice(b"time");
-                for column in &self.answer.result.columns {
-                    text.push(b',');
-                    write_csv_field(&column.name, &mut text);
-                }
-                text.extend_from_slice(self.line_end());
-                if is_wrapped {
-                    out.push(b'"');
-                }
-                self.take_text(text, out);
-            }
+            Form::Csv => self.write_csv(writer).await,
+            Form::Json | Form::Json2 => self.write_json(writer).await,
+        }
+        if self.is_wrapped {
+            let (least, greatest) = extent(&self.answer);
+            let mut object = writer.object();
+            object.number("min", least);
+            object.number("max", greatest);
+            let milliseconds = |duration: Duration| duration.as_secs_f64() * 1000.0;
+            let Timings { prepared, queried } = self.timings;
+            object.object("timings", |timings| {
+                timings.number("prep_ms", milliseconds(prepared));
+                timings.number("query_ms", milliseconds(queried.saturating_sub(prepared)));
+                timings.number("total_ms", milliseconds(queried));
+            });
+            self.around.end(writer);
         }
     }
 
-    fn labels(&self, out: &mut Vec<u8>) {
-        let name = |column: &'_ GroupColumn| -> EcoString {
-            if self.form == Form::Json2 { column.id.clone() } else { column.name.clone() }
-        };
-        out.extend_from_slice(b"{\"labels\":[\"time\"");
+    /// The rows of the grid in the order in which they are written.
+    fn rows(&self) -> impl Iterator<Item = usize> + use<> {
+        let points = self.answer.plan.grid.points;
+        let has_rows = !self.answer.result.columns.is_empty();
+        let is_flipped = self.answer.plan.question.time.has(QueryOption::Flip);
+        let row = move |place| if is_flipped { points - 1 - place } else { place };
+        (0..if has_rows { points } else { 0 }).map(row)
+    }
+
+    async fn write_csv(&self, writer: &mut Writer) {
+        let quote = if self.is_wrapped { "\"" } else { "" };
+        writer.out.extend_from_slice(quote.as_bytes());
+        let line_end = if self.is_wrapped { "\n" } else { "\r\n" };
+        let mut text = b"time".to_vec();
         for column in &self.answer.result.columns {
-            out.push(b',');
-            write_json_string(&name(column), out);
+            text.push(b',');
+            write_csv_field(&column.name, &mut text);
+            self.take_text(&mut text, &mut writer.out);
+            writer.pause().await;
         }
-        out.push(b']');
-        if self.form == Form::Json2 {
-            out.extend_from_slice(b",\"point\":{\"value\":0,\"arp\":1,\"pa\":2}");
+        text.extend_from_slice(line_end.as_bytes());
+        self.take_text(&mut text, &mut writer.out);
+        for row in self.rows() {
+            self.write_time(self.answer.plan.grid.stamp(row), &mut writer.out);
+            for column in &self.answer.result.columns {
+                writer.out.push(b',');
+                write_number(column.values[row], &mut writer.out);
+                writer.pause().await;
+            }
+            text.extend_from_slice(line_end.as_bytes());
+            self.take_text(&mut text, &mut writer.out);
         }
-        out.extend_from_slice(b",\"data\":[");
-    }
-
-    fn line_end(&self) -> &'static [u8] {
-        if self.wrapping.is_some() { b"\n" } else { b"\r\n" }
+        writer.out.extend_from_slice(quote.as_bytes());
     }
 
     /// Text is written as it is, or as part of a string.
-    fn take_text(&mut self, text: Vec<u8>, out: &mut Vec<u8>) {
-        if self.wrapping.is_some() {
-            write_json_escaped(&String::from_utf8_lossy(&text), out);
+    fn take_text(&self, text: &mut Vec<u8>, out: &mut Vec<u8>) {
+        if self.is_wrapped {
+            write_json_escaped(&String::from_utf8_lossy(text), out);
         } else {
-            out.extend_from_slice(&text);
+            out.extend_from_slice(text);
         }
-        self.text = text;
+        text.clear();
     }
 
-    /// The `place`th of the rows in the order in which they are written.
-    fn row(&mut self, place: usize, out: &mut Vec<u8>) {
-        let grid = &self.answer.plan.grid;
-        let is_flipped = self.answer.plan.question.time.has(QueryOption::Flip);
-        let row = if is_flipped { grid.points - 1 - place } else { place };
-        let stamp = grid.stamp(row);
-        if self.form == Form::Csv {
-            let mut text = std::mem::take(&mut self.text);
-            text.clear();
-            self.time(stamp, &mut text);
-            for column in &self.answer.result.columns {
-                text.push(b',');
-                write_number(column.values[row], &mut text);
+    async fn write_json(&self, writer: &mut Writer) {
+        let columns = &self.answer.result.columns;
+        writer.out.extend_from_slice(b"{\"labels\":[\"time\"");
+        for column in columns {
+            writer.out.push(b',');
+            let name = if self.form == Form::Json2 { &column.id } else { &column.name };
+            write_json_string(name, &mut writer.out);
+            writer.pause().await;
+        }
+        writer.out.push(b']');
+        if self.form == Form::Json2 {
+            writer.out.extend_from_slice(b",\"point\":{\"value\":0,\"arp\":1,\"pa\":2}");
+        }
+        writer.out.extend_from_slice(b",\"data\":[");
+        for (place, row) in self.rows().enumerate() {
+            if place > 0 {
+                writer.out.push(b',');
             }
-            text.extend_from_slice(self.line_end());
-            return self.take_text(text, out);
-        }
-        if place > 0 {
-            out.push(b',');
-        }
-        if self.has_object_rows {
-            let mut object = Object::open(out);
-            self.time(stamp, object.member("time"));
-            for column in &self.answer.result.columns {
-                object.number(&column.name, column.values[row]);
-            }
-            return object.close();
-        }
-        out.push(b'[');
-        self.time(stamp, out);
-        for column in &self.answer.result.columns {
-            out.push(b',');
-            if self.form == Form::Json {
-                write_number(column.values[row], out);
+            let stamp = self.answer.plan.grid.stamp(row);
+            if self.has_object_rows {
+                writer.out.push(b'{');
+                self.write_time(stamp, writer.object().member("time"));
+                for column in columns {
+                    writer.object().number(&column.name, column.values[row]);
+                    writer.pause().await;
+                }
+                writer.out.push(b'}');
                 continue;
             }
-            out.push(b'[');
-            write_number(column.values[row], out);
-            out.push(b',');
-            write_number(f64::from(column.anomaly_rates[row]), out);
-            out.push(b',');
-            write_number(f64::from(column.flags[row].0), out);
-            out.push(b']');
+            writer.out.push(b'[');
+            self.write_time(stamp, &mut writer.out);
+            for column in columns {
+                writer.out.push(b',');
+                self.write_point(column, row, &mut writer.out);
+                writer.pause().await;
+            }
+            writer.out.push(b']');
         }
+        writer.out.extend_from_slice(b"]}");
+    }
+
+    fn write_point(&self, column: &GroupColumn, row: usize, out: &mut Vec<u8>) {
+        if self.form == Form::Json {
+            return write_number(column.values[row], out);
+        }
+        out.push(b'[');
+        write_number(column.values[row], out);
+        out.push(b',');
+        write_number(f64::from(column.anomaly_rates[row]), out);
+        out.push(b',');
+        write_number(f64::from(column.flags[row].0), out);
         out.push(b']');
     }
 
-    fn time(&self, stamp: i64, out: &mut Vec<u8>) {
+    fn write_time(&self, stamp: i64, out: &mut Vec<u8>) {
         let integer = |number: i64, out: &mut Vec<u8>| {
             out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
         };
@@ -253,46 +250,6 @@ impl Written {
             }
         }
     }
-
-    fn tail(&mut self, out: &mut Vec<u8>) {
-        match self.form {
-            Form::Csv if self.wrapping.is_some() => out.push(b'"'),
-            Form::Csv => {}
-            Form::Json | Form::Json2 => out.extend_from_slice(b"]}"),
-        }
-        if let Some(wrapping) = &self.wrapping {
-            let mut object = Object::resume(out);
-            let (least, greatest) = extent(&self.answer);
-            object.number("min", least);
-            object.number("max", greatest);
-            out.extend_from_slice(&wrapping.tail);
-            out.push(b'}');
-        }
-    }
-}
-
-impl Pieces for Written {
-    fn next(&mut self, out: &mut Vec<u8>) -> bool {
-        while out.len() < PIECE_BYTES {
-            match self.stage {
-                Stage::Head => {
-                    self.head(out);
-                    let has_rows = !self.answer.result.columns.is_empty();
-                    self.stage = if has_rows { Stage::Row(0) } else { Stage::Tail };
-                }
-                Stage::Row(place) if place < self.answer.plan.grid.points => {
-                    self.row(place, out);
-                    self.stage = Stage::Row(place + 1);
-                }
-                Stage::Row(_) => self.stage = Stage::Tail,
-                Stage::Tail => {
-                    self.tail(out);
-                    return false;
-                }
-            }
-        }
-        true
-    }
 }
 
 fn extent(answer: &FleetAnswer) -> (f64, f64) {
@@ -302,11 +259,12 @@ fn extent(answer: &FleetAnswer) -> (f64, f64) {
 }
 
 /// What the answer is of.
-fn write_summary(answer: &FleetAnswer, object: &mut Object<'_>) {
+async fn write_summary(answer: &FleetAnswer, writer: &mut Writer) {
     let (tally, selection) = (&answer.result.tally, &answer.plan.selection);
-    object.object("summary", |summary| {
-        let nodes = selection.hosts.iter().zip(&tally.nodes).enumerate();
-        summary.array("nodes", nodes, |(ni, (host, entry)), item| {
+    writer.begin("summary");
+    let nodes = selection.hosts.iter().zip(&tally.nodes).enumerate();
+    writer
+        .array("nodes", nodes, |(ni, (host, entry)), item| {
             item.object(|node| {
                 node.text("mg", &host.info.machine_guid.hyphenated().to_string());
                 if let Some(id) = host.node_id {
@@ -322,44 +280,46 @@ fn write_summary(answer: &FleetAnswer, object: &mut Object<'_>) {
                 write_counts(entry, true, node);
                 write_statistics(&entry.statistics, &tally.all, node);
             });
-        });
-        summary.array("contexts", &tally.contexts, |entry, item| {
+        })
+        .await;
+    let contexts = selection.contexts.iter().zip(&tally.contexts);
+    writer
+        .array("contexts", contexts, |(id, entry), item| {
             item.object(|context| {
-                context.text("id", &entry.id);
+                context.text("id", id);
                 write_counts(entry, true, context);
                 write_statistics(&entry.statistics, &tally.all, context);
             });
-        });
-        let instances = selection.charts.iter().zip(&tally.instances);
-        summary.array("instances", instances, |(selected, entry), item| {
+        })
+        .await;
+    let instances = selection.charts.iter().zip(&tally.instances);
+    writer
+        .array("instances", instances, |(selected, entry), item| {
             item.object(|instance| {
-                instance.text("id", &entry.id);
-                if entry.name != entry.id {
-                    instance.text("nm", &entry.name);
-                }
+                write_names(&selected.chart.id, &selected.chart.name, instance);
                 instance.count("ni", selected.host);
                 write_counts(entry, false, instance);
                 write_statistics(&entry.statistics, &tally.all, instance);
             });
-        });
-        summary.array("dimensions", &tally.dimensions, |entry, item| {
+        })
+        .await;
+    writer
+        .array("dimensions", &tally.dimensions, |named, item| {
             item.object(|dimension| {
-                dimension.text("id", &entry.id);
-                if entry.name != entry.id {
-                    dimension.text("nm", &entry.name);
-                }
-                write_counts(entry, false, dimension);
-                write_statistics(&entry.statistics, &tally.all, dimension);
+                write_names(&named.id, &named.name, dimension);
+                write_counts(&named.entry, false, dimension);
+                write_statistics(&named.entry.statistics, &tally.all, dimension);
             });
-        });
-        for name in ["labels", "alerts"] {
-            summary.array(name, 0..0, |_: i64, _: Item<'_>| {});
-        }
-    });
-    object.object("totals", |totals| {
+        })
+        .await;
+    for name in ["labels", "alerts"] {
+        writer.object().array(name, 0..0, |_: i64, _: Item<'_>| {});
+    }
+    writer.end();
+    writer.object().object("totals", |totals| {
         for (name, count) in [
             ("nodes", selection.hosts.len()),
-            ("contexts", tally.contexts.len()),
+            ("contexts", selection.contexts.len()),
             ("instances", selection.charts.len()),
             ("dimensions", selection.series),
         ] {
@@ -369,7 +329,14 @@ fn write_summary(answer: &FleetAnswer, object: &mut Object<'_>) {
             });
         }
     });
-    object.array("functions", 0..0, |_: i64, _: Item<'_>| {});
+    writer.object().array("functions", 0..0, |_: i64, _: Item<'_>| {});
+}
+
+fn write_names(id: &str, name: &str, object: &mut Object<'_>) {
+    object.text("id", id);
+    if name != id {
+        object.text("nm", name);
+    }
 }
 
 fn write_counts(entry: &Entry, has_charts: bool, object: &mut Object<'_>) {
@@ -415,62 +382,71 @@ fn write_db(answer: &FleetAnswer, object: &mut Object<'_>) {
                 of_tier.integer("update_every", tier.factor * i64::from(plan.update_every));
             });
         });
-        let units: Vec<&str> = plan.selection.charts.iter().map(|selected| &*selected.chart.units).collect();
-        write_units(units.into_iter(), db);
+        write_units(&plan.selection.units, db);
     });
 }
 
 /// One text if all are the same, else each once.
-fn write_units<'a>(all: impl Iterator<Item = &'a str>, object: &mut Object<'_>) {
-    let mut units: Vec<&str> = all.collect();
-    units.sort_unstable();
-    units.dedup();
-    match units[..] {
-        [only] => object.text("units", only),
-        _ => object.texts("units", units),
+fn write_units(units: &BTreeSet<EcoString>, object: &mut Object<'_>) {
+    match units.first() {
+        Some(only) if units.len() == 1 => object.text("units", only),
+        _ => object.texts("units", units.iter().map(|units| &**units)),
     }
 }
 
+/// The name of an array with a text of each column.
+type Text = (&'static str, fn(&GroupColumn) -> &EcoString);
+/// The name of an array with a number of each column.
+type Number<T> = (&'static str, fn(&T) -> f64);
+
 /// What is shown.
-fn write_view(answer: &FleetAnswer, object: &mut Object<'_>) {
+async fn write_view(answer: &FleetAnswer, writer: &mut Writer) {
     let FleetAnswer { plan, result } = answer;
     let columns = &result.columns;
     let pass = plan.question.passes.last().expect("a question has one pass or two");
-    object.object("view", |view| {
-        if let Some(first) = plan.selection.charts.first() {
-            view.text("title", &first.chart.title);
-            view.text("chart_type", chart_type(&first.chart));
-        }
-        view.integer("update_every", plan.grid.view());
-        view.integer("after", plan.grid.after());
-        view.integer("before", plan.grid.before);
-        view.count("points", plan.grid.points);
-        view.text("time_group", plan.question.time.group.name);
-        view.text("aggregation", pass.aggregation.name());
-        view.text("options", &plan.options.to_string());
-        write_units(columns.iter().map(|column| &*column.units), view);
-        view.object("dimensions", |dimensions| {
-            dimensions.texts("grouped_by", pass.by.words());
-            dimensions.texts("ids", columns.iter().map(|column| &*column.id));
-            dimensions.texts("names", columns.iter().map(|column| &*column.name));
-            dimensions.texts("units", columns.iter().map(|column| &*column.units));
-            dimensions.numbers("priorities", columns.iter().map(|column| column.priority as f64));
-            dimensions.numbers("aggregated", columns.iter().map(|column| f64::from(column.members)));
-            let of =
-                |value: fn(&Statistics) -> f64| columns.iter().map(move |column| value(&column.statistics));
-            let volume: f64 = columns.iter().map(|column| column.statistics.volume).sum();
-            dimensions.object("sts", |statistics| {
-                statistics.numbers("min", of(|one| one.min));
-                statistics.numbers("max", of(|one| one.max));
-                statistics.numbers("avg", of(Statistics::average));
-                statistics.numbers("arp", of(Statistics::anomaly_rate));
-                let shares = columns.iter().map(|column| column.statistics.volume);
-                statistics
-                    .numbers("con", shares.map(|one| if volume == 0.0 { 0.0 } else { 100.0 * one / volume }));
-            });
-        });
-        let (least, greatest) = extent(answer);
-        view.number("min", least);
-        view.number("max", greatest);
-    });
+    writer.begin("view");
+    let mut view = writer.object();
+    if let Some(first) = plan.selection.charts.first() {
+        view.text("title", &first.chart.title);
+        view.text("chart_type", chart_type(&first.chart));
+    }
+    view.integer("update_every", plan.grid.view());
+    view.integer("after", plan.grid.after());
+    view.integer("before", plan.grid.before);
+    view.count("points", plan.grid.points);
+    view.text("time_group", plan.question.time.group.name);
+    view.text("aggregation", pass.aggregation.name());
+    view.text("options", &plan.options.to_string());
+    write_units(&result.units, &mut view);
+    writer.begin("dimensions");
+    writer.object().texts("grouped_by", pass.by.words());
+    let texts: [Text; 3] =
+        [("ids", |column| &column.id), ("names", |column| &column.name), ("units", |column| &column.units)];
+    for (name, text) in texts {
+        writer.array(name, columns, |column, item| write_json_string(text(column), item.0)).await;
+    }
+    let numbers: [Number<GroupColumn>; 2] =
+        [("priorities", |column| column.priority as f64), ("aggregated", |column| f64::from(column.members))];
+    for (name, number) in numbers {
+        writer.array(name, columns, |column, item| write_number(number(column), item.0)).await;
+    }
+    let statistics: [Number<Statistics>; 4] = [
+        ("min", |one| one.min),
+        ("max", |one| one.max),
+        ("avg", Statistics::average),
+        ("arp", Statistics::anomaly_rate),
+    ];
+    writer.begin("sts");
+    for (name, number) in statistics {
+        writer.array(name, columns, |column, item| write_number(number(&column.statistics), item.0)).await;
+    }
+    let volume: f64 = columns.iter().map(|column| column.statistics.volume).sum();
+    let share = |one: f64| if volume == 0.0 { 0.0 } else { 100.0 * one / volume };
+    writer.array("con", columns, |column, item| write_number(share(column.statistics.volume), item.0)).await;
+    writer.end();
+    writer.end();
+    let (least, greatest) = extent(answer);
+    writer.object().number("min", least);
+    writer.object().number("max", greatest);
+    writer.end();
 }
