@@ -226,7 +226,7 @@ impl Api {
         let answer = self.route(&request, client).await;
         let gzip = self.config.web.gzip.then(|| Compression::new(self.config.web.gzip_level));
         let size = answer.body.len();
-        let response = answer.into_response(request.headers(), gzip, &self.telemetry);
+        let response = answer.into_response(request.headers(), gzip, &self.telemetry).await;
         let sent = http_body::Body::size_hint(response.body()).lower();
         self.telemetry.http_requests.add(code_label(response.status()));
         self.telemetry.http_sent_bytes.fetch_add(sent, Relaxed);

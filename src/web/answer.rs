@@ -3,18 +3,22 @@
 use std::borrow::Cow;
 use std::io::Write;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
+use super::TURN;
 use super::body::{Body, Pieces};
+use crate::runtime::breathe;
 use crate::telemetry::Telemetry;
 
 /// Bodies that a gzip header would only make longer.
 const GZIP_FROM_BYTES: usize = 256;
+/// What is compressed before the time is looked at: some tenths of a millisecond.
+const PACKED_AT_ONCE: usize = 16 << 10;
 const CACHED_FOR: Duration = Duration::from_secs(86_400);
 
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
@@ -83,8 +87,8 @@ impl Answer {
         self
     }
 
-    /// The response to a request with these headers.
-    pub(super) fn into_response(
+    /// The response to a request with these headers. A body is compressed by turns with whatever else there is to do.
+    pub(super) async fn into_response(
         mut self,
         request: &HeaderMap,
         gzip: Option<Compression>,
@@ -94,24 +98,28 @@ impl Answer {
             .get(header::ACCEPT_ENCODING)
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| value.contains("gzip"));
-        let is_worth_it = self.body.len() >= GZIP_FROM_BYTES;
         let gzip = gzip.filter(|_| accepts_gzip && self.gzip);
-        let (body, is_compressed) = match self.pieces.take() {
-            Some(mut pieces) => {
-                let mut first = Vec::new();
-                if pieces.next(&mut first) {
-                    (Body::written(first, pieces, gzip, Arc::clone(telemetry)), gzip.is_some())
-                } else {
-                    // All of it was written: its length can be told.
-                    return Self { body: first, pieces: None, ..self }
-                        .into_response(request, gzip, telemetry);
-                }
+        if let Some(mut pieces) = self.pieces.take() {
+            let mut first = Vec::new();
+            if pieces.next(&mut first) {
+                let body = Body::written(first, pieces, gzip, Arc::clone(telemetry));
+                return self.head(request, body, gzip.is_some());
             }
-            None => match gzip.filter(|_| is_worth_it).and_then(|level| compress(&self.body, level)) {
-                Some(compressed) => (Body::whole(compressed), true),
-                None => (Body::whole(self.body), false),
-            },
-        };
+            // All of it was written: its length can be told.
+            self.body = first;
+        }
+        let body = std::mem::take(&mut self.body);
+        match gzip.filter(|_| body.len() >= GZIP_FROM_BYTES) {
+            Some(level) => {
+                let packed = pack(&body, level).await;
+                self.head(request, Body::whole(packed), true)
+            }
+            None => self.head(request, Body::whole(body), false),
+        }
+    }
+
+    /// A response with this body.
+    fn head(self, request: &HeaderMap, body: Body, is_compressed: bool) -> Response<Body> {
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
@@ -164,10 +172,18 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
-fn compress(body: &[u8], level: Compression) -> Option<Vec<u8>> {
+/// A body as gzip. Others have their turn while it is compressed.
+async fn pack(body: &[u8], level: Compression) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), level);
-    encoder.write_all(body).ok()?;
-    encoder.finish().ok()
+    let mut turn = Instant::now();
+    for part in body.chunks(PACKED_AT_ONCE) {
+        encoder.write_all(part).expect("memory takes all that is written");
+        if turn.elapsed() >= TURN {
+            breathe().await;
+            turn = Instant::now();
+        }
+    }
+    encoder.finish().expect("memory takes all that is written")
 }
 
 /// Text of a client's, safe inside HTML.
@@ -185,4 +201,38 @@ pub(super) fn escape_html(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn others_have_their_turn_while_a_body_is_compressed() {
+        // What hardly can be compressed takes longest.
+        let body: Vec<u8> =
+            (0u32..2 << 20).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+        tokio_uring::start(async {
+            let (turns, is_over) = (Cell::new(0), Cell::new(false));
+            let packing = async {
+                let packed = pack(&body, Compression::new(9)).await;
+                is_over.set(true);
+                packed
+            };
+            let other = async {
+                while !is_over.get() {
+                    breathe().await;
+                    turns.set(turns.get() + 1);
+                }
+            };
+            let (packed, ()) = tokio::join!(packing, other);
+            assert!(turns.get() > 3, "{} turns", turns.get());
+            let mut unpacked = Vec::new();
+            flate2::read::GzDecoder::new(&*packed).read_to_end(&mut unpacked).expect("gzip");
+            assert!(unpacked == body);
+        });
+    }
 }

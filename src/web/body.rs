@@ -189,7 +189,7 @@ mod tests {
         let expected: String = (0..5000).map(|number| number.to_string()).collect();
         let (plain, pieces) = read(None);
         assert_eq!((plain, pieces), (expected.clone().into_bytes(), 5));
-        let (packed, _) = read(Some(Compression::fast()));
+        let (packed, _) = read(Some(Compression::new(3)));
         assert!(packed.len() < expected.len() / 2);
         let mut unpacked = String::new();
         flate2::read::GzDecoder::new(&*packed).read_to_string(&mut unpacked).unwrap();

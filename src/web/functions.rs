@@ -187,10 +187,18 @@ fn document(result: FunctionResult) -> Answer {
 mod tests {
     use std::sync::Arc;
 
+    use futures_util::FutureExt;
+
     use super::*;
 
     fn result(code: u32, expires: i64) -> FunctionResult {
         FunctionResult { code, content_type: "text/html".into(), expires, body: b"<script>".to_vec() }
+    }
+
+    fn respond(answer: Answer) -> http::Response<crate::web::Body> {
+        let (headers, telemetry) = (http::HeaderMap::new(), Arc::new(Telemetry::new(1)));
+        let response = answer.into_response(&headers, None, &telemetry);
+        response.now_or_never().expect("what is not compressed is not waited for")
     }
 
     #[test]
@@ -208,7 +216,7 @@ mod tests {
             assert_eq!(answer.status.as_u16(), status, "{code}");
             let date = answer.headers.iter().find(|(name, _)| *name == header::EXPIRES);
             assert_eq!(date.is_some(), has_date, "{expires}");
-            let response = answer.into_response(&http::HeaderMap::new(), None, &Arc::new(Telemetry::new(1)));
+            let response = respond(answer);
             let is_foreign = response.headers().contains_key(header::CONTENT_SECURITY_POLICY);
             assert_eq!(is_foreign, status != 502, "{code}");
         }
@@ -217,7 +225,7 @@ mod tests {
     #[test]
     fn a_content_type_that_no_header_can_have_is_left_to_bytes() {
         let answer = document(FunctionResult { content_type: "a\u{1}b".into(), ..result(200, 0) });
-        let response = answer.into_response(&http::HeaderMap::new(), None, &Arc::new(Telemetry::new(1)));
+        let response = respond(answer);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/octet-stream");
     }
 }
