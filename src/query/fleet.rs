@@ -31,7 +31,7 @@ mod question;
 
 mod selection;
 
-pub use answer::{Entry, FleetAnswer, FleetResult, GroupColumn, NamedEntry, PointFlags, Statistics, Tally};
+pub use answer::{Entry, FleetAnswer, FleetResult, GroupColumn, PointFlags, Statistics, Tally};
 pub use comparison::{Comparison, ComparisonError, Measure};
 pub use execution::FleetExecution;
 pub use finishing::Finishing;

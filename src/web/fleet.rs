@@ -167,6 +167,9 @@ async fn select(
     for ((host, charts), spans) in candidates.into_iter().zip(spans) {
         for (chart, span) in charts.into_iter().zip(spans) {
             selection.add(question, &host, chart, span, now);
+            let (series, groups) = (selection.series, selection.group_count());
+            let what = format_args!("{series} dimensions in {groups} groups, without their points");
+            query.holds(selection.bytes(), what, "larger groups (`group_by`) or fewer contexts")?;
             query.step().await?;
         }
     }

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use ecow::EcoString;
 
 use super::plan::FleetPlan;
-use super::selection::Places;
 use crate::query::Tier;
 
 /// What is to be known of a point beside its value and its anomalies, as bits.
@@ -118,14 +117,6 @@ pub struct Entry {
     pub statistics: Statistics,
 }
 
-/// An entry of what the selection does not name.
-#[derive(Clone, Debug)]
-pub struct NamedEntry {
-    pub id: EcoString,
-    pub name: EcoString,
-    pub entry: Entry,
-}
-
 /// Where the points of an answer come from, counted while they are read.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -135,11 +126,11 @@ pub struct Tally {
     pub instances: Vec<Entry>,
     /// As the selection's contexts.
     pub contexts: Vec<Entry>,
-    pub dimensions: Vec<NamedEntry>,
+    /// As the selection's dimensions; those without a series only count in percentages.
+    pub dimensions: Vec<Entry>,
     pub all: Statistics,
     /// Gaps included.
     pub samples_read: u64,
-    dimensions_by_id: Places,
 }
 
 impl Tally {
@@ -150,6 +141,7 @@ impl Tally {
             nodes: vec![Entry::default(); selection.hosts.len()],
             instances: vec![Entry::default(); listed],
             contexts: vec![Entry::default(); selection.contexts.len()],
+            dimensions: vec![Entry::default(); selection.dimensions.len()],
             ..Tally::default()
         }
     }
@@ -157,16 +149,10 @@ impl Tally {
     /// Counts what the `series`th of a chart came to.
     pub(super) fn add(&mut self, plan: &FleetPlan, chart: usize, series: usize, statistics: &Statistics) {
         let selected = &plan.selection.charts[chart];
-        let dimension = &selected.chart.dimensions[selected.series[series].dimension];
-        let (place, is_new) = self.dimensions_by_id.of(&dimension.id);
-        if is_new {
-            let (id, name) = (dimension.id.clone(), dimension.name().clone());
-            self.dimensions.push(NamedEntry { id, name, entry: Entry::default() });
-        }
         let entries = [
             self.nodes.get_mut(selected.host),
             self.contexts.get_mut(selected.context),
-            self.dimensions.get_mut(place).map(|named| &mut named.entry),
+            self.dimensions.get_mut(selected.series[series].named()),
             self.instances.get_mut(chart),
         ];
         for entry in entries.into_iter().flatten() {

@@ -57,7 +57,7 @@ impl<'a> FleetExecution<'a> {
                 Method::Min | Method::Max => Wanted::Extremes,
                 _ => Wanted::Sums,
             };
-            snapshot.add_up(series.dimension, &self.bins, wanted, &mut self.sums);
+            snapshot.add_up(series.dimension(), &self.bins, wanted, &mut self.sums);
             self.take_sums();
         } else {
             let question = &self.plan.question;
@@ -65,7 +65,7 @@ impl<'a> FleetExecution<'a> {
             options.insert(QueryOption::AnomalyRates);
             let method = question.time.group.method;
             let reading = Reading { grid: &self.plan.grid, window: self.window, method, options };
-            let read = reading.read(snapshot, series.dimension, update_every, workspace);
+            let read = reading.read(snapshot, series.dimension(), update_every, workspace);
             self.answer.samples_read += read.samples_read;
             self.points.clear();
             self.points.extend(read.values);
@@ -76,7 +76,7 @@ impl<'a> FleetExecution<'a> {
         if place == 0 {
             self.answer.add_chart(self.plan, chart);
         }
-        let cells = self.cells[series.group].get_or_insert_with(|| {
+        let cells = self.cells[series.group()].get_or_insert_with(|| {
             Box::new(Cells::new(self.plan.question.passes[0].aggregation, self.plan.grid.points))
         });
         if series.is_shown {

@@ -3,6 +3,7 @@
 use dbengine::{Bins, TimeRange, UnixSeconds};
 use thiserror::Error;
 
+use super::answer::Entry;
 use super::cells::cell_bytes;
 use super::question::FleetQuestion;
 use super::selection::Selection;
@@ -73,11 +74,11 @@ impl FleetPlan {
 
     /// Holds the plan to what one question may take in memory.
     pub fn check_memory(&self, allowed: usize) -> Result<(), TooLarge> {
-        let regrouped = self.selection.regrouped.as_ref().map_or(0, |groups| groups.all.len());
-        let groups = self.selection.groups.all.len() + regrouped;
+        let groups = self.selection.group_count();
         let points = self.grid.points;
         let of_points = groups.saturating_mul(points).saturating_mul(cell_bytes(&self.question));
-        let needed = of_points.saturating_add(self.selection.bytes());
+        let listed = self.selection.charts.len().min(self.question.cardinality_limit);
+        let needed = of_points.saturating_add(self.selection.bytes()) + listed * size_of::<Entry>();
         let series = self.selection.series;
         if needed <= allowed { Ok(()) } else { Err(TooLarge { needed, series, groups, points, allowed }) }
     }

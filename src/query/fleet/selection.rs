@@ -7,6 +7,8 @@ use std::sync::Arc;
 use dbengine::{GroupKey, TimeRange};
 use ecow::EcoString;
 
+use super::answer::{Entry, GroupColumn};
+use super::cells::Cells;
 use super::grouping::{GroupBy, Pass};
 use super::question::FleetQuestion;
 use crate::catalog::{Chart, HostSnapshot};
@@ -24,13 +26,25 @@ pub struct Selection {
     pub contexts: Vec<EcoString>,
     /// Of all charts, each once.
     pub units: BTreeSet<EcoString>,
+    /// Dimensions by their ids, each once, in the order in which they were met.
+    pub dimensions: Vec<Named>,
     /// Of the first pass, in the order in which they were met.
     pub(super) groups: Groups,
     /// Of the second pass, if there is one.
     pub(super) regrouped: Option<Groups>,
     by_context: Places,
+    by_dimension: Places,
     /// Series in all.
     pub series: usize,
+    /// Of texts that are too long to be part of what has them.
+    text_bytes: usize,
+}
+
+/// What a dimension is called.
+#[derive(Clone, Debug)]
+pub struct Named {
+    pub id: EcoString,
+    pub name: EcoString,
 }
 
 /// A chart of which something is read.
@@ -48,12 +62,28 @@ pub struct SelectedChart {
 /// A dimension that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Series {
-    /// Index in the chart's dimensions.
-    pub dimension: usize,
-    /// Of the first pass.
-    pub(super) group: usize,
+    dimension: u32,
+    named: u32,
+    group: u32,
     /// False when it only counts in percentages.
     pub is_shown: bool,
+}
+
+impl Series {
+    /// Index in the chart's dimensions.
+    pub fn dimension(self) -> usize {
+        self.dimension as usize
+    }
+
+    /// Index in the selection's dimensions.
+    pub(super) fn named(self) -> usize {
+        self.named as usize
+    }
+
+    /// Index in the groups of the first pass.
+    pub(super) fn group(self) -> usize {
+        self.group as usize
+    }
 }
 
 /// What is known of a group before its points are.
@@ -74,6 +104,17 @@ pub(super) struct Group {
 pub(super) struct Groups {
     pub(super) all: Vec<Group>,
     by_id: Places,
+    text_bytes: usize,
+}
+
+/// Of a name's place.
+const PLACE_BYTES: usize = 2 * size_of::<(EcoString, usize)>();
+/// Of a group from its first series to its column, without points and texts.
+const GROUP_BYTES: usize = size_of::<Group>() + PLACE_BYTES + size_of::<Cells>() + size_of::<GroupColumn>();
+
+/// Bytes of a text that is shared by all who have it, beside what each has; none of a short one.
+fn text_bytes(text: &EcoString) -> usize {
+    if text.len() < size_of::<EcoString>() { 0 } else { 2 * size_of::<usize>() + text.len() }
 }
 
 impl Groups {
@@ -82,9 +123,13 @@ impl Groups {
         let id = key(pass, host, chart, dimension, Form::Id);
         let (place, is_new) = self.by_id.of(&id);
         if is_new {
+            let name = shown(&key(pass, host, chart, dimension, Form::Name));
+            let shown = shown(&id);
+            self.text_bytes += text_bytes(&id) + text_bytes(&name);
+            self.text_bytes += if shown == id { 0 } else { text_bytes(&shown) };
             self.all.push(Group {
-                name: shown(&key(pass, host, chart, dimension, Form::Name)),
-                id: shown(&id),
+                name,
+                id: shown,
                 units: chart.units.clone(),
                 priority: chart.priority,
                 next: 0,
@@ -124,8 +169,14 @@ impl Selection {
         for (dimension, described) in chart.dimensions.iter().enumerate() {
             let (is_read, is_shown) = question.takes_dimension(described);
             if is_read {
-                let group = self.group_of(question, host, &chart, dimension, is_shown);
-                series.push(Series { dimension, group, is_shown });
+                let group = self.group_of(question, host, &chart, dimension, is_shown) as u32;
+                let (named, is_new) = self.by_dimension.of(&described.id);
+                if is_new {
+                    let (id, name) = (described.id.clone(), described.name().clone());
+                    self.text_bytes += text_bytes(&id) + text_bytes(&name);
+                    self.dimensions.push(Named { id, name });
+                }
+                series.push(Series { dimension: dimension as u32, named: named as u32, group, is_shown });
             }
         }
         if series.is_empty() {
@@ -137,6 +188,7 @@ impl Selection {
         }
         let (context, is_new) = self.by_context.of(&chart.context);
         if is_new {
+            self.text_bytes += text_bytes(&chart.context);
             self.contexts.push(chart.context.clone());
         }
         if !self.units.contains(&chart.units) {
@@ -150,12 +202,22 @@ impl Selection {
         &self.regrouped.as_ref().unwrap_or(&self.groups).all
     }
 
-    /// What it takes in memory, about.
+    /// Groups of both passes.
+    pub fn group_count(&self) -> usize {
+        self.groups.all.len() + self.regrouped.as_ref().map_or(0, |groups| groups.all.len())
+    }
+
+    /// What it takes in memory, with what its answer tells of each name and each group, about; but without points.
     pub fn bytes(&self) -> usize {
-        let groups = self.groups.all.len() + self.last_groups().len();
-        self.charts.len() * size_of::<SelectedChart>()
+        let names = self.contexts.len() + self.dimensions.len();
+        self.hosts.len() * (size_of::<Arc<HostSnapshot>>() + size_of::<Entry>())
+            + self.charts.len() * size_of::<SelectedChart>()
             + self.series * size_of::<Series>()
-            + groups * 2 * size_of::<Group>()
+            + names * (size_of::<Named>() + size_of::<Entry>() + PLACE_BYTES)
+            + self.group_count() * GROUP_BYTES
+            + self.text_bytes
+            + self.groups.text_bytes
+            + self.regrouped.as_ref().map_or(0, |groups| groups.text_bytes)
     }
 
     /// The group of the first pass that a series belongs to. A new one belongs to the group of the second pass that the series

@@ -150,6 +150,29 @@ fn what_a_question_holds_is_bounded_whatever_its_numbers() {
 }
 
 #[test]
+fn what_groups_are_called_counts_as_what_a_question_holds() {
+    let bytes = |name: &str| {
+        let mut fixture = Fixture::empty();
+        for number in 0..100 {
+            fixture.add(&format!("c{number}"), 1, &[("a", |_| 1.0)]);
+            fixture.chart_mut(number).id = format!("synth.{name}{number}").as_str().into();
+        }
+        let question = |query: &str| {
+            let pairs = pairs(query);
+            FleetQuestion::from_pairs(pairs.iter().map(|(name, value)| (&**name, &**value)))
+        };
+        let of = |query: &str| selection(&fixture, &question(query)).bytes();
+        (of("group_by=selected"), of("group_by=instance"), of("group_by=instance&group_by[1]=instance,node"))
+    };
+    let (few, many, twice) = bytes("c");
+    let (few_long, many_long, twice_long) = bytes(&"c".repeat(1000));
+    assert_eq!(few, few_long, "no text of a chart is part of a group");
+    assert!(many_long - many >= 99 * 999, "{many} {many_long}");
+    assert!(twice_long - twice >= 2 * 99 * 999, "{twice} {twice_long}");
+    assert!(many > few + 99 * 200, "{few} {many}");
+}
+
+#[test]
 fn many_samples_are_read_from_the_tier_that_fits() {
     let fixture = Fixture::synth_a();
     let plan = |query: &str, series: usize| {

@@ -58,7 +58,7 @@ pub(super) async fn answer(
     let window = comparison.window_in(tier);
     read::charts(api, &selection, window, tier, query, |chart, series, snapshot, workspace| {
         let selected = &selection.charts[chart];
-        let dimension = selected.series[series].dimension;
+        let dimension = selected.series[series].dimension();
         let score = comparison.score(snapshot, dimension, selected.chart.update_every, workspace);
         scored[chart].extend(score.map(|score| (dimension, score)));
     })

@@ -303,12 +303,13 @@ async fn write_summary(answer: &FleetAnswer, writer: &mut Writer) {
             });
         })
         .await;
+    let dimensions = selection.dimensions.iter().zip(&tally.dimensions);
     writer
-        .array("dimensions", &tally.dimensions, |named, item| {
+        .array("dimensions", dimensions.filter(|(_, entry)| entry.series > 0), |(named, entry), item| {
             item.object(|dimension| {
                 write_names(&named.id, &named.name, dimension);
-                write_counts(&named.entry, false, dimension);
-                write_statistics(&named.entry.statistics, &tally.all, dimension);
+                write_counts(entry, false, dimension);
+                write_statistics(&entry.statistics, &tally.all, dimension);
             });
         })
         .await;
