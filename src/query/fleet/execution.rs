@@ -76,9 +76,8 @@ impl<'a> FleetExecution<'a> {
         if place == 0 {
             self.answer.add_chart(self.plan, chart);
         }
-        let cells = self.cells[series.group()].get_or_insert_with(|| {
-            Box::new(Cells::new(self.plan.question.passes[0].aggregation, self.plan.grid.points))
-        });
+        let cells = self.cells[series.group()]
+            .get_or_insert_with(|| Box::new(Cells::new(&self.plan.question, 0, self.plan.grid.points)));
         if series.is_shown {
             cells.add(&self.points, &self.rates);
             cells.mark_resets(&self.resets);

@@ -7,9 +7,7 @@ use ecow::EcoString;
 
 use super::answer::{FleetResult, GroupColumn, Statistics, Tally};
 use super::cells::Cells;
-use super::grouping::Aggregation;
 use super::plan::FleetPlan;
-use super::selection::Group;
 use crate::query::{QueryOption, Tier};
 
 /// Groups that are put in order in a step.
@@ -124,27 +122,26 @@ impl<'a> Finishing<'a> {
         FleetResult { columns: self.columns, units: self.units, tally: self.tally, tier: self.tier }
     }
 
-    fn column(&self, cells: Option<Box<Cells>>, group: &Group, aggregation: Aggregation) -> GroupColumn {
-        // Of some nothing was read.
-        let cells = cells.unwrap_or_else(|| Box::new(Cells::new(aggregation, self.plan.grid.points)));
-        cells.column(group, aggregation)
+    /// Cells of a group of the `pass`th pass of which nothing was added yet.
+    fn empty(&self, pass: usize) -> Box<Cells> {
+        Box::new(Cells::new(&self.plan.question, pass, self.plan.grid.points))
     }
 
     fn regroup(&mut self, place: usize) {
-        let passes = &self.plan.question.passes;
         let group = &self.plan.selection.groups.all[place];
-        let cells = self.first[place].take();
-        let column = self.column(cells, group, passes[0].aggregation);
-        let next = self.last[group.next]
-            .get_or_insert_with(|| Box::new(Cells::new(passes[1].aggregation, self.plan.grid.points)));
+        let cells = self.first[place].take().unwrap_or_else(|| self.empty(0));
+        let mut next = self.last[group.next].take().unwrap_or_else(|| self.empty(1));
+        next.add_hidden(&cells.hidden_points());
+        let column = cells.column(group);
         next.add(&column.values, &column.anomaly_rates);
         next.mark_like(&column.flags);
+        self.last[group.next] = Some(next);
     }
 
     fn close(&mut self, place: usize) {
-        let aggregation = self.plan.question.passes.last().map(|pass| pass.aggregation).unwrap_or_default();
-        let cells = self.last[place].take();
-        let mut column = self.column(cells, &self.plan.selection.last_groups()[place], aggregation);
+        let last_pass = self.plan.question.passes.len() - 1;
+        let cells = self.last[place].take().unwrap_or_else(|| self.empty(last_pass));
+        let mut column = cells.column(&self.plan.selection.last_groups()[place]);
         let options = self.plan.options;
         if options.contains(QueryOption::NonZero)
             && !column.values.iter().any(|value| !value.is_nan() && *value != 0.0)
@@ -167,12 +164,10 @@ impl<'a> Finishing<'a> {
     fn settle(&mut self, place: usize) {
         let column = &mut self.columns[place];
         let options = self.plan.options;
-        let passes = &self.plan.question.passes;
-        if passes.iter().any(|pass| pass.aggregation == Aggregation::Percentage) {
+        if options.contains(QueryOption::Percentage) || self.plan.question.has_percentage() {
             column.units = "%".into();
         }
         if options.contains(QueryOption::Percentage) {
-            column.units = "%".into();
             for (value, total) in column.values.iter_mut().zip(&self.totals) {
                 *value *= 100.0 / if *total == 0.0 { 1.0 } else { *total };
             }

@@ -173,8 +173,12 @@ impl FleetQuestion {
         let is_in_scope = self.scope_dimensions.takes(&names);
         let is_shown =
             if self.dimensions.is_given() { self.dimensions.takes(&names) } else { !dimension.hidden };
-        let counts = self.passes.iter().any(|pass| pass.aggregation == Aggregation::Percentage);
-        (is_in_scope && (is_shown || counts), is_shown)
+        (is_in_scope && (is_shown || self.has_percentage()), is_shown)
+    }
+
+    /// Whether what is not shown counts.
+    pub(super) fn has_percentage(&self) -> bool {
+        self.passes.iter().any(|pass| pass.aggregation == Aggregation::Percentage)
     }
 }
 

@@ -85,6 +85,28 @@ fn groups_of_the_verified_examples() {
     check("contexts=synth.hid&aggregation=percentage", &[("visible name", 100.0)]);
     check("contexts=synth.hid&aggregation=percentage&group_by=selected", &[("selected", 30.0)]);
     check("contexts=synth.hid&aggregation=percentage&group_by=selected&dimensions=w", &[("selected", 70.0)]);
+    // The same whichever pass it is: what the first makes of those that are not shown counts in the second. a, b and c are 4.5,
+    // 12.375 and 5; v and w 30 and 70, the second hidden.
+    let second = "aggregation=sum&group_by[1]=selected&aggregation[1]=percentage";
+    let share = 100.0 * 9.5 / 21.875;
+    for first in
+        ["group_by=instance", "group_by=dimension", "group_by=selected", "group_by=instance,dimension"]
+    {
+        check(&format!("contexts=synth.hid&{first}&{second}"), &[("selected", 30.0)]);
+        check(&format!("contexts=synth.hid&dimensions=w&{first}&{second}"), &[("selected", 70.0)]);
+        check(&format!("contexts=synth.wave&dimensions=a|c&{first}&{second}"), &[("selected", share)]);
+    }
+    let largest = "aggregation=max&group_by[1]=selected&aggregation[1]=percentage";
+    check(
+        &format!("contexts=synth.wave&dimensions=a|c&group_by=instance&{largest}"),
+        &[("selected", 500.0 / 17.375)],
+    );
+    // A percentage of percentages is their mean.
+    let both = "group_by=instance&aggregation=percentage&group_by[1]=selected&aggregation[1]=percentage";
+    check(
+        &format!("contexts=synth.wave|synth.hid&dimensions=a|c|v&{both}"),
+        &[("selected", (share + 30.0) / 2.0)],
+    );
     check(
         "contexts=synth.wave&options=percentage&dimensions=a|c",
         &[("a", 4500.0 / 95.0), ("c", 5000.0 / 95.0)],
