@@ -18,6 +18,8 @@
 //! Source: HTTP API reference of Netdata 1.37.1, sections 1 and 2. Left out on purpose: its caching of what changes,
 //! its decoding before splitting, its echo of the request in redirects.
 
+mod access;
+
 mod admission;
 
 mod alarms;
@@ -93,6 +95,7 @@ use crate::shard::message::{ChartGroup, GroupState, Message, Question};
 use crate::shard::placement::ShardId;
 use crate::telemetry::Telemetry;
 use crate::wire::stream_path::StreamPath;
+use access::AccessLine;
 use admission::{Admission, RunningQuery};
 use answer::{Answer, HTML, JSON, TEXT, escape_html};
 pub use body::Body;
@@ -223,24 +226,15 @@ impl Api {
     /// Answers one request.
     pub async fn handle(&self, request: Request<Incoming>, client: Client) -> Response<Body> {
         let begun = Instant::now();
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let mut line = AccessLine::new(client.peer, method, uri, Arc::clone(&self.telemetry));
         let answer = self.route(&request, client).await;
         let gzip = self.config.web.gzip.then(|| Compression::new(self.config.web.gzip_level));
-        let size = answer.body.len();
-        let response = answer.into_response(request.headers(), gzip, &self.telemetry).await;
-        let sent = http_body::Body::size_hint(response.body()).lower();
+        let response = answer.into_response(request.headers(), gzip).await;
+        line.answered(response.status());
         self.telemetry.http_requests.add(code_label(response.status()));
-        self.telemetry.http_sent_bytes.fetch_add(sent, Relaxed);
         self.telemetry.http.answered(begun.elapsed());
-        tracing::info!(
-            target: "mainstem::access",
-            "'{}' '{} {}' {} (sent/all = {sent}/{size} bytes, {:.2} ms)",
-            crate::shard::bracketed(client.peer),
-            request.method(),
-            request.uri(),
-            response.status().as_u16(),
-            begun.elapsed().as_secs_f64() * 1000.0,
-        );
-        response
+        response.map(|body| body.told_by(line))
     }
 
     async fn route(&self, request: &Request<Incoming>, client: Client) -> Answer {

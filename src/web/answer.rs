@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::io::Write;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use flate2::Compression;
@@ -13,7 +12,6 @@ use http::{Response, StatusCode};
 use super::TURN;
 use super::body::{Body, Pieces};
 use crate::runtime::breathe;
-use crate::telemetry::Telemetry;
 
 /// Bodies that a gzip header would only make longer.
 const GZIP_FROM_BYTES: usize = 256;
@@ -92,7 +90,6 @@ impl Answer {
         mut self,
         request: &HeaderMap,
         gzip: Option<Compression>,
-        telemetry: &Arc<Telemetry>,
     ) -> Response<Body> {
         let accepts_gzip = request
             .get(header::ACCEPT_ENCODING)
@@ -102,7 +99,7 @@ impl Answer {
         if let Some(mut pieces) = self.pieces.take() {
             let mut first = Vec::new();
             if pieces.next(&mut first) {
-                let body = Body::written(first, pieces, gzip, Arc::clone(telemetry));
+                let body = Body::written(first, pieces, gzip);
                 return self.head(request, body, gzip.is_some());
             }
             // All of it was written: its length can be told.
@@ -112,9 +109,12 @@ impl Answer {
         match gzip.filter(|_| body.len() >= GZIP_FROM_BYTES) {
             Some(level) => {
                 let packed = pack(&body, level).await;
-                self.head(request, Body::whole(packed), true)
+                self.head(request, Body::whole(packed, body.len()), true)
             }
-            None => self.head(request, Body::whole(body), false),
+            None => {
+                let all = body.len();
+                self.head(request, Body::whole(body, all), false)
+            }
         }
     }
 

@@ -5,8 +5,6 @@ use std::fmt;
 use std::future::Future;
 use std::io::Write;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -16,8 +14,8 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Bytes;
 
 use super::TURN;
+use super::access::AccessLine;
 use crate::runtime::breathe;
-use crate::telemetry::Telemetry;
 
 /// Pieces are about so long.
 pub(super) const PIECE_BYTES: usize = 64 << 10;
@@ -29,10 +27,18 @@ pub(super) trait Pieces: fmt::Debug {
 }
 
 /// The body of a response.
-pub struct Body(Kind);
+pub struct Body {
+    kind: Kind,
+    /// Learns what is sent.
+    line: Option<AccessLine>,
+}
 
 enum Kind {
-    Whole(Option<Bytes>),
+    Whole {
+        bytes: Option<Bytes>,
+        /// How many they were before they were compressed.
+        all: usize,
+    },
     Written(Box<Writing>),
 }
 
@@ -46,13 +52,19 @@ struct Writing {
     turn: Instant,
     /// Others have their turn.
     breath: Option<Pin<Box<dyn Future<Output = ()>>>>,
-    telemetry: Arc<Telemetry>,
+}
+
+/// The next bytes to be sent.
+struct Piece {
+    bytes: Vec<u8>,
+    /// How many they were before they were compressed.
+    all: usize,
 }
 
 impl fmt::Debug for Body {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Kind::Whole(bytes) => {
+        match &self.kind {
+            Kind::Whole { bytes, .. } => {
                 formatter.debug_tuple("Body").field(&bytes.as_ref().map(Bytes::len)).finish()
             }
             Kind::Written(writing) => formatter.debug_tuple("Body").field(&writing.pieces).finish(),
@@ -61,33 +73,40 @@ impl fmt::Debug for Body {
 }
 
 impl Body {
-    pub(super) fn whole(bytes: Vec<u8>) -> Body {
-        Body(Kind::Whole(Some(bytes.into())))
+    /// `all`: how many bytes there were before they were compressed.
+    pub(super) fn whole(bytes: Vec<u8>, all: usize) -> Body {
+        Body { kind: Kind::Whole { bytes: Some(bytes.into()), all }, line: None }
     }
 
     /// `first` was written by `pieces` already.
-    pub(super) fn written(
-        first: Vec<u8>,
-        pieces: Box<dyn Pieces>,
-        gzip: Option<Compression>,
-        telemetry: Arc<Telemetry>,
-    ) -> Body {
+    pub(super) fn written(first: Vec<u8>, pieces: Box<dyn Pieces>, gzip: Option<Compression>) -> Body {
         let gzip = gzip.map(|level| GzEncoder::new(Vec::new(), level));
         let turn = Instant::now();
-        let is_over = false;
-        Body(Kind::Written(Box::new(Writing { first, pieces, gzip, is_over, turn, breath: None, telemetry })))
+        let writing = Writing { first, pieces, gzip, is_over: false, turn, breath: None };
+        Body { kind: Kind::Written(Box::new(writing)), line: None }
+    }
+
+    /// What is sent of it is told by this line, which is over when the body is.
+    pub(super) fn told_by(mut self, mut line: AccessLine) -> Body {
+        if http_body::Body::is_end_stream(&self) {
+            line.complete();
+        }
+        self.line = Some(line);
+        self
     }
 }
 
 impl Writing {
-    /// The next bytes to be sent; `None` when there are no more.
-    fn next(&mut self) -> Option<Vec<u8>> {
+    /// The next piece; `None` when there are no more.
+    fn next(&mut self) -> Option<Piece> {
+        let mut all = 0;
         while !self.is_over {
             let mut piece = std::mem::take(&mut self.first);
             if piece.is_empty() {
                 piece.reserve(PIECE_BYTES + PIECE_BYTES / 8);
                 self.is_over = !self.pieces.next(&mut piece);
             }
+            all += piece.len();
             if let Some(mut gzip) = self.gzip.take() {
                 // Memory takes all that is written.
                 gzip.write_all(&piece).ok()?;
@@ -99,7 +118,7 @@ impl Writing {
                 }
             }
             if !piece.is_empty() {
-                return Some(piece);
+                return Some(Piece { bytes: piece, all });
             }
         }
         None
@@ -114,37 +133,45 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let writing = match &mut self.0 {
-            Kind::Whole(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Written(writing) => writing,
-        };
-        if writing.breath.is_none() && writing.turn.elapsed() >= TURN {
-            writing.breath = Some(Box::pin(breathe()));
-        }
-        if let Some(breath) = &mut writing.breath {
-            if breath.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
+        let Body { kind, line } = &mut *self;
+        let (piece, is_over) = match kind {
+            Kind::Whole { bytes, all } => (bytes.take().map(|bytes| (bytes, *all)), true),
+            Kind::Written(writing) => {
+                if writing.breath.is_none() && writing.turn.elapsed() >= TURN {
+                    writing.breath = Some(Box::pin(breathe()));
+                }
+                if let Some(breath) = &mut writing.breath {
+                    if breath.as_mut().poll(context).is_pending() {
+                        return Poll::Pending;
+                    }
+                    writing.breath = None;
+                    writing.turn = Instant::now();
+                }
+                let piece = writing.next();
+                (piece.map(|piece| (piece.bytes.into(), piece.all)), writing.is_over)
             }
-            writing.breath = None;
-            writing.turn = Instant::now();
+        };
+        if let Some(line) = line {
+            if let Some((bytes, all)) = &piece {
+                line.add(bytes.len(), *all);
+            }
+            if is_over {
+                line.complete();
+            }
         }
-        let piece = writing.next();
-        if let Some(piece) = &piece {
-            writing.telemetry.http_sent_bytes.fetch_add(piece.len() as u64, Relaxed);
-        }
-        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece.into()))))
+        Poll::Ready(piece.map(|(bytes, _)| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            Kind::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+        match &self.kind {
+            Kind::Whole { bytes, .. } => bytes.as_ref().is_none_or(Bytes::is_empty),
             Kind::Written(writing) => writing.is_over,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+        match &self.kind {
+            Kind::Whole { bytes, .. } => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Kind::Written(_) => SizeHint::default(),
         }
     }
@@ -152,9 +179,14 @@ impl http_body::Body for Body {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::io::Read;
+    use std::sync::{Arc, Mutex};
+
+    use http::{Method, StatusCode, Uri};
 
     use super::*;
+    use crate::telemetry::Telemetry;
 
     #[derive(Debug)]
     struct Numbers(u32);
@@ -168,31 +200,107 @@ mod tests {
         }
     }
 
-    fn read(gzip: Option<Compression>) -> (Vec<u8>, usize) {
+    /// All that comes of a body before so many pieces were taken.
+    async fn taken(mut body: Body, pieces: usize) -> Vec<u8> {
+        let mut all = Vec::new();
+        for _ in 0..pieces {
+            let next = poll_fn(|context| http_body::Body::poll_frame(Pin::new(&mut body), context)).await;
+            let Some(Ok(frame)) = next else { break };
+            all.extend_from_slice(&frame.into_data().expect("data"));
+        }
+        all
+    }
+
+    fn numbers(gzip: Option<Compression>) -> Body {
         let (mut numbers, mut first) = (Numbers(0), Vec::new());
         assert!(numbers.next(&mut first));
-        let Body(Kind::Written(mut writing)) =
-            Body::written(first, Box::new(numbers), gzip, Arc::new(Telemetry::new(1)))
-        else {
-            panic!("it is written in pieces")
-        };
-        let (mut all, mut pieces) = (Vec::new(), 0);
-        while let Some(piece) = writing.next() {
-            all.extend(piece);
-            pieces += 1;
-        }
-        (all, pieces)
+        Body::written(first, Box::new(numbers), gzip)
     }
 
     #[test]
     fn pieces_are_one_text_packed_or_not() {
-        let expected: String = (0..5000).map(|number| number.to_string()).collect();
-        let (plain, pieces) = read(None);
-        assert_eq!((plain, pieces), (expected.clone().into_bytes(), 5));
-        let (packed, _) = read(Some(Compression::new(3)));
-        assert!(packed.len() < expected.len() / 2);
-        let mut unpacked = String::new();
-        flate2::read::GzDecoder::new(&*packed).read_to_string(&mut unpacked).unwrap();
-        assert_eq!(unpacked, expected);
+        tokio_uring::start(async {
+            let expected: String = (0..5000).map(|number| number.to_string()).collect();
+            assert_eq!(taken(numbers(None), 5).await, expected.as_bytes());
+            let packed = taken(numbers(Some(Compression::new(3))), 9).await;
+            assert!(packed.len() < expected.len() / 2);
+            let mut unpacked = String::new();
+            flate2::read::GzDecoder::new(&*packed).read_to_string(&mut unpacked).unwrap();
+            assert_eq!(unpacked, expected);
+        });
+    }
+
+    #[test]
+    fn the_access_log_says_what_was_sent_when_it_was() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let writer = Arc::clone(&lines);
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || Lines(Arc::clone(&writer)))
+            .finish();
+        let telemetry = Arc::new(Telemetry::new(1));
+        let line = |method: Method, is_answered: bool| {
+            let uri = Uri::from_static("/api/v2/data?points=0");
+            let mut line =
+                AccessLine::new(([10, 0, 0, 7], 42170).into(), method, uri, Arc::clone(&telemetry));
+            if is_answered {
+                line.answered(StatusCode::OK);
+            }
+            line
+        };
+        let get = || line(Method::GET, true);
+        tracing::subscriber::with_default(subscriber, || {
+            tokio_uring::start(async {
+                taken(numbers(None).told_by(get()), 9).await;
+                taken(numbers(None).told_by(get()), 2).await;
+                taken(numbers(Some(Compression::new(3))).told_by(get()), 9).await;
+                taken(Body::whole(vec![7; 10], 30).told_by(get()), 1).await;
+                taken(Body::whole(Vec::new(), 0).told_by(get()), 0).await;
+                taken(Body::whole(vec![7; 10], 10).told_by(line(Method::HEAD, true)), 0).await;
+                taken(Body::whole(vec![7; 10], 10).told_by(get()), 0).await;
+                drop(line(Method::GET, false));
+            });
+        });
+        let text = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
+        let told: Vec<(&str, bool)> = text
+            .lines()
+            .map(|line| {
+                assert!(line.contains("'[10.0.0.7]:42170' '"), "{line}");
+                let sizes = line.split_once("points=0' ").expect("a request").1;
+                let end = sizes.find(" bytes").expect("sizes");
+                (&sizes[..end], line.ends_with(" ms, the client left before the end)"))
+            })
+            .collect();
+        // 10 numbers of one digit, 90 of two, 900 of three, 4000 of four.
+        let packed = told[2].0.strip_prefix("200 (sent/all = ").and_then(|rest| rest.strip_suffix("/18890"));
+        let packed: usize = packed.expect("its length").parse().expect("a number");
+        assert!(packed > 1000 && packed < 12_000 && !told[2].1, "{text}");
+        assert_eq!(told[..2], [("200 (sent/all = 18890/18890", false), ("200 (sent/all = 6890/6890", true)]);
+        assert_eq!(
+            told[3..],
+            [
+                ("200 (sent/all = 10/30", false),
+                ("200 (sent/all = 0/0", false),
+                ("200 (sent/all = 0/0", false),
+                ("200 (sent/all = 0/0", true),
+                ("- (sent/all = 0/0", true),
+            ]
+        );
+        let sent = telemetry.http_sent_bytes.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(sent as usize, 18_890 + 6890 + packed + 10);
+    }
+
+    /// Log lines as they are written.
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
     }
 }

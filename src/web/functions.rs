@@ -185,8 +185,6 @@ fn document(result: FunctionResult) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use futures_util::FutureExt;
 
     use super::*;
@@ -196,9 +194,8 @@ mod tests {
     }
 
     fn respond(answer: Answer) -> http::Response<crate::web::Body> {
-        let (headers, telemetry) = (http::HeaderMap::new(), Arc::new(Telemetry::new(1)));
-        let response = answer.into_response(&headers, None, &telemetry);
-        response.now_or_never().expect("what is not compressed is not waited for")
+        let headers = http::HeaderMap::new();
+        answer.into_response(&headers, None).now_or_never().expect("what is not compressed is not waited for")
     }
 
     #[test]
