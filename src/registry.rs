@@ -28,6 +28,8 @@ const MACHINES: TableDefinition<'_, (u128, &str), (i64, u64)> = TableDefinition:
 
 /// Pages that the database keeps in memory.
 const CACHE_BYTES: usize = 4 << 20;
+/// How soon a file that could not be used is tried again.
+const RETRY_EVERY_S: i64 = 600;
 /// How often those are looked for who are not seen any more.
 const FORGET_EVERY_S: i64 = 86_400;
 
@@ -39,8 +41,7 @@ pub enum RegistryError {
     )]
     Directory { path: PathBuf, cause: std::io::Error },
     #[error(
-        "the registry {path} cannot be used: {cause}. Move it away and start again to begin with an empty one, or set \
-         '[registry] enabled = no'"
+        "the registry {path} cannot be used: {cause}. Move it away to begin with an empty one, or set '[registry] enabled = no'"
     )]
     Database { path: PathBuf, cause: redb::Error },
 }
@@ -130,8 +131,8 @@ pub enum Outcome {
     NotVisited,
     /// The other has not.
     NotVisitedByOther,
-    /// The file cannot be written.
-    Failed,
+    /// The file cannot be used.
+    Unavailable,
 }
 
 /// The registry on disk.
@@ -139,46 +140,96 @@ pub enum Outcome {
 pub struct Registry {
     path: PathBuf,
     limits: Limits,
-    /// Closed by an error: redb does nothing more with a file that failed it. The next batch opens it again.
-    database: Option<Database>,
+    state: State,
+    /// What was said last of why the file cannot be used; empty while it can.
+    said: String,
     forgotten_at: i64,
 }
 
+/// Whether the file can be used.
+///
+/// ```text
+///          an error                         RETRY_EVERY_S later
+///  Open ---------------> Unavailable -------------------------------> Open, or Unavailable again
+/// ```
+#[derive(Debug)]
+enum State {
+    Open(Database),
+    /// redb does nothing more with a file that failed it, and what is broken does not mend itself within a batch.
+    Unavailable {
+        /// Unix seconds.
+        retry_at: i64,
+    },
+}
+
 impl Registry {
-    /// Opens the file in this directory, or makes it.
-    pub fn open(directory: &Path, limits: Limits) -> Result<Registry, RegistryError> {
+    /// Opens the file in this directory, or makes it, at `now` (unix seconds). If it cannot be used that is told in the log, and
+    /// wishes have no outcome until it can.
+    pub fn open(directory: &Path, limits: Limits, now: i64) -> Registry {
         let path = directory.join("registry.redb");
-        std::fs::create_dir_all(directory)
-            .map_err(|cause| RegistryError::Directory { path: path.clone(), cause })?;
-        let database = open(&path)?;
-        // A file's name is part of its directory, which is to be on disk, too, before anybody is told of a visit.
-        let synced = [Some(directory), directory.parent()]
-            .into_iter()
-            .flatten()
-            .try_for_each(|directory| std::fs::File::open(directory)?.sync_all());
-        synced.map_err(|cause| RegistryError::Directory { path: path.clone(), cause })?;
-        Ok(Registry { path, limits, database: Some(database), forgotten_at: 0 })
+        let state = State::Unavailable { retry_at: now };
+        let mut registry = Registry { path, limits, state, said: String::new(), forgotten_at: 0 };
+        if let Err(error) = registry.reopen() {
+            registry.give_up(&error, now);
+        }
+        registry
     }
 
     /// Fulfils wishes, in their order, at `now` (unix seconds). What is answered is on disk.
     pub fn fulfil(&mut self, wishes: &[Wish], now: i64) -> Vec<Outcome> {
-        let outcomes = self.try_fulfil(wishes, now);
-        outcomes.unwrap_or_else(|error| {
-            tracing::error!("{error}");
-            vec![Outcome::Failed; wishes.len()]
+        self.try_fulfil(wishes, now).unwrap_or_else(|error| {
+            self.give_up(&error, now);
+            vec![Outcome::Unavailable; wishes.len()]
         })
     }
 
     fn try_fulfil(&mut self, wishes: &[Wish], now: i64) -> Result<Vec<Outcome>, RegistryError> {
-        let database = match self.database.take() {
-            Some(database) => database,
-            None => open(&self.path)?,
+        if let State::Unavailable { retry_at } = self.state {
+            if now < retry_at {
+                return Ok(vec![Outcome::Unavailable; wishes.len()]);
+            }
+            self.reopen()?;
+            tracing::info!("the registry {} can be used again", self.path.display());
+        }
+        // Until the wishes are on disk nothing is known of the file.
+        let unknown = State::Unavailable { retry_at: now };
+        let State::Open(database) = std::mem::replace(&mut self.state, unknown) else {
+            return Ok(vec![Outcome::Unavailable; wishes.len()]);
         };
         let outcomes = self
             .write(&database, wishes, now)
             .map_err(|cause| RegistryError::Database { path: self.path.clone(), cause })?;
-        self.database = Some(database);
+        self.state = State::Open(database);
         Ok(outcomes)
+    }
+
+    fn reopen(&mut self) -> Result<(), RegistryError> {
+        let directories = [self.path.parent(), self.path.parent().and_then(Path::parent)];
+        let directory_error = |cause| RegistryError::Directory { path: self.path.clone(), cause };
+        std::fs::create_dir_all(directories[0].unwrap_or(Path::new("."))).map_err(directory_error)?;
+        let database = open(&self.path)?;
+        // A file's name is part of its directory, which is to be on disk, too, before anybody is told of a visit.
+        directories
+            .into_iter()
+            .flatten()
+            .try_for_each(|directory| std::fs::File::open(directory)?.sync_all())
+            .map_err(directory_error)?;
+        self.state = State::Open(database);
+        self.said.clear();
+        Ok(())
+    }
+
+    /// The file is left alone for a while. Why is said once, until it is another reason.
+    fn give_up(&mut self, error: &RegistryError, now: i64) {
+        self.state = State::Unavailable { retry_at: now.saturating_add(RETRY_EVERY_S) };
+        let text = error.to_string();
+        if self.said != text {
+            let minutes = RETRY_EVERY_S / 60;
+            tracing::error!(
+                "{text}. Until then browsers are told that this parent is no registry; it is tried again every {minutes} minutes"
+            );
+            self.said = text;
+        }
     }
 
     fn write(&mut self, database: &Database, wishes: &[Wish], now: i64) -> Result<Vec<Outcome>, redb::Error> {
@@ -207,7 +258,7 @@ impl Registry {
     /// Persons, and addresses of all of them.
     pub fn counts(&self) -> Result<(u64, u64), RegistryError> {
         let failed = |cause: redb::Error| RegistryError::Database { path: self.path.clone(), cause };
-        let Some(database) = &self.database else { return Ok((0, 0)) };
+        let State::Open(database) = &self.state else { return Ok((0, 0)) };
         let count = || -> Result<(u64, u64), redb::Error> {
             let transaction = database.begin_read()?;
             Ok((transaction.open_table(PERSONS)?.len()?, transaction.open_table(VISITS)?.len()?))

@@ -76,7 +76,7 @@ use crate::catalog::{CatalogChange, CatalogStore, ChartRecord, HostRecord, Missi
 use crate::config::identity::{self, IdentityError};
 use crate::config::{Config, Durability, Effective, MemoryMode, Severity};
 use crate::connection::tls::CertificateError;
-use crate::registry::{self as bookmarks, Registry, RegistryError};
+use crate::registry::{self as bookmarks, Registry};
 use crate::saved::{RestoredChart, SavedRows};
 use crate::shard::message::Message;
 use crate::shard::placement::{self, ShardId};
@@ -130,8 +130,6 @@ pub enum StartError {
     Shard(String),
     #[error(transparent)]
     Catalog(#[from] StoreError),
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
     #[error(
         "the database in {directory} cannot be opened: {error}; look after the directory and the disk, or move the \
          directory away to begin anew"
@@ -308,7 +306,7 @@ impl Parent {
 
         let (bookmarked, registry) = if config.registry.enabled {
             let limits = bookmarks::Limits::new(&config.registry);
-            let opened = Registry::open(&config.directories.registry, limits)?;
+            let opened = Registry::open(&config.directories.registry, limits, clock.now());
             let (sender, thread) = registry::start(opened, clock.clone())?;
             (Some(sender), Some(thread))
         } else {

@@ -1,5 +1,7 @@
 //! The registry in a directory of its own.
 
+use std::sync::{Arc, Mutex};
+
 use super::*;
 
 const NOW: i64 = 1_795_343_438;
@@ -39,14 +41,14 @@ fn person_of(outcome: Outcome) -> (Uuid, Vec<Visit>) {
 #[test]
 fn what_was_answered_is_there_after_the_end() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut registry = Registry::open(directory.path(), LIMITS).expect("made");
+    let mut registry = Registry::open(directory.path(), LIMITS, NOW);
     let (person, visits) = person_of(access(&mut registry, None, 1, NOW));
     let visit = Visit { machine: machine(1), url: url(1), last: NOW, times: 1, name: "größ".into() };
     assert_eq!(visits, std::slice::from_ref(&visit));
     // No orderly end: what was answered is in the file already.
     let copy = tempfile::tempdir().expect("a directory");
     std::fs::copy(directory.path().join("registry.redb"), copy.path().join("registry.redb")).expect("copied");
-    let mut registry = Registry::open(copy.path(), LIMITS).expect("opened");
+    let mut registry = Registry::open(copy.path(), LIMITS, NOW);
     let (again, visits) = person_of(access(&mut registry, Some(person), 1, NOW + 5));
     assert_eq!((again, &visits[..]), (person, &[Visit { last: NOW + 5, times: 2, ..visit }][..]));
     assert_eq!(registry.counts().expect("readable"), (1, 1));
@@ -55,7 +57,7 @@ fn what_was_answered_is_there_after_the_end() {
 #[test]
 fn a_stranger_cannot_choose_who_to_be() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut registry = Registry::open(directory.path(), LIMITS).expect("made");
+    let mut registry = Registry::open(directory.path(), LIMITS, NOW);
     let chosen = Uuid::from_u128(7);
     let (person, _) = person_of(access(&mut registry, Some(chosen), 1, NOW));
     assert_ne!(person, chosen);
@@ -64,7 +66,7 @@ fn a_stranger_cannot_choose_who_to_be() {
 #[test]
 fn visits_are_searched_deleted_and_taken_over() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut registry = Registry::open(directory.path(), LIMITS).expect("made");
+    let mut registry = Registry::open(directory.path(), LIMITS, NOW);
     let (anna, _) = person_of(access(&mut registry, None, 1, NOW));
     access(&mut registry, Some(anna), 2, NOW + 1);
     let (otto, _) = person_of(access(&mut registry, None, 2, NOW + 2));
@@ -95,7 +97,7 @@ fn visits_are_searched_deleted_and_taken_over() {
 fn all_that_strangers_can_fill_is_bounded() {
     let directory = tempfile::tempdir().expect("a directory");
     let limits = Limits { persons: 2, addresses: 4, ..LIMITS };
-    let mut registry = Registry::open(directory.path(), limits).expect("made");
+    let mut registry = Registry::open(directory.path(), limits, NOW);
     let (person, _) = person_of(access(&mut registry, None, 0, NOW));
     for number in 1..5 {
         access(&mut registry, Some(person), number, NOW + number as i64);
@@ -125,7 +127,7 @@ fn all_that_strangers_can_fill_is_bounded() {
 #[test]
 fn who_is_not_seen_any_more_is_forgotten() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut registry = Registry::open(directory.path(), LIMITS).expect("made");
+    let mut registry = Registry::open(directory.path(), LIMITS, NOW);
     let (gone, _) = person_of(access(&mut registry, None, 1, NOW));
     let (stays, _) = person_of(access(&mut registry, None, 2, NOW));
     access(&mut registry, Some(stays), 2, NOW + 5 * 86_400);
@@ -136,13 +138,65 @@ fn who_is_not_seen_any_more_is_forgotten() {
     assert_ne!(again, gone);
 }
 
+/// What is written to the log meanwhile.
+fn logged(work: impl FnOnce()) -> Vec<String> {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let writer = Arc::clone(&lines);
+    let subscriber =
+        tracing_subscriber::fmt().with_ansi(false).with_writer(move || Lines(Arc::clone(&writer))).finish();
+    tracing::subscriber::with_default(subscriber, work);
+    let text = String::from_utf8(lines.lock().unwrap().clone()).expect("text");
+    text.lines().filter(|line| line.contains("registry")).map(str::to_owned).collect()
+}
+
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_told_once_and_seldom_tried_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("registry.redb");
+    std::fs::write(&file, "no database").expect("written");
+    let mut registry = None;
+    let told = logged(|| {
+        let registry = registry.insert(Registry::open(directory.path(), LIMITS, NOW));
+        for later in 0..RETRY_EVERY_S + 5 {
+            assert_eq!(access(registry, None, 1, NOW + later), Outcome::Unavailable);
+        }
+    });
+    assert_eq!(told.len(), 1, "{told:?}");
+    for words in ["registry.redb cannot be used: ", "Move it away", "enabled = no", "every 10 minutes"] {
+        assert!(told[0].contains(words), "{words}: {}", told[0]);
+    }
+    let mut registry = registry.expect("it is there");
+    // An operator does what is said. It is not noticed before its time, however many ask.
+    std::fs::remove_file(&file).expect("removed");
+    let told = logged(|| {
+        for later in RETRY_EVERY_S + 5..2 * RETRY_EVERY_S {
+            assert_eq!(access(&mut registry, None, 1, NOW + later), Outcome::Unavailable);
+        }
+        person_of(access(&mut registry, None, 1, NOW + 2 * RETRY_EVERY_S));
+        person_of(access(&mut registry, None, 1, NOW + 2 * RETRY_EVERY_S));
+    });
+    assert!(told.len() == 1 && told[0].contains("can be used again"), "{told:?}");
+}
+
 #[test]
 fn a_directory_that_cannot_be_used_is_named() {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("file"), "").expect("written");
-    let error = Registry::open(&directory.path().join("file"), LIMITS).expect_err("a file");
-    assert!(error.to_string().contains("registry.redb cannot be made"), "{error}");
-    std::fs::write(directory.path().join("registry.redb"), "no database").expect("written");
-    let error = Registry::open(directory.path(), LIMITS).expect_err("no database");
-    assert!(error.to_string().contains("enabled = no"), "{error}");
+    let told = logged(|| {
+        Registry::open(&directory.path().join("file"), LIMITS, NOW);
+    });
+    assert!(told.len() == 1 && told[0].contains("registry.redb cannot be made: "), "{told:?}");
 }

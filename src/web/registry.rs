@@ -89,9 +89,9 @@ pub(super) async fn answer(
         Ok(wish) => wish,
         Err(refusal) => return refusal,
     };
-    let Some(wishes) = &api.registry else {
-        return Answer::json(&Object { status: "disabled", registry: Some(announced()), ..object });
-    };
+    let disabled =
+        || Answer::json(&Object { status: "disabled", registry: Some(announced()), ..object.clone() });
+    let Some(wishes) = &api.registry else { return disabled() };
     let keeps_cookies = person.is_some() || cookie == Some(TO_VERIFY) || !config.verifies_cookies;
     if matches!(wish, Wish::Access { .. }) && !keeps_cookies {
         let redirect = Redirect { status: "redirect", registry: announced() };
@@ -131,10 +131,7 @@ pub(super) async fn answer(
         Outcome::UnknownMachine => failed(432),
         Outcome::NotVisited => failed(433),
         Outcome::NotVisitedByOther => failed(434),
-        Outcome::Failed => Answer::error(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "The registry cannot be written; the parent's log says why.",
-        ),
+        Outcome::Unavailable => disabled(),
     }
 }
 
