@@ -213,6 +213,8 @@ pub struct Web {
     pub gzip: bool,
     /// 1 to 9.
     pub gzip_level: u32,
+    /// Browsers that send `DNT: 1` are told nothing by the registry, and all whether they are tracked.
+    pub respects_do_not_track: bool,
     pub tls: Tls,
     pub allow: AccessLists,
 }

@@ -78,7 +78,7 @@ use std::time::{Duration, Instant};
 
 use dbengine::{GroupKey, GroupSnapshot, TimeRange};
 use flate2::Compression;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
@@ -230,7 +230,11 @@ impl Api {
         let mut line = AccessLine::new(client.peer, method, uri, Arc::clone(&self.telemetry));
         let answer = self.route(&request, client).await;
         let gzip = self.config.web.gzip.then(|| Compression::new(self.config.web.gzip_level));
-        let response = answer.into_response(request.headers(), gzip).await;
+        let mut response = answer.into_response(request.headers(), gzip).await;
+        if self.config.web.respects_do_not_track {
+            let headers = response.headers_mut();
+            headers.entry(registry::TRACKING).or_insert(HeaderValue::from_static("N"));
+        }
         line.answered(response.status());
         self.telemetry.http_requests.add(code_label(response.status()));
         self.telemetry.http.answered(begun.elapsed());

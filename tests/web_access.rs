@@ -291,6 +291,36 @@ fn a_parent_that_is_no_registry_says_so_and_what_is_missing_is_an_error() {
     }
 }
 
+/// What Netdata 1.37.1 answers with the same configuration.
+#[test]
+fn browsers_that_do_not_want_to_be_tracked_are_not_and_a_registry_has_a_name_of_its_own() {
+    let place = Place::new();
+    place.append(
+        "netdata.conf",
+        "[registry]\nenabled = yes\nregistry hostname = called-so\n[web]\nrespect do not track policy = yes\n",
+    );
+    let _parent = place.start();
+    let ask = |headers: &str, path: &str| {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: p\r\n{headers}Connection: close\r\n\r\n");
+        let response = request(place.address, &head);
+        let hostname =
+            serde_json::from_slice::<Value>(&response.body).ok().map(|body| body["hostname"].clone());
+        (response.status, response.header("tk").to_owned(), hostname)
+    };
+    let registry = |query: &str| format!("/api/v1/registry?{query}");
+    let access = registry("action=access&machine=c0000000-0000-4000-a000-00000000000c&name=x&url=http://x/");
+    let called = |name: &str| Some(Value::from(name));
+    for query in ["action=hello", "action=nosuch", ""] {
+        assert_eq!(ask("DNT: 1\r\n", &registry(query)), (400, "N".into(), None), "{query}");
+    }
+    assert_eq!(ask("DNT: 1\r\n", &access), (400, "N".into(), None));
+    assert_eq!(ask("DNT: 0\r\n", &registry("action=hello")), (200, "N".into(), called("called-so")));
+    let cookie = "Cookie: netdata_registry_id=give-me-back-this-cookie-now--please\r\n";
+    assert_eq!(ask(cookie, &access), (200, "T;cookies".into(), called("called-so")));
+    assert_eq!(ask("DNT: 1\r\n", "/api/v1/alarm_count").1, "N");
+    assert_ne!(ask("", "/api/v1/alarms").2, called("called-so"));
+}
+
 #[test]
 fn the_grafana_dashboard_asks_for_figures_that_there_are() {
     let parent = TestParent::start();

@@ -13,7 +13,7 @@ pub fn host_info(config: &Config, machine_guid: Uuid) -> HostInfo {
     let hostname: Box<str> = config.hostname.as_str().into();
     HostInfo {
         machine_guid,
-        registry_hostname: hostname.clone(),
+        registry_hostname: config.registry.hostname.as_deref().map_or_else(|| hostname.clone(), Into::into),
         hostname,
         os: std::env::consts::OS.into(),
         timezone: timezone().into(),

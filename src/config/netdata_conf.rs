@@ -100,6 +100,7 @@ static TABLE: &[Known] = &[
     known("web", &["timeout for first request"], &[], "60"),
     known("web", &["enable gzip compression"], &[("global", "enable web responses gzip compression")], "yes"),
     known("web", &["gzip compression level"], &[("global", "web compression level")], "3"),
+    known("web", &["respect do not track policy"], &[("global", "respect web browser do not track policy")], "no"),
     known("web", &["ssl key"], &[], ""),
     known("web", &["ssl certificate"], &[], ""),
     known("web", &["tls version"], &[], "1.3"),
@@ -129,6 +130,7 @@ static TABLE: &[Known] = &[
     known("registry", &["allow from"], &[], "*"),
     known("registry", &["enabled"], &[], "no"),
     known("registry", &["registry to announce"], &[], ""),
+    known("registry", &["registry hostname"], &[], ""),
     known("registry", &["registry domain"], &[], ""),
     known("registry", &["registry expire idle persons", "registry expire idle persons days"], &[], "1y"),
     known("registry", &["max URL length"], &[], "1024"),
@@ -150,7 +152,7 @@ static UNUSED: &[Unused] = &[
         "dbengine page fetch timeout", "dbengine page fetch retries", "dbengine extent pages", "home directory",
         "lock directory", "debug log", "facility log", "debug flags",
         "errors flood protection period", "errors to trigger flood protection", "TZ environment variable",
-        "respect web browser do not track policy", "web x-frame-options header", "web compression strategy",
+        "web x-frame-options header", "web compression strategy",
         "web files owner", "web files group", "profile", "crash reports", "pulse",
     ] },
     Unused { section: "directories", names: &[
@@ -174,7 +176,7 @@ static UNUSED: &[Unused] = &[
     Unused { section: "web", names: &[
         "web server threads", "web server max sockets", "allow connections by dns",
         "allow dashboard by dns", "allow badges by dns", "allow streaming by dns", "allow netdata.conf by dns",
-        "allow management by dns", "gzip compression strategy", "respect do not track policy",
+        "allow management by dns", "gzip compression strategy",
         "x-frame-options response header", "web files owner", "web files group", "ses max window",
         "des max window", "ses max tg_des_window", "des max tg_des_window", "ssl skip certificate verification",
         "custom dashboard_info.js", "enable web responses gzip compression", "http port listen backlog",
@@ -194,7 +196,7 @@ static UNUSED: &[Unused] = &[
         "use summary for notifications", "stock configs",
     ] },
     Unused { section: "registry", names: &[
-        "registry hostname", "netdata management api key file", "registry db file", "registry log file",
+        "netdata management api key file", "registry db file", "registry log file",
         "registry save db every new entries", "allow by dns",
     ] },
 ];
@@ -434,6 +436,7 @@ fn web(options: &mut Options<'_>, base: &Path) -> Web {
         timeout_for_first_request: options.read("web", "timeout for first request", patience),
         gzip: options.read("web", "enable gzip compression", value::boolean),
         gzip_level: options.read("web", "gzip compression level", |text| count(text, 1, 9)),
+        respects_do_not_track: options.read("web", "respect do not track policy", value::boolean),
         tls: Tls {
             is_required: ["ssl key", "ssl certificate"]
                 .iter()

@@ -15,6 +15,8 @@ pub struct Registry {
     pub enabled: bool,
     /// The one that browsers are sent to; `None`: this parent, at the address it was asked at.
     pub announced: Option<String>,
+    /// What we are called in its answers; `None`: our hostname.
+    pub hostname: Option<String>,
     /// Of the cookies, if they are to be good for other hosts of a domain.
     pub domain: Option<String>,
     /// Persons that were not seen for so long are forgotten; `None`: never.
@@ -43,6 +45,7 @@ pub(super) fn read(options: &mut Options<'_>) -> Registry {
                 ))
             }
         }),
+        hostname: options.read("registry", "registry hostname", optional),
         domain: options.read("registry", "registry domain", |text| {
             let good = |byte: u8| byte.is_ascii_alphanumeric() || b".-".contains(&byte);
             if text.bytes().all(good) {

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{Request, StatusCode, header};
+use http::{HeaderName, Request, StatusCode, header};
 use hyper::body::Incoming;
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -23,6 +23,10 @@ const TO_VERIFY: &str = "give-me-back-this-cookie-now--please";
 const COOKIE_LASTS: Duration = Duration::from_secs(365 * 86_400);
 /// The page of Netdata's dashboard is blank without any; nothing of ours leads there.
 const CLOUD: &str = "https://app.netdata.cloud";
+
+const DO_NOT_TRACK: &str = "Your web browser is sending 'DNT: 1' (Do Not Track). The registry requires persistent cookies on your browser to work.";
+/// Says whether its answer tracks a browser: `N`, or `T` and how.
+pub(super) const TRACKING: HeaderName = HeaderName::from_static("tk");
 
 /// What was asked for, as far as rights are concerned.
 pub(super) fn is_hello(target: &Target) -> bool {
@@ -61,13 +65,32 @@ pub(super) async fn answer(
     target: &Target,
     scheme: Scheme,
 ) -> Answer {
+    let respects_do_not_track = api.config.web.respects_do_not_track;
+    if respects_do_not_track && request.headers().get(header::DNT).is_some_and(|wish| wish == "1") {
+        return Answer::error(StatusCode::BAD_REQUEST, DO_NOT_TRACK);
+    }
+    let answer = answer_who_may_be_tracked(api, host, request, target, scheme).await;
+    if respects_do_not_track && !is_hello(target) && answer.status != StatusCode::BAD_REQUEST {
+        answer.with_header(TRACKING, "T;cookies")
+    } else {
+        answer
+    }
+}
+
+async fn answer_who_may_be_tracked(
+    api: &Api,
+    host: &HostSnapshot,
+    request: &Request<Incoming>,
+    target: &Target,
+    scheme: Scheme,
+) -> Answer {
     let Some(action) = target.parameter("action") else { return no_action() };
     let config = &api.config.registry;
     let announced = || config.announced.clone().unwrap_or_else(|| origin_of(request, scheme));
     let object = Object {
         action,
         status: "ok",
-        hostname: &host.info.hostname,
+        hostname: &host.info.registry_hostname,
         machine_guid: host.info.machine_guid.hyphenated().to_string(),
         registry: None,
         cloud_base_url: None,
