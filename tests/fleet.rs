@@ -259,6 +259,29 @@ fn patterns_choose_hosts_charts_and_dimensions() {
     assert_eq!(answer["view"]["dimensions"]["grouped_by"], serde_json::json!(["node"]));
     assert_eq!(answer["view"]["dimensions"]["aggregated"], serde_json::json!([6, 6, 6]));
     assert_eq!(answer["db"]["per_tier"][0]["tier"], 0);
+    assert_eq!(answer["summary"]["alerts"], serde_json::json!([]));
+
+    // Labels of charts, each with its values and what their series come to.
+    let labels = answer["summary"]["labels"].as_array().expect("labels");
+    let ids = |of: &Value| -> Vec<String> {
+        let all = of.as_array().expect("a list").iter();
+        all.map(|one| one["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    assert_eq!(ids(&answer["summary"]["labels"]), ["_collect_plugin", "_collect_module", "core"]);
+    let core = &labels[2];
+    assert_eq!(ids(&core["vl"]), ["cpu.cpu0", "cpu.cpu1"]);
+    assert_eq!((&core["ds"]["sl"], &core["vl"][0]["ds"]["qr"]), (&18.into(), &9.into()));
+    let share = |of: &Value| of["sts"]["con"].as_f64().expect("a share");
+    assert!((share(core) - 100.0).abs() < 1e-3, "{core}");
+    assert!((share(&core["vl"][0]) + share(&core["vl"][1]) - 100.0).abs() < 1e-3, "{core}");
+    assert_eq!(
+        (&answer["totals"]["label_keys"]["sl"], &answer["totals"]["label_key_values"]["sl"]),
+        (&3.into(), &4.into())
+    );
+    let limited =
+        parent.json(&format!("/api/v2/data?contexts=cpu.cpu&{window}&nodes=web*&cardinality_limit=1"));
+    let core = &limited["summary"]["labels"][2];
+    assert_eq!((ids(&core["vl"]), &core["ds"]["sl"]), (vec!["cpu.cpu0".to_owned()], &18.into()));
 }
 
 #[test]

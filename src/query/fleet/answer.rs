@@ -128,6 +128,8 @@ pub struct Tally {
     pub contexts: Vec<Entry>,
     /// As the selection's dimensions; those without a series only count in percentages.
     pub dimensions: Vec<Entry>,
+    /// As the selection's labels, and as the values of each.
+    pub labels: Vec<(Entry, Vec<Entry>)>,
     pub all: Statistics,
     /// Gaps included.
     pub samples_read: u64,
@@ -142,6 +144,11 @@ impl Tally {
             instances: vec![Entry::default(); listed],
             contexts: vec![Entry::default(); selection.contexts.len()],
             dimensions: vec![Entry::default(); selection.dimensions.len()],
+            labels: selection
+                .labels
+                .iter()
+                .map(|label| (Entry::default(), vec![Entry::default(); label.values.len()]))
+                .collect(),
             ..Tally::default()
         }
     }
@@ -158,6 +165,13 @@ impl Tally {
         for entry in entries.into_iter().flatten() {
             entry.series += 1;
             entry.statistics.merge(statistics);
+        }
+        for (label, value) in plan.selection.labels_of(chart) {
+            let (of_name, of_values) = &mut self.labels[label];
+            for entry in [Some(of_name), value.map(|value| &mut of_values[value])].into_iter().flatten() {
+                entry.series += 1;
+                entry.statistics.merge(statistics);
+            }
         }
         self.all.merge(statistics);
     }

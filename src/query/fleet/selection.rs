@@ -32,12 +32,27 @@ pub struct Selection {
     pub(super) groups: Groups,
     /// Of the second pass, if there is one.
     pub(super) regrouped: Option<Groups>,
+    /// Labels of charts by their names, in the order in which they were met.
+    pub labels: Vec<Label>,
+    /// Names of functions that any of the charts has.
+    pub functions: BTreeSet<EcoString>,
+    /// Of each chart, one after the other: indexes in labels and their values.
+    label_places: Vec<(u32, u32)>,
     by_context: Places,
     by_dimension: Places,
+    by_label: Places,
     /// Series in all.
     pub series: usize,
     /// Of texts that are too long to be part of what has them.
     text_bytes: usize,
+}
+
+/// A label of charts, and the values that it has.
+#[derive(Debug)]
+pub struct Label {
+    pub name: EcoString,
+    pub values: Vec<EcoString>,
+    by_value: Places,
 }
 
 /// What a dimension is called.
@@ -57,6 +72,8 @@ pub struct SelectedChart {
     pub chart: Arc<Chart>,
     pub span: TimeRange,
     pub series: Vec<Series>,
+    /// Where its labels begin in those of all charts, and how many there are.
+    labels: (u32, u32),
 }
 
 /// A dimension that is read.
@@ -107,6 +124,10 @@ pub(super) struct Groups {
     text_bytes: usize,
 }
 
+/// In the place of a value beyond those that are listed.
+const NOT_LISTED: u32 = u32::MAX;
+/// Of a label's value and what is told of it.
+const LABEL_BYTES: usize = size_of::<EcoString>() + size_of::<Entry>() + PLACE_BYTES;
 /// Of a name's place.
 const PLACE_BYTES: usize = 2 * size_of::<(EcoString, usize)>();
 /// Of a group from its first series to its column, without points and texts.
@@ -194,7 +215,48 @@ impl Selection {
         if !self.units.contains(&chart.units) {
             self.units.insert(chart.units.clone());
         }
-        self.charts.push(SelectedChart { host: self.hosts.len() - 1, context, chart, span, series });
+        for (name, function) in host.functions.iter() {
+            if function.charts.contains(&chart.id) && !self.functions.contains(name) {
+                self.functions.insert(name.clone());
+            }
+        }
+        let labels = self.add_labels(&chart, question.cardinality_limit);
+        self.charts.push(SelectedChart { host: self.hosts.len() - 1, context, chart, span, series, labels });
+    }
+
+    /// Notes the labels of a chart: of each name so many values, as more are as many as there are charts.
+    fn add_labels(&mut self, chart: &Chart, most_values: usize) -> (u32, u32) {
+        let first = self.label_places.len();
+        for (name, value) in chart_labels(chart) {
+            let name = EcoString::from(name);
+            let (place, is_new) = self.by_label.of(&name);
+            if is_new {
+                self.text_bytes += text_bytes(&name);
+                self.labels.push(Label { name, values: Vec::new(), by_value: Places::default() });
+            }
+            let label = &mut self.labels[place];
+            let value = EcoString::from(value);
+            let known = label.by_value.known(&value);
+            if known.is_none() && label.values.len() >= most_values {
+                self.label_places.push((place as u32, NOT_LISTED));
+                continue;
+            }
+            let (of_value, is_new) = label.by_value.of(&value);
+            if is_new {
+                self.text_bytes += LABEL_BYTES + text_bytes(&value);
+                label.values.push(value);
+            }
+            self.label_places.push((place as u32, of_value as u32));
+        }
+        (first as u32, (self.label_places.len() - first) as u32)
+    }
+
+    /// The labels of a chart, as indexes, each with that of its value if it is one that is listed.
+    pub(super) fn labels_of(&self, chart: usize) -> impl Iterator<Item = (usize, Option<usize>)> {
+        let (first, count) = self.charts[chart].labels;
+        let places = &self.label_places[first as usize..(first + count) as usize];
+        let listed = |value: u32| (value != NOT_LISTED).then_some(value as usize);
+        places.iter().map(move |(label, value)| (*label as usize, listed(*value)))
     }
 
     /// The groups of the last pass.
@@ -209,12 +271,13 @@ impl Selection {
 
     /// What it takes in memory, with what its answer tells of each name and each group, about; but without points.
     pub fn bytes(&self) -> usize {
-        let names = self.contexts.len() + self.dimensions.len();
+        let names = self.contexts.len() + self.dimensions.len() + self.labels.len();
         self.hosts.len() * (size_of::<Arc<HostSnapshot>>() + size_of::<Entry>())
             + self.charts.len() * size_of::<SelectedChart>()
             + self.series * size_of::<Series>()
             + names * (size_of::<Named>() + size_of::<Entry>() + PLACE_BYTES)
             + self.group_count() * GROUP_BYTES
+            + self.label_places.len() * size_of::<(u32, u32)>()
             + self.text_bytes
             + self.groups.text_bytes
             + self.regrouped.as_ref().map_or(0, |groups| groups.text_bytes)
@@ -254,10 +317,14 @@ pub(super) struct Places {
 }
 
 impl Places {
+    fn known(&self, name: &EcoString) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
     /// The place of a name, and whether it is new.
     pub(super) fn of(&mut self, name: &EcoString) -> (usize, bool) {
-        if let Some(known) = self.by_name.get(name) {
-            return (*known, false);
+        if let Some(known) = self.known(name) {
+            return (known, false);
         }
         let next = self.by_name.len();
         self.by_name.insert(name.clone(), next);

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use dbengine::GroupSnapshot;
 
 use super::*;
+use crate::catalog::function::{Access, Function, Functions};
 use crate::catalog::{HostSnapshot, HostState};
 use crate::query::fixture::{Fixture, LAST, T, pairs};
 use crate::query::{QueryError, Tier, Workspace};
 use crate::shard::placement::ShardId;
 
-/// The charts of a fixture as those of one host.
-fn selection(fixture: &Fixture, question: &FleetQuestion) -> Selection {
-    let host = Arc::new(HostSnapshot {
+fn host_of(fixture: &Fixture) -> Arc<HostSnapshot> {
+    Arc::new(HostSnapshot {
         info: Arc::clone(&fixture.charts[0].host),
         state: HostState::Localhost,
         shard: ShardId(0),
@@ -20,7 +20,12 @@ fn selection(fixture: &Fixture, question: &FleetQuestion) -> Selection {
         functions: Arc::default(),
         stream_path: Arc::default(),
         node_id: None,
-    });
+    })
+}
+
+/// The charts of a fixture as those of one host.
+fn selection(fixture: &Fixture, question: &FleetQuestion) -> Selection {
+    let host = host_of(fixture);
     let mut selection = Selection::default();
     for queried in &fixture.charts {
         if question.takes_context(&queried.chart.context) && question.takes_chart(&host, &queried.chart) {
@@ -125,6 +130,41 @@ fn groups_of_the_verified_examples() {
         ask(&fixture, "contexts=synth.wave&after=1000000000&before=1000000100").unwrap_err(),
         QueryError::NothingMatched
     );
+}
+
+#[test]
+fn labels_and_functions_are_those_of_the_charts_that_are_selected() {
+    let fixture = Fixture::synth_a();
+    let function = |chart: Option<&str>| Function {
+        help: "".into(),
+        tags: "".into(),
+        timeout_s: 10,
+        access: Access::default(),
+        priority: 100,
+        is_global: chart.is_none(),
+        charts: chart.into_iter().map(Into::into).collect(),
+    };
+    let functions = Functions::from([
+        ("waves".into(), function(Some("synth.wave"))),
+        ("negatives".into(), function(Some("synth.neg"))),
+        ("of the host".into(), function(None)),
+    ]);
+    let mut host = HostSnapshot::clone(&host_of(&fixture));
+    host.functions = Arc::new(functions);
+    let host = Arc::new(host);
+    let question = FleetQuestion::from_pairs([("contexts", "synth.wave|synth.ten")].into_iter());
+    let mut selection = Selection::default();
+    for queried in fixture.charts.iter().filter(|queried| question.takes_context(&queried.chart.context)) {
+        selection.add(&question, &host, Arc::clone(&queried.chart), queried.span, LAST);
+    }
+    assert_eq!(selection.functions.iter().collect::<Vec<_>>(), ["waves"]);
+    let labels: Vec<_> = selection.labels.iter().map(|label| (&*label.name, label.values.clone())).collect();
+    let expected = [
+        ("_collect_plugin", vec!["synth.plugin".into()]),
+        ("_collect_module", vec!["synthmod".into()]),
+        ("kind", vec!["wave".into(), "ten".into()]),
+    ];
+    assert_eq!(labels, expected);
 }
 
 #[test]

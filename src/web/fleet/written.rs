@@ -313,9 +313,9 @@ async fn write_summary(answer: &FleetAnswer, writer: &mut Writer) {
             });
         })
         .await;
-    for name in ["labels", "alerts"] {
-        writer.object().array(name, 0..0, |_: i64, _: Item<'_>| {});
-    }
+    write_labels(answer, writer).await;
+    // No health checks run here.
+    writer.object().array("alerts", 0..0, |_: i64, _: Item<'_>| {});
     writer.end();
     writer.object().object("totals", |totals| {
         for (name, count) in [
@@ -323,6 +323,8 @@ async fn write_summary(answer: &FleetAnswer, writer: &mut Writer) {
             ("contexts", selection.contexts.len()),
             ("instances", selection.charts.len()),
             ("dimensions", selection.series),
+            ("label_keys", selection.labels.len()),
+            ("label_key_values", selection.labels.iter().map(|label| label.values.len()).sum()),
         ] {
             totals.object(name, |total| {
                 total.count("sl", count);
@@ -330,7 +332,31 @@ async fn write_summary(answer: &FleetAnswer, writer: &mut Writer) {
             });
         }
     });
-    writer.object().array("functions", 0..0, |_: i64, _: Item<'_>| {});
+    writer.object().texts("functions", selection.functions.iter().map(|name| &**name));
+}
+
+/// Of each label that any of the charts has, and of each of its values, how many series have it and what these come to.
+async fn write_labels(answer: &FleetAnswer, writer: &mut Writer) {
+    let (tally, labels) = (&answer.result.tally, &answer.plan.selection.labels);
+    writer.object().member("labels").push(b'[');
+    for (place, (label, (of_name, of_values))) in labels.iter().zip(&tally.labels).enumerate() {
+        writer.out.extend_from_slice(if place > 0 { b",{" } else { b"{" });
+        let mut object = writer.object();
+        object.text("id", &label.name);
+        write_counts(of_name, false, &mut object);
+        write_statistics(&of_name.statistics, &tally.all, &mut object);
+        writer
+            .array("vl", label.values.iter().zip(of_values), |(value, entry), item| {
+                item.object(|object| {
+                    object.text("id", value);
+                    write_counts(entry, false, object);
+                    write_statistics(&entry.statistics, &tally.all, object);
+                });
+            })
+            .await;
+        writer.end();
+    }
+    writer.out.push(b']');
 }
 
 fn write_names(id: &str, name: &str, object: &mut Object<'_>) {
