@@ -78,18 +78,22 @@ impl Heads {
         dimensions: impl Iterator<Item = Reference<'a>>,
     ) -> Record {
         let at = self.bytes.len() as u32;
-        self.push(|encoder, bytes| encoder.chart_head(chart, bytes));
+        self.push(chart.id, |encoder, bytes| encoder.chart_head(chart, bytes));
         for dimension in dimensions {
-            self.push(|encoder, bytes| encoder.head(dimension, bytes));
+            self.push(dimension.id, |encoder, bytes| encoder.head(dimension, bytes));
         }
         Record { at, end: self.bytes.len() as u32 }
     }
 
-    /// No line is as long as a head that does not fit: an empty one is never met.
-    fn push(&mut self, write: impl FnOnce(&Encoder, &mut Vec<u8>) -> u8) {
+    /// The head of one that has this id. It is empty, which is never met, where no line is as long, and where a line of it names
+    /// another one by its words.
+    fn push(&mut self, id: &[u8], write: impl FnOnce(&Encoder, &mut Vec<u8>) -> u8) {
         let header = self.bytes.len();
         let head = header + HEADER;
         self.bytes.extend_from_slice(&[0; HEADER]);
+        if !is_one_word(id) {
+            return;
+        }
         let before = write(&self.encoder, &mut self.bytes);
         match u16::try_from(self.bytes.len() - head) {
             Ok(length) => {
@@ -168,6 +172,12 @@ impl Heads {
     }
 }
 
+/// Whether an id between the quotes of a data line is the word that a reader finds there.
+fn is_one_word(id: &[u8]) -> bool {
+    let is_plain = |byte: &u8| !matches!(byte, b'"' | b'\'' | b'\\');
+    !id.is_empty() && !id.starts_with(b"SLOT:") && id.iter().all(is_plain)
+}
+
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
@@ -225,6 +235,14 @@ mod tests {
             heads.add(reference(None, &long), [reference(None, &long), reference(None, "b")].into_iter());
         assert!(heads.opens(record, long.as_bytes()).is_none());
         assert_eq!(heads.head(heads.expect(record, 1)), b"\"b\" = ");
+        // These are a slot, and words that end earlier or later.
+        for id in ["SLOT:1", "d' 1", "d\"", "d\\", ""] {
+            let record =
+                heads.add(reference(None, id), [reference(None, id), reference(None, "b")].into_iter());
+            assert!(heads.opens(record, id.as_bytes()).is_none(), "{id}");
+            assert_eq!(heads.head(heads.expect(record, 0)), b"", "{id}");
+            assert_eq!(heads.head(heads.expect(record, 1)), b"\"b\" = ", "{id}");
+        }
         heads.remove(record);
         assert!(!heads.is_worth_clearing(100));
         heads.holes += 7000;

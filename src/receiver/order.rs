@@ -68,6 +68,13 @@ impl Receiver {
         self.next_chart = None;
     }
 
+    /// Forgets all that data lines have taught: the next is looked at for itself.
+    #[cfg(test)]
+    pub fn forget_lines(&mut self) {
+        self.forget_heads();
+        self.previous = None;
+    }
+
     /// The line that begins the next chart's data is expected, the chart that came next the last time.
     #[inline(always)]
     pub(super) fn expect_follower(&mut self, chart: &MirroredChart) {

@@ -4,6 +4,8 @@ mod forgetting;
 
 mod functions;
 
+mod lines;
+
 mod nodes;
 
 mod order;

@@ -15,7 +15,7 @@ use crate::wire::compression::Compressor;
 
 const HOST: u128 = 7;
 /// What the child offers: it has no past to ask for.
-const CHILD: Capabilities = Capabilities::OURS.without(Capabilities::REPLICATION);
+pub(super) const CHILD: Capabilities = Capabilities::OURS.without(Capabilities::REPLICATION);
 
 /// A chart as the child knows it.
 struct Chart {
@@ -98,18 +98,18 @@ impl Child {
 }
 
 /// A proxy and its parent.
-struct Chain {
-    proxy: Story,
-    parent: Story,
+pub(super) struct Chain {
+    pub(super) proxy: Story,
+    pub(super) parent: Story,
     child: ConnectionId,
     /// The link as the proxy knows it, and as the parent does.
     link: Option<(ConnectionId, ConnectionId)>,
     links: u32,
-    now_us: i64,
+    pub(super) now_us: i64,
 }
 
 impl Chain {
-    fn begin(mode: MemoryMode, child: Capabilities, parent: Capabilities) -> Self {
+    pub(super) fn begin(mode: MemoryMode, child: Capabilities, parent: Capabilities) -> Self {
         let (mut proxy, mut upper) = (Story::begin(), Story::begin());
         proxy.capabilities = child;
         proxy.sending = Some(SendPolicy {
@@ -128,13 +128,13 @@ impl Chain {
         Self { proxy, parent: upper, child, link: None, links: 100, now_us: START }
     }
 
-    fn hear(&mut self, bytes: &[u8]) {
+    pub(super) fn hear(&mut self, bytes: &[u8]) {
         let event = Event::Received { connection: self.child, bytes };
         self.proxy.shard.apply(self.now_us, event, &mut self.proxy.actions);
     }
 
     /// Lets both do what is due until neither has anything to say.
-    fn turn(&mut self) {
+    pub(super) fn turn(&mut self) {
         loop {
             self.proxy.settle(self.now_us);
             self.parent.settle(self.now_us);
@@ -213,8 +213,9 @@ impl Chain {
     }
 
     /// All that there is of the host's charts: id, rows of each dimension, variables.
-    fn told(story: &Story) -> Vec<String> {
-        let mirror = &story.shard.hosts[0];
+    pub(super) fn told(story: &Story) -> Vec<String> {
+        // A host that was away for long is forgotten.
+        let Some(mirror) = story.shard.hosts.first() else { return Vec::new() };
         let mut all = Vec::new();
         for mirrored in mirror.charts() {
             let chart = &mirrored.chart;
@@ -235,7 +236,7 @@ impl Chain {
         all
     }
 
-    fn counters(&self) -> crate::sender::SendingCounters {
+    pub(super) fn counters(&self) -> crate::sender::SendingCounters {
         self.proxy.shard.sending_counters().0
     }
 }
@@ -390,7 +391,7 @@ fn collected_values_go_on_as_they_are_once_intervals_are_trusted() {
 }
 
 /// What of these is not the same, from the first character that is not.
-fn differences(one: &[String], other: &[String]) -> Vec<String> {
+pub(super) fn differences(one: &[String], other: &[String]) -> Vec<String> {
     let differ = |(one, other): (&String, &String)| {
         let same = one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
         let part = |text: &str| {
