@@ -21,7 +21,7 @@ use super::piecewise::{Piecewise, Writer};
 use super::request::Target;
 use crate::catalog::{Chart, HostSnapshot};
 use crate::config::simple_pattern::{API_SEPARATORS, SimplePattern};
-use crate::query::weights::{Baseline, Ranking, Score, ks2, volume};
+use crate::query::weights::{Baseline, Ranking, Score, ks2, moved};
 use crate::query::{
     Answer as Points, Group, Parameters, Plan, QueriedChart, QueryOption, QueryOptions, Window,
     leading_integer,
@@ -30,7 +30,9 @@ use crate::query::{
 /// Charts that are read together: enough that a shard's turn is not waited for once a chart.
 const CHARTS_AT_ONCE: usize = 8;
 const DEFAULT_POINTS: i64 = 500;
-const DEFAULT_OPTIONS: &str = "nonzero,null2zero,unaligned";
+/// Options of every question, and one more if none are given.
+const ALWAYS: [QueryOption; 2] = [QueryOption::NullToZero, QueryOption::Unaligned];
+const DEFAULT_OPTIONS: &str = "nonzero";
 
 /// Which of the two answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,13 +54,15 @@ impl Method {
     const NAMES: [(&str, Method); 3] =
         [("ks2", Method::Ks2), ("volume", Method::Volume), ("anomaly-rate", Method::AnomalyRate)];
 
-    /// The method of this name; of none or an unknown one, what the answer is by default.
+    /// The method of this name; of an unknown one KS2, of none what the answer is by default.
     fn of(name: Option<&str>, shape: Shape) -> Method {
-        let known = Self::NAMES.iter().find(|(known, _)| Some(*known) == name).map(|(_, method)| *method);
-        known.unwrap_or(match shape {
-            Shape::Contexts => Method::AnomalyRate,
-            Shape::Charts => Method::Ks2,
-        })
+        match (name, shape) {
+            (None | Some(""), Shape::Contexts) => Method::AnomalyRate,
+            (name, _) => {
+                let known = Self::NAMES.iter().find(|(known, _)| Some(*known) == name);
+                known.map_or(Method::Ks2, |(_, method)| *method)
+            }
+        }
     }
 
     fn name(self) -> &'static str {
@@ -76,6 +80,7 @@ struct Question {
     highlight: (i64, i64),
     /// Absent where the method needs none.
     baseline: Option<Baseline>,
+    /// Of the highlight; 0 where nobody has said how many, and the method needs none.
     points: i64,
 }
 
@@ -114,6 +119,7 @@ impl Question {
         }
         let points = match number(&["points", "max_points"]) {
             points @ 1.. => points.min(Baseline::MOST_POINTS),
+            _ if method == Method::AnomalyRate => 0,
             _ => DEFAULT_POINTS,
         };
         let baseline = if method == Method::AnomalyRate {
@@ -131,10 +137,15 @@ impl Question {
             Some(Baseline::new(asked, highlight, points).ok_or(Refusal::TooFewPoints)?)
         };
         let group = target.parameter("group").unwrap_or("average");
+        let mut options = QueryOptions::parse(target.parameter("options").unwrap_or(DEFAULT_OPTIONS));
+        ALWAYS.into_iter().for_each(|option| options.insert(option));
+        if method == Method::AnomalyRate {
+            options.insert(QueryOption::AnomalyBit);
+        }
         Ok(Question {
             method,
             group: Group::parse(group, target.parameter("group_options").unwrap_or_default()),
-            options: QueryOptions::parse(target.parameter("options").unwrap_or(DEFAULT_OPTIONS)),
+            options,
             tier: target.parameter("tier").and_then(|tier| tier.parse().ok()),
             highlight,
             points: baseline.map_or(points, |baseline| baseline.highlight_points),
@@ -149,12 +160,13 @@ impl Question {
         of(self.highlight).saturating_add(baseline)
     }
 
-    /// The question about one chart in one window: all of its dimensions, hidden ones too.
+    /// The question about one chart in one window: all of its dimensions, for hidden ones count in percentages.
     fn parameters(&self, (after, before): (i64, i64), points: i64) -> Parameters {
         let mut options = self.options;
         options.insert(QueryOption::NaturalPoints);
-        if self.method == Method::AnomalyRate {
-            options.insert(QueryOption::AnomalyBit);
+        if self.method != Method::Ks2 {
+            // A gap has no part in what a window comes to.
+            options.remove(QueryOption::NullToZero);
         }
         if self.tier.is_some() {
             options.insert(QueryOption::SelectedTier);
@@ -172,12 +184,24 @@ impl Question {
         }
     }
 
-    /// The score of a dimension, if it is one to be told of.
-    fn score(&self, baseline: &[f64], highlight: &[f64]) -> Option<Score> {
+    /// What is read of a chart, each a window and its points: the highlight, what the whole highlight comes to, and the baseline.
+    fn reads(&self) -> [Option<((i64, i64), i64)>; 3] {
+        let highlight = (self.highlight, self.points);
+        let level = (self.highlight, 1);
+        let baseline = self.baseline.map(|baseline| ((baseline.after, baseline.before), baseline.points));
+        match self.method {
+            Method::Ks2 => [Some(highlight), None, baseline],
+            Method::Volume => [Some(highlight), Some(level), baseline.map(|(window, _)| (window, 1))],
+            Method::AnomalyRate => [None, Some(level), None],
+        }
+    }
+
+    /// The score of a dimension, if it is one to be told of; `level` is what the whole highlight comes to.
+    fn score(&self, highlight: &[f64], level: Option<f64>, baseline: &[f64]) -> Option<Score> {
         let score = match self.method {
             Method::Ks2 => ks2(baseline, highlight),
-            Method::Volume => volume(baseline, highlight),
-            Method::AnomalyRate => highlight.first().map(|rate| Score::Plain(rate.abs())),
+            Method::Volume => moved(baseline.first().copied().unwrap_or(0.0), level?, highlight),
+            Method::AnomalyRate => level.map(|rate| Score::Plain(rate.abs())),
         };
         score.filter(|score| score.value() != 0.0 || !self.options.contains(QueryOption::NonZero))
     }
@@ -291,32 +315,33 @@ async fn weigh(
 ) -> Result<(), Unanswered> {
     work.dimensions += charts.iter().map(|chart| chart.dimensions.len()).sum::<usize>();
     let queried = queried(api, host, charts).await.ok_or(Unanswered::Overloaded)?;
-    let of = |window, points| {
-        let read =
-            queried.iter().map(move |queried| read(api, host, question, queried, window, points, deadline));
-        join_all(read)
+    let of = async |asked: Option<((i64, i64), i64)>| {
+        let read = queried.iter().map(async |queried| match asked {
+            Some((window, points)) => read(api, host, question, queried, window, points, deadline).await,
+            None => Ok(None),
+        });
+        join_all(read).await
     };
-    let points = if question.baseline.is_some() { question.points } else { 1 };
-    let highlights = of(question.highlight, points).await;
-    let baselines = match question.baseline {
-        Some(baseline) => of((baseline.after, baseline.before), baseline.points).await,
-        None => queried.iter().map(|_| Ok(None)).collect(),
-    };
-    for ((queried, highlight), baseline) in queried.iter().zip(highlights).zip(baselines) {
-        // Without a sample in the highlight there is nothing to tell.
-        let (Some(highlight), baseline) = (highlight?, baseline?) else { continue };
-        for points in [Some(&highlight), baseline.as_ref()].into_iter().flatten() {
+    let [highlights, levels, baselines] = question.reads();
+    let (highlights, levels, baselines) = (of(highlights).await, of(levels).await, of(baselines).await);
+    for (((queried, highlight), level), baseline) in queried.iter().zip(highlights).zip(levels).zip(baselines)
+    {
+        let read = [highlight?, level?, baseline?];
+        for points in read.iter().flatten() {
             work.queries += points.columns.len();
             work.result_points += points.columns.len() * points.grid.points;
             work.samples += points.samples_read;
         }
-        for column in &highlight.columns {
-            let before =
-                baseline.as_ref().map_or(Vec::new(), |baseline| values_of(baseline, column.dimension));
-            let after = values_of(&highlight, column.dimension);
-            if let Some(score) = question.score(&before, &after) {
-                let (chart, dimension) = (Arc::clone(&queried.chart), column.dimension);
-                weighed.push(Weighed { chart, dimension, score, weight: score.value() });
+        for (index, dimension) in queried.chart.dimensions.iter().enumerate() {
+            if dimension.hidden {
+                continue;
+            }
+            let [highlight, level, baseline] = read
+                .each_ref()
+                .map(|points| points.as_ref().map_or(Vec::new(), |points| values_of(points, index)));
+            if let Some(score) = question.score(&highlight, level.first().copied(), &baseline) {
+                let chart = Arc::clone(&queried.chart);
+                weighed.push(Weighed { chart, dimension: index, score, weight: score.value() });
             }
         }
     }
