@@ -286,18 +286,14 @@ async fn weigh_all(
     let of_dimension = size_of::<Weighed>() + size_of::<Score>() + size_of::<usize>() + Ranking::BYTES;
     query.holds(dimensions * of_dimension, format_args!("{dimensions} dimensions"), "fewer contexts")?;
     query.reads(question.seconds().saturating_mul(dimensions as i64)).await?;
-    let timed_out = || error(StatusCode::GATEWAY_TIMEOUT, "timed out");
     let (mut weighed, mut work) = (Vec::new(), Work::default());
     for charts in wanted.chunks(CHARTS_AT_ONCE) {
-        query.step().await.map_err(|_| timed_out())?;
+        query.step().await?;
         let weighing = weigh(api, host, charts.to_vec(), question, deadline, &mut weighed, &mut work);
         match weighing.await {
             Ok(()) => {}
             Err(Unanswered::Overloaded) => return Err(query.fails(Answer::overloaded())),
-            Err(Unanswered::TimedOut) => {
-                query.timed_out();
-                return Err(timed_out());
-            }
+            Err(Unanswered::TimedOut) => return Err(query.timed_out()),
         }
     }
     Ok((weighed, work))
