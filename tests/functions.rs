@@ -130,6 +130,7 @@ fn an_answer_is_given_on_as_it_is() {
     assert_eq!(response.header("expires"), "Sun, 22 Nov 2026 10:19:24 GMT");
     assert_eq!(response.header("content-security-policy"), "sandbox");
     assert_eq!(parent.telemetry().function_calls.get("answered"), 1);
+    parent.wait("its chart", |parent| parent.telemetry().total(|shard| &shard.charts) > 0);
     assert_eq!(parent.telemetry().total(|shard| &shard.charts), 1);
 }
 

@@ -64,7 +64,7 @@ const PREEMPT_TIMER: Duration = Duration::from_millis(1);
 /// Messages that one turn takes before the sockets get their chance.
 const MESSAGES_A_TURN: usize = 256;
 /// It looks at every child.
-const REPORT_EVERY: Duration = Duration::from_secs(1);
+const REPORT_EVERY: Duration = Duration::from_millis(300);
 const REPORT_STORAGE_EVERY: Duration = Duration::from_secs(10);
 
 /// A shard that was told to stop waits so long for its disk; the journal has what is not written by then.
