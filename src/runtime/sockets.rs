@@ -21,7 +21,7 @@ use crate::shard::event::ConnectionId;
 
 /// Room for one read: as much as a busy child sends in a few ticks.
 const RECEIVE_BUFFER: usize = 256 << 10;
-/// Sockets that one turn serves before messages get their chance.
+/// Sockets that one turn serves before messages get their chance, of those that have news and of those that have more than was read.
 const EVENTS_A_TURN: usize = 512;
 
 /// A connection and what waits to be sent on it.
@@ -160,7 +160,8 @@ impl Sockets {
             Err(error) => return Err(error.into()),
         }
         let mut turn = Turn { more: self.events.len() == EVENTS_A_TURN, ..Turn::default() };
-        let unread = std::mem::take(&mut self.unread);
+        let later = self.unread.split_off(self.unread.len().min(EVENTS_A_TURN));
+        let unread = std::mem::replace(&mut self.unread, later);
         for connection in &unread {
             self.read(*connection, true, &mut turn, &mut received);
         }
@@ -178,7 +179,8 @@ impl Sockets {
                 received(connection, Err(reason));
                 continue;
             }
-            if !unread.contains(&connection) {
+            // One that is read until nothing is left needs no news of that.
+            if !unread.contains(&connection) && !self.unread.contains(&connection) {
                 // Behind the last bytes the end is not told of again.
                 let ends = epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
                 self.read(connection, happened.intersects(ends), &mut turn, &mut received);

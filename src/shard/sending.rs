@@ -8,7 +8,7 @@ use std::sync::Arc;
 use dbengine::{GroupKey, Samples, TimeRange, UnixSeconds};
 
 use super::event::{Action, ConnectionId};
-use super::{Child, Shard};
+use super::{Child, HostIndex, Shard};
 use crate::catalog::Chart;
 use crate::config::MemoryMode;
 use crate::config::SendPolicy;
@@ -56,6 +56,19 @@ impl Sending {
         if !std::mem::replace(&mut upstream.is_stirred, true) {
             self.stirred.push_back(place);
         }
+    }
+
+    /// The sender of this child, to which something has happened, and its host; `None` when the child has left.
+    fn stirred_of<'c>(
+        &mut self,
+        children: &'c mut [Option<Child>],
+        child: ConnectionId,
+    ) -> Option<(HostIndex, &'c mut Upstream)> {
+        let place = child.place as usize;
+        let waiting = children.get_mut(place)?.as_mut().filter(|it| it.connection == child)?;
+        let upstream = waiting.upstream.as_mut()?;
+        self.stir(place, upstream);
+        Some((waiting.host, upstream))
     }
 }
 
@@ -187,11 +200,8 @@ impl Shard {
         actions: &mut Vec<Action>,
     ) {
         let place = child.place as usize;
-        let waiting =
-            self.children.get_mut(place).and_then(Option::as_mut).filter(|it| it.connection == child);
-        let mut upstream = waiting.and_then(|child| Some((child.host, child.upstream.as_mut()?)));
+        let mut upstream = self.sending.stirred_of(&mut self.children, child);
         if let Some((_, upstream)) = &mut upstream {
-            self.sending.stir(place, upstream);
             for end in upstream.sender.chose(now_us, attempt, choice) {
                 self.telemetry.link_ends.add(end.label());
             }
@@ -306,13 +316,7 @@ impl Shard {
     /// The disk has said what a sender wanted to know.
     pub(super) fn past_read(&mut self, now_us: i64, answered: Answered) {
         let LinkName { child, attempt } = answered.link();
-        let place = child.place as usize;
-        let waiting = self.children.get_mut(place).and_then(Option::as_mut);
-        let Some(Child { host, upstream: Some(upstream), .. }) = waiting.filter(|it| it.connection == child)
-        else {
-            return;
-        };
-        self.sending.stir(place, upstream);
+        let Some((host, upstream)) = self.sending.stirred_of(&mut self.children, child) else { return };
         let sender = &mut upstream.sender;
         if !sender.is_on(attempt) {
             return;
@@ -321,7 +325,7 @@ impl Shard {
             Answered::Oldest { oldest, .. } => sender.set_oldest(oldest),
             Answered::Rows { request, window, columns, .. } => {
                 sender.end_read();
-                let mirror = &self.hosts[*host];
+                let mirror = &self.hosts[host];
                 let Some(chart) = mirror.search(&request.chart) else { return };
                 let mirrored = &mirror.charts()[chart.index()];
                 let Kept { first, last, .. } =
@@ -338,13 +342,7 @@ impl Shard {
             PastWish::Oldest { link, .. } => (link, None),
             PastWish::Rows { link, request, .. } => (link, Some(request)),
         };
-        let place = link.child.place as usize;
-        let waiting = self.children.get_mut(place).and_then(Option::as_mut);
-        let Some(Child { upstream: Some(upstream), .. }) = waiting.filter(|it| it.connection == link.child)
-        else {
-            return;
-        };
-        self.sending.stir(place, upstream);
+        let Some((_, upstream)) = self.sending.stirred_of(&mut self.children, link.child) else { return };
         match request {
             Some(request) => {
                 upstream.sender.end_read();
