@@ -384,8 +384,7 @@ impl Receiver {
             longest,
             &mut self.collection,
         );
-        around.engine.expect_row(around.mirror.chart(chart).group);
-        around.mirror.expect_follower(chart);
+        around.mirror.expect_rows(chart, around.engine);
         self.open(chart);
         self.collecting = true;
         self.passing = sending::passes_collected(microseconds, chart, around);
@@ -445,7 +444,6 @@ impl Receiver {
         let mirrored = mirror.chart(chart);
         self.expect_follower(mirrored);
         let group = mirrored.group;
-        engine.expect_row_now(group);
         let newest_allowed = now + FURTHEST_FUTURE_S;
         let flags = &mut self.flags;
         mirrored.collector().end(*now_us, &mut self.collection, |row: CollectedRow<'_>| {
@@ -591,10 +589,6 @@ impl Receiver {
         let mirrored = around.mirror.chart(chart);
         mirrored.collected_at = self.row_collected_at;
         self.expect_follower(mirrored);
-        let follower = mirrored.follower;
-        if let Some(next) = around.mirror.charts().get(follower.index()) {
-            around.engine.expect_row(next.group);
-        }
         self.store_row(chart, time, around);
         if is_told {
             self.pass_row_on(chart, time, around);

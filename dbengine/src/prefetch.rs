@@ -29,6 +29,18 @@ pub fn prefetch_slice<T>(values: &[T]) {
     }
 }
 
+/// Asks for the cache lines of `count` elements from `first` on, 512 bytes at most. They may be behind the end of the slice.
+#[inline(always)]
+pub(crate) fn prefetch_elements<T>(values: &[T], first: usize, count: usize) {
+    const MOST: usize = 512;
+    let begin = values.as_ptr().wrapping_add(first).cast::<i8>();
+    let bytes = (count * size_of::<T>()).min(MOST);
+    // The first line, those behind it, and the one with the last byte.
+    for offset in (0..bytes).step_by(CACHE_LINE).chain(bytes.checked_sub(1)) {
+        line(begin.wrapping_add(offset));
+    }
+}
+
 #[inline(always)]
 fn line(address: *const i8) {
     #[cfg(target_arch = "x86_64")]

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use dbengine::{Engine, GroupId, GroupKey, Keep, UnixSeconds, prefetch, prefetch_all, prefetch_slice, tight};
+use dbengine::{Engine, GroupId, GroupKey, Keep, UnixSeconds, prefetch_all, prefetch_slice, tight};
 use ecow::EcoString;
 use uuid::Uuid;
 
@@ -170,25 +170,20 @@ impl Mirror {
         rows * i64::from(self.charts[chart.index()].update_every) * 1_000_000
     }
 
-    /// The chart that follows on this one is looked at soon.
-    #[inline]
-    pub(super) fn expect_follower(&self, chart: ChartIndex) {
-        let follower = self.charts[chart.index()].follower;
-        if let Some(mirrored) = self.charts.get(follower.index())
-            && let Some(collector) = &mirrored.collector
-        {
-            prefetch(&**collector);
-        }
-    }
-
-    /// A unit of ready made samples of this chart comes, and then one of its follower.
+    /// Data of this chart comes, and then of its follower. What will be looked at of it was found in the memory that was asked for
+    /// when the chart before it came, and is asked for now.
     #[inline]
     pub(super) fn expect_rows(&self, chart: ChartIndex, engine: &Engine) {
         let MirroredChart { group, follower, ref collected, .. } = self.charts[chart.index()];
         engine.expect_row_now(group);
         prefetch_slice(collected);
-        if let Some(next) = self.charts.get(follower.index()) {
-            prefetch_all(next);
+        let Some(next) = self.charts.get(follower.index()) else { return };
+        engine.expect_row(next.group);
+        if let Some(collector) = &next.collector {
+            prefetch_all(&**collector);
+        }
+        if let Some(after) = self.charts.get(next.follower.index()) {
+            prefetch_all(after);
         }
     }
 
