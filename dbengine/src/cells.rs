@@ -25,11 +25,13 @@ struct Pool {
     slabs: Vec<Box<[Cell]>>,
     free: u32,
     used: usize,
+    /// Memory for whoever makes a string, used again for every other.
+    scratch: Vec<u8>,
 }
 
 impl Default for Pool {
     fn default() -> Pool {
-        Pool { slabs: Vec::new(), free: NONE, used: 0 }
+        Pool { slabs: Vec::new(), free: NONE, used: 0, scratch: Vec::new() }
     }
 }
 
@@ -67,6 +69,18 @@ impl Pool {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cells(Rc<RefCell<Pool>>);
 
+impl Cells {
+    /// An empty list, with room for what the last one held.
+    pub(crate) fn take_scratch(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.borrow_mut().scratch)
+    }
+
+    pub(crate) fn put_scratch(&self, mut scratch: Vec<u8>) {
+        scratch.clear();
+        self.0.borrow_mut().scratch = scratch;
+    }
+}
+
 /// A string of bytes, which grows at its end.
 #[derive(Debug)]
 pub(crate) struct CellString {
@@ -79,6 +93,10 @@ pub(crate) struct CellString {
 impl CellString {
     pub(crate) fn new(cells: &Cells) -> CellString {
         CellString { cells: cells.clone(), first: NONE, last: NONE, len: 0 }
+    }
+
+    pub(crate) fn cells(&self) -> &Cells {
+        &self.cells
     }
 
     pub(crate) fn push(&mut self, mut bytes: &[u8]) {

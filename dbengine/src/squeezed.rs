@@ -28,8 +28,8 @@ use crate::cells::{CellString, Cells};
 /// The most rows of a block.
 pub(crate) const BLOCK_ROWS: usize = 16;
 
-const HEADER_LEN: usize = 4 + 1;
 const NUMBER_LEN: usize = 4;
+const HEADER_LEN: usize = NUMBER_LEN + 1;
 
 const ZEROS: u8 = 0;
 const CONSTANT: u8 = 1 << SHIFT_AT;
@@ -48,30 +48,31 @@ enum Shape {
 }
 
 impl Shape {
-    /// Of a column that begins with `first` and differs from that in no other than these bits.
-    fn of(first: f32, differences: u32) -> Shape {
-        match differences {
+    /// Of a column of so many rows. Behind them is the first value again.
+    fn of(column: &[f32; BLOCK_ROWS], rows: usize) -> Shape {
+        let first = column[0];
+        match column.iter().fold(0, |bits, value| bits | first.to_bits() ^ value.to_bits()) {
             0 if first.to_bits() == 0 => Shape::Zeros,
             0 => Shape::Constant,
-            _ => {
+            differences => {
                 let shift = differences.trailing_zeros() / SHIFT_UNIT * SHIFT_UNIT;
-                Shape::Differences { width: u32::BITS - (differences >> shift).leading_zeros(), shift }
+                let width = u32::BITS - (differences >> shift).leading_zeros();
+                let shape = Shape::Differences { width, shift };
+                Shape::of_whole(column).filter(|whole| whole.len(rows) < shape.len(rows)).unwrap_or(shape)
             }
         }
     }
 
     /// Of a column that changes, if all of its values are whole numbers.
-    fn of_whole(values: impl Iterator<Item = f32>) -> Option<Shape> {
-        let (mut least, mut most) = (i32::MAX, i32::MIN);
-        for value in values {
-            let whole = value as i32;
-            if (whole as f32).to_bits() != value.to_bits() {
-                return None;
-            }
-            (least, most) = (least.min(whole), most.max(whole));
+    fn of_whole(column: &[f32; BLOCK_ROWS]) -> Option<Shape> {
+        let whole = column.map(|value| value as i32);
+        let is_whole = |(whole, value): (&i32, &f32)| (*whole as f32).to_bits() == value.to_bits();
+        if !whole.iter().zip(column).all(is_whole) {
+            return None;
         }
-        let width = u32::BITS - (most.wrapping_sub(least) as u32).leading_zeros();
-        (width < u32::BITS).then_some(Shape::Whole { least, width })
+        let (least, most) = (whole.iter().min()?, whole.iter().max()?);
+        let width = u32::BITS - (most.wrapping_sub(*least) as u32).leading_zeros();
+        (width < u32::BITS).then_some(Shape::Whole { least: *least, width })
     }
 
     /// Bytes of a column of so many rows.
@@ -85,7 +86,8 @@ impl Shape {
     }
 
     /// Adds a column of this shape.
-    fn write(self, first: f32, values: impl Iterator<Item = f32>, block: &mut Vec<u8>) {
+    fn write(self, values: &[f32], block: &mut Vec<u8>) {
+        let first = values[0];
         match self {
             Shape::Zeros => block.push(ZEROS),
             Shape::Constant => {
@@ -97,12 +99,12 @@ impl Shape {
                 block.push(if width == u32::BITS { WIDEST } else { narrow });
                 block.extend_from_slice(&first.to_le_bytes());
                 let first = first.to_bits();
-                pack(values.skip(1).map(|value| (first ^ value.to_bits()) >> shift), width, block);
+                pack(values[1..].iter().map(|value| (first ^ value.to_bits()) >> shift), width, block);
             }
             Shape::Whole { least, width } => {
                 block.extend_from_slice(&[WHOLE, width as u8]);
                 block.extend_from_slice(&least.to_le_bytes());
-                pack(values.map(|value| (value as i32).wrapping_sub(least) as u32), width, block);
+                pack(values.iter().map(|value| (*value as i32).wrapping_sub(least) as u32), width, block);
             }
         }
     }
@@ -125,31 +127,22 @@ impl SqueezedRows {
 
     /// Adds a block. `values` are whole rows of `columns` values, one after the other, [`BLOCK_ROWS`] at most.
     pub(crate) fn push(&mut self, values: &[f32], columns: usize) {
-        let (first, later) = values.split_at(columns);
         let rows = values.len() / columns;
         debug_assert!((1..=BLOCK_ROWS).contains(&rows));
-        let mut differences = vec![0; columns];
-        for row in later.chunks_exact(columns) {
-            for ((bits, first), value) in differences.iter_mut().zip(first).zip(row) {
-                *bits |= first.to_bits() ^ value.to_bits();
+        let mut block = self.blocks.cells().take_scratch();
+        block.extend_from_slice(&[0; HEADER_LEN]);
+        for (at, first) in values[..columns].iter().enumerate() {
+            let mut column = [*first; BLOCK_ROWS];
+            for (value, row) in column.iter_mut().zip(values.chunks_exact(columns)) {
+                *value = row[at];
             }
+            Shape::of(&column, rows).write(&column[..rows], &mut block);
         }
-        let column = |at| values.iter().copied().skip(at).step_by(columns);
-        let shape = |(at, (first, bits)): (usize, (&f32, &u32))| {
-            let shape = Shape::of(*first, *bits);
-            let whole =
-                matches!(shape, Shape::Differences { .. }).then(|| Shape::of_whole(column(at))).flatten();
-            whole.filter(|whole| whole.len(rows) < shape.len(rows)).unwrap_or(shape)
-        };
-        let shapes: Vec<Shape> = first.iter().zip(&differences).enumerate().map(shape).collect();
-        let length: usize = shapes.iter().map(|shape| shape.len(rows)).sum();
-        let mut block = Vec::with_capacity(HEADER_LEN + length);
-        block.extend_from_slice(&u32::try_from(length).expect("a block has a few rows").to_le_bytes());
-        block.push(rows as u8);
-        for (at, (shape, first)) in shapes.iter().zip(first).enumerate() {
-            shape.write(*first, column(at), &mut block);
-        }
+        let length = u32::try_from(block.len() - HEADER_LEN).expect("a block has a few rows");
+        block[..NUMBER_LEN].copy_from_slice(&length.to_le_bytes());
+        block[NUMBER_LEN] = rows as u8;
         self.blocks.push(&block);
+        self.blocks.cells().put_scratch(block);
     }
 
     pub(crate) fn clear(&mut self) {
@@ -331,8 +324,11 @@ mod tests {
     #[test]
     fn shapes_are_told_apart() {
         for differences in (0..32).flat_map(|low| (low..32).map(move |high| 1 << low | 1_u32 << high)) {
-            assert!(matches!(Shape::of(1.0, differences), Shape::Differences { .. }));
-            len_of(&[1.0, f32::from_bits(1.0_f32.to_bits() ^ differences)]);
+            let second = f32::from_bits(1.0_f32.to_bits() ^ differences);
+            let mut column = [1.0; BLOCK_ROWS];
+            column[1] = second;
+            assert!(matches!(Shape::of(&column, 2), Shape::Differences { .. } | Shape::Whole { .. }));
+            len_of(&[1.0, second]);
         }
     }
 
