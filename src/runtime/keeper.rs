@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use dbengine::{
-    Directory, Disk, DiskDone, DiskOp, DiskOpKind, FileId, FileName, FileSet, Index, OpId, ReadAt,
+    Directory, Disk, DiskDone, DiskError, DiskOp, DiskOpKind, FileId, FileName, FileSet, Index, OpId, ReadAt,
     SealedFile, UnixSeconds, expired,
 };
 use tokio::sync::{mpsc, watch};
@@ -35,8 +35,10 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(10);
 /// needs a day's to be worth its index.
 const DERIVED_TOGETHER: [usize; 4] = [1, 24, 24, 24];
 
-/// How fast a tier's file is written while no other waits: it is to be no wave among the shards' writes.
+/// How fast a tier's file is written while no other waits: it is to be no wave among the shards' writes. For each that waits,
+/// twice as fast.
 const DERIVED_BYTES_PER_SECOND: u64 = 2 << 20;
+const MOST_DOUBLED: usize = 6;
 
 /// A datafile of a shard that is complete.
 #[derive(Clone, Copy, Debug)]
@@ -63,10 +65,10 @@ pub(super) struct Keeper {
     pub(super) stopped: watch::Receiver<bool>,
 }
 
-/// The database's directory for somebody who has time.
+/// The database's directory for somebody who has time, and who is not waited for.
 struct Paced<'a> {
     directory: &'a mut Directory,
-    /// Everybody else has ended, and waits.
+    bytes_per_second: u64,
     stopped: &'a watch::Receiver<bool>,
 }
 
@@ -84,11 +86,13 @@ impl Disk for Paced<'_> {
     }
 
     fn carry_out(&mut self, op: DiskOp) -> DiskDone {
+        if *self.stopped.borrow() {
+            let message = "the parent stops".into();
+            return DiskDone { id: op.id, result: Err(DiskError { file: op.file, message }) };
+        }
         let bytes = if let DiskOpKind::Write { bytes, .. } = &op.kind { bytes.len() as u64 } else { 0 };
         let done = self.directory.carry_out(op);
-        if !*self.stopped.borrow() {
-            std::thread::sleep(Duration::from_micros(bytes * 1_000_000 / DERIVED_BYTES_PER_SECOND));
-        }
+        std::thread::sleep(Duration::from_micros(bytes * 1_000_000 / self.bytes_per_second));
         done
     }
 }
@@ -179,20 +183,26 @@ impl Keeper {
                 .filter(|file| is_kept(file) && !self.derived.contains(&(file.tier, file.id)))
                 .cloned()
                 .collect();
-            let is_behind = sources.len() > 2 * together;
-            for sources in sources.chunks_exact(together) {
+            let lots = sources.len() / together;
+            for (lot, sources) in sources.chunks_exact(together).enumerate() {
                 let begun = Instant::now();
-                let mut paced = Paced { directory: &mut self.directory, stopped: &self.stopped };
+                let waiting = lots - 1 - lot;
+                let mut paced = Paced {
+                    directory: &mut self.directory,
+                    bytes_per_second: DERIVED_BYTES_PER_SECOND << waiting.min(MOST_DOUBLED),
+                    stopped: &self.stopped,
+                };
                 // On a thread of its own: what one that sleeps for minutes afterwards has freed, its allocator keeps.
                 let derived = std::thread::scope(|scope| {
-                    let derive = || {
-                        let disk: &mut dyn Disk = if is_behind { paced.directory } else { &mut paced };
-                        dbengine::derive(disk, sources, above.factor)
-                    };
+                    let derive = || dbengine::derive(&mut paced, sources, above.factor);
                     scope.spawn(derive).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
                 });
                 let derived = match derived {
                     Ok(derived) => derived,
+                    Err(_) if *self.stopped.borrow() => {
+                        self.abandon(tier as u8 + 1, sources);
+                        return;
+                    }
                     Err(error) => {
                         tracing::error!("tier {}: {error}; it is tried again", tier + 1);
                         self.metrics.keeper.errors.fetch_add(1, Relaxed);
@@ -215,6 +225,16 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// Removes what there is of a tier's file that is not complete. It is made at the next start.
+    fn abandon(&mut self, tier: u8, sources: &[Arc<SealedFile>]) {
+        let Some(last) = sources.last() else { return };
+        for file in [FileName::Data { tier, id: last.id }, FileName::Index { tier, id: last.id }] {
+            // It may not have come to the index; and a start removes what is left as well.
+            let _ = self.directory.carry_out(DiskOp { id: OpId(0), file, kind: DiskOpKind::Remove }).result;
+        }
+        tracing::info!(tier, sources = sources.len(), "a tier's file is left for the next start");
     }
 
     fn expire(&mut self) {
