@@ -181,6 +181,18 @@ fn a_parent_tells_where_it_listens_serves_and_stops_on_a_signal() {
     }
 }
 
+/// Where the system gives huge pages to all, as Debian's does, they are a third more memory (docs/decisions/0006-memory-of-a-metric.md).
+#[test]
+fn a_parent_refuses_huge_pages() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (etc, state) = (directory.path().join("etc"), directory.path().join("state"));
+    let address = configuration(&etc);
+    let parent = Running::start(&["run", "--config", utf8(&etc), "--state", utf8(&state)]);
+    parent.read_to(&format!("listening on {address}"));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", parent.process.id())).expect("it runs");
+    assert!(status.lines().any(|line| line == "THP_enabled:\t0"), "{status}");
+}
+
 #[test]
 fn the_machine_guid_and_the_embedded_key_are_made_once() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -200,7 +200,7 @@ impl Keeper {
                 let derived = match derived {
                     Ok(derived) => derived,
                     Err(_) if *self.stopped.borrow() => {
-                        self.abandon(tier as u8 + 1, sources);
+                        abandon(&mut self.directory, sources);
                         return;
                     }
                     Err(error) => {
@@ -225,16 +225,6 @@ impl Keeper {
                 }
             }
         }
-    }
-
-    /// Removes what there is of a tier's file that is not complete. It is made at the next start.
-    fn abandon(&mut self, tier: u8, sources: &[Arc<SealedFile>]) {
-        let Some(last) = sources.last() else { return };
-        for file in [FileName::Data { tier, id: last.id }, FileName::Index { tier, id: last.id }] {
-            // It may not have come to the index; and a start removes what is left as well.
-            let _ = self.directory.carry_out(DiskOp { id: OpId(0), file, kind: DiskOpKind::Remove }).result;
-        }
-        tracing::info!(tier, sources = sources.len(), "a tier's file is left for the next start");
     }
 
     fn expire(&mut self) {
@@ -288,8 +278,60 @@ impl Keeper {
     }
 }
 
+/// Removes what there is of the file that was to be derived from these.
+fn abandon(directory: &mut Directory, sources: &[Arc<SealedFile>]) {
+    let Some(last) = sources.last() else { return };
+    let (tier, id) = (last.tier + 1, last.id);
+    for file in [FileName::Data { tier, id }, FileName::Index { tier, id }] {
+        // What cannot be removed is removed by the next start, as after a crash.
+        let _ = directory.carry_out(DiskOp { id: OpId(0), file, kind: DiskOpKind::Remove }).result;
+    }
+    tracing::info!(tier, sources = sources.len(), "a tier's file is left to be derived after the next start");
+}
+
 fn open(directory: &Directory, id: FileId) -> io::Result<SealedFile> {
     let index = directory.index(0, id)?;
     let (data, _) = directory.open(FileName::Data { tier: 0, id })?;
     Ok(SealedFile::new(0, id, index, data))
+}
+
+#[cfg(test)]
+mod tests {
+    use dbengine::{FileWriter, GroupKey, Page, WriterId};
+
+    use super::*;
+
+    /// A file of two pages.
+    fn write(disk: &mut dyn Disk, tier: u8, between: impl FnOnce()) -> Result<SealedFile, String> {
+        let id = FileId { sequence: 1, writer: WriterId(0) };
+        let mut writer = FileWriter::create(disk, tier, id).map_err(|error| error.to_string())?;
+        let page = |time| Page::seal(1, &[UnixSeconds(time), UnixSeconds(time + 1)], &[1.0, 2.0], &[]);
+        writer.add(GroupKey(1), page(100)).map_err(|error| error.to_string())?;
+        between();
+        writer.add(GroupKey(1), page(200)).map_err(|error| error.to_string())?;
+        writer.finish(Vec::new()).map_err(|error| error.to_string())?.ok_or_else(|| "no page".into())
+    }
+
+    #[test]
+    fn a_file_that_is_not_complete_when_the_parent_stops_is_left() {
+        let root = tempfile::tempdir().expect("a directory");
+        let mut directory = Directory::create(root.path()).expect("a database");
+        let source = write(&mut directory, 0, || ()).expect("written");
+        let (stop, stopped) = watch::channel(false);
+        let derive = |between: &dyn Fn()| {
+            let mut own = directory.clone();
+            let mut paced = Paced { directory: &mut own, bytes_per_second: 1 << 30, stopped: &stopped };
+            write(&mut paced, 1, between)
+        };
+        derive(&|| ()).expect("nobody stops");
+        let stopping = || stop.send(true).expect("somebody listens");
+        assert!(derive(&stopping).expect_err("it is not complete").contains("the parent stops"));
+        abandon(&mut directory, &[Arc::new(source)]);
+        let mut left: Vec<String> =
+            directory.list().expect("listed").iter().map(ToString::to_string).collect();
+        left.sort();
+        let id = FileId { sequence: 1, writer: WriterId(0) };
+        let source = [FileName::Data { tier: 0, id }, FileName::Index { tier: 0, id }];
+        assert_eq!(left, source.map(|name| name.to_string()));
+    }
 }
