@@ -13,11 +13,15 @@
 //!
 //! A record is written when the first data of its chart come, and anew after the chart was defined anew.
 
+use dbengine::tight;
+
 use crate::wire::command::Reference;
 use crate::wire::{Encoder, begins_with};
 
 /// Bytes in front of a head: its length, little endian, and what stands before the id.
 const HEADER: usize = 3;
+/// Bytes of a head around the id, at most.
+const MOST_AROUND: usize = 32;
 /// The index of a chart's own head: the one after it is 0.
 const CHART: usize = usize::MAX;
 
@@ -90,6 +94,7 @@ impl Heads {
     fn push(&mut self, id: &[u8], write: impl FnOnce(&Encoder, &mut Vec<u8>) -> u8) {
         let header = self.bytes.len();
         let head = header + HEADER;
+        tight::reserve(&mut self.bytes, HEADER + id.len() + MOST_AROUND);
         self.bytes.extend_from_slice(&[0; HEADER]);
         if !is_one_word(id) {
             return;
