@@ -5,7 +5,7 @@
 //! the group does: when it is full, all but the last are squeezed into a block. So rows take a third of the memory before
 //! they are a page. The places of groups that began one after the other are one behind the other, and are looked at in that
 //! order each second: a place that grew from few rows to many took less memory, and was never where it was looked for. (A
-//! tenth off the whole cost of a sample.)
+//! fifth off the whole cost of a sample.)
 //!
 //! The newest row stays here until the next one comes, also when the rows are full: sealing is work of the next row.
 

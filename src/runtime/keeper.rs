@@ -39,6 +39,8 @@ const DERIVED_TOGETHER: [usize; 4] = [1, 24, 24, 24];
 /// twice as fast.
 const DERIVED_BYTES_PER_SECOND: u64 = 2 << 20;
 const MOST_DOUBLED: usize = 6;
+/// Who waits to write sees within this that the parent stops.
+const STOP_SEEN: Duration = Duration::from_millis(50);
 
 /// A datafile of a shard that is complete.
 #[derive(Clone, Copy, Debug)]
@@ -91,8 +93,15 @@ impl Disk for Paced<'_> {
             return DiskDone { id: op.id, result: Err(DiskError { file: op.file, message }) };
         }
         let bytes = if let DiskOpKind::Write { bytes, .. } = &op.kind { bytes.len() as u64 } else { 0 };
+        let begun = Instant::now();
         let done = self.directory.carry_out(op);
-        std::thread::sleep(Duration::from_micros(bytes * 1_000_000 / self.bytes_per_second));
+        let takes = Duration::from_micros(bytes * 1_000_000 / self.bytes_per_second);
+        // An index is written at once, and may be worth many seconds.
+        while let Some(rest) = takes.checked_sub(begun.elapsed())
+            && !*self.stopped.borrow()
+        {
+            std::thread::sleep(rest.min(STOP_SEEN));
+        }
         done
     }
 }
