@@ -493,7 +493,7 @@ fn share(readings: &mut Vec<Reading>, reading: Reading) -> u32 {
     let known = readings[searched..].iter().position(|known| *known == reading);
     let place = known.map_or(readings.len(), |found| searched + found);
     if known.is_none() {
-        readings.push(reading);
+        tight::push(readings, reading);
     }
     place as u32
 }

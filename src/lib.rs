@@ -64,3 +64,5 @@ pub mod nodes;
 pub mod config;
 
 pub mod telemetry;
+
+pub mod allocator;

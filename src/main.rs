@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
+use mainstem::allocator::Allocator;
 use mainstem::config::{
     Config, DEFAULT_STATE_DIR, Loaded, Severity, identity, init, report, system_hostname,
 };
@@ -71,7 +72,7 @@ impl Places {
 }
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

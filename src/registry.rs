@@ -27,7 +27,7 @@ const VISITS: TableDefinition<'_, (u128, &str), (u128, i64, u64, &str)> = TableD
 const MACHINES: TableDefinition<'_, (u128, &str), (i64, u64)> = TableDefinition::new("machines");
 
 /// Pages that the database keeps in memory.
-const CACHE_BYTES: usize = 4 << 20;
+const CACHE_BYTES: usize = 1 << 20;
 /// How soon a file that could not be used is tried again.
 const RETRY_EVERY_S: i64 = 600;
 /// How often those are looked for who are not seen any more.

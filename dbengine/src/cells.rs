@@ -70,13 +70,12 @@ impl Pool {
 pub(crate) struct Cells(Rc<RefCell<Pool>>);
 
 impl Cells {
-    /// An empty list, with room for what the last one held.
+    /// A list with whatever was in it when it was put there.
     pub(crate) fn take_scratch(&self) -> Vec<u8> {
         std::mem::take(&mut self.0.borrow_mut().scratch)
     }
 
-    pub(crate) fn put_scratch(&self, mut scratch: Vec<u8>) {
-        scratch.clear();
+    pub(crate) fn put_scratch(&self, scratch: Vec<u8>) {
         self.0.borrow_mut().scratch = scratch;
     }
 }

@@ -137,7 +137,7 @@ impl Group {
         store: Option<&mut Store>,
     ) -> Appended {
         if self.hot.is_continued_by(time) && !self.hot.is_full() {
-            // Only its chunk is full, or it has flags. All others are not this cheap: they visit the past.
+            // It has flags, only. All others are not this cheap: they visit the past.
             self.hot.push(time, row);
             return Appended::Stored;
         }

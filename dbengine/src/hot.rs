@@ -55,8 +55,8 @@ struct Rest {
     /// The rows before those of the chunk.
     blocks: SqueezedRows,
     runs: Vec<RunStart>,
-    /// Of the rows that have any.
-    flags: RowFlags,
+    /// Of the rows that have any, if one has.
+    flags: Option<Box<RowFlags>>,
 }
 
 impl HotRows {
@@ -74,7 +74,7 @@ impl HotRows {
                 since: 0,
                 blocks: SqueezedRows::new(cells),
                 runs: Vec::new(),
-                flags: RowFlags::default(),
+                flags: None,
             }),
         }
     }
@@ -93,7 +93,7 @@ impl HotRows {
         }
         self.rest.blocks.clear();
         self.rest.runs.clear();
-        self.rest.flags = RowFlags::default();
+        self.rest.flags = None;
         (self.step, self.columns, self.rows, self.limit) = (step, columns, 0, limit);
     }
 
@@ -102,7 +102,7 @@ impl HotRows {
         self.chunk = Vec::new();
         self.rest.blocks.clear();
         self.rest.runs = Vec::new();
-        self.rest.flags = RowFlags::default();
+        self.rest.flags = None;
         self.rows = 0;
     }
 
@@ -129,9 +129,11 @@ impl HotRows {
             self.newest = time;
             return true;
         }
-        let has_room = self.rows < self.limit && self.chunk.capacity() - self.chunk.len() >= row.values.len();
-        if !has_room {
+        if self.is_full() {
             return false;
+        }
+        if self.chunk.capacity() - self.chunk.len() < row.values.len() {
+            self.make_room();
         }
         self.chunk.extend_from_slice(row.values);
         self.newest = time;
@@ -180,11 +182,9 @@ impl HotRows {
     /// Calls `visit` with every row from row `first` on, in order of time.
     pub(crate) fn each_row(&self, first: u16, mut visit: impl FnMut(UnixSeconds, Row<'_>)) {
         let columns = self.columns as usize;
-        let mut older = Vec::new();
-        self.rest.blocks.copy().blocks().for_each(|block| block.expand(columns, &mut older));
-        let every_row = older.chunks_exact(columns.max(1)).chain(self.chunk.chunks_exact(columns.max(1)));
+        let (from, values) = self.rest.blocks.copy().expand(usize::from(first), &self.chunk, columns);
         let mut runs = Run::all(self.rest.runs.iter().copied(), self.rows).peekable();
-        for (row, values) in (0..self.rows).zip(every_row) {
+        for (row, values) in (from as u16..self.rows).zip(values.chunks_exact(columns.max(1))) {
             while runs.peek().is_some_and(|run| run.row + run.rows <= row) {
                 runs.next();
             }
@@ -203,7 +203,7 @@ impl HotRows {
     }
 
     fn flags_of(&self, row: u16) -> Option<&[SampleFlags]> {
-        self.rest.flags.of(row, self.columns as usize)
+        self.rest.flags.as_ref()?.of(row, self.columns as usize)
     }
 
     /// Asks for the newest row, and for the place of the next.
@@ -240,13 +240,15 @@ impl HotRows {
             row.flags.filter(|flags| flags.iter().any(|flags| flags.known() != SampleFlags::NONE))
         {
             assert_eq!(flags.len(), columns, "a row has flags for each column, or none");
-            self.rest.flags.push(self.rows, flags);
+            self.rest.flags.get_or_insert_default().push(self.rows, flags);
         }
         self.newest = time;
         self.rows += 1;
     }
 
     /// Makes the place for the newest rows, or a block of all of them but the last.
+    #[cold]
+    #[inline(never)]
     fn make_room(&mut self) {
         let columns = self.columns as usize;
         let room = if self.forgets { 1 } else { NEWEST_ROWS } * columns;
@@ -255,7 +257,7 @@ impl HotRows {
             return;
         }
         let last = self.chunk.len() - columns;
-        self.rest.blocks.push(&self.chunk[..last], columns);
+        self.rest.blocks.push(&self.chunk, columns);
         self.chunk.copy_within(last.., 0);
         self.chunk.truncate(columns);
     }
@@ -264,6 +266,7 @@ impl HotRows {
         self.rows == 0
     }
 
+    #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.rows >= self.limit
     }
@@ -299,7 +302,7 @@ impl HotRows {
     pub(crate) fn bytes(&self) -> usize {
         self.chunk.capacity() * size_of::<f32>()
             + self.rest.blocks.bytes()
-            + self.rest.flags.bytes()
+            + self.rest.flags.as_ref().map_or(0, |flags| flags.bytes())
             + self.rest.runs.capacity() * size_of::<RunStart>()
     }
 
@@ -310,7 +313,7 @@ impl HotRows {
             columns: self.columns as usize,
             blocks: self.rest.blocks.copy(),
             newest: &self.chunk,
-            flags: &self.rest.flags,
+            flags: self.rest.flags.as_deref(),
             rows: self.rows,
             runs: &self.rest.runs,
         }
@@ -322,28 +325,14 @@ impl HotRows {
         let mut runs: Vec<Run> = all.filter_map(|run| run.clip(self.step, window)).collect();
         let (first, last) = (runs.first()?.row, *runs.last()?);
         let columns = self.columns as usize;
-        let flags = self.rest.flags.copy(first..last.row + last.rows, columns);
+        let flags = self.rest.flags.as_ref();
+        let flags = flags.map_or(Vec::new(), |flags| flags.copy(first..last.row + last.rows, columns));
         for run in &mut runs {
             run.row -= first;
         }
-        let (first, end) = (usize::from(first) * columns, usize::from(last.row + last.rows) * columns);
-        let mut values = Vec::with_capacity(end - first);
-        let (mut at, mut expanded) = (0, Vec::new());
-        let mut add = |at: usize, part: &[f32]| {
-            values.extend_from_slice(&part[first.max(at) - at..end.min(at + part.len()) - at]);
-        };
-        for block in self.rest.blocks.copy().blocks() {
-            let block_end = at + block.rows() * columns;
-            if first < block_end && at < end {
-                expanded.clear();
-                block.expand(columns, &mut expanded);
-                add(at, &expanded);
-            }
-            at = block_end;
-        }
-        if at < end {
-            add(at, &self.chunk);
-        }
+        let (first, end) = (usize::from(first), usize::from(last.row + last.rows));
+        let (from, values) = self.rest.blocks.copy().expand(first, &self.chunk, columns);
+        let values = values[(first - from) * columns..(end - from) * columns].to_vec();
         Some(CopiedRows { step: self.step, columns, runs, values, flags })
     }
 }
@@ -359,21 +348,14 @@ pub(crate) struct RowFlags {
 
 impl RowFlags {
     /// Of rows that come one after the other: all of them, or none.
-    pub(crate) fn of_all(rows: u16, flags: &[SampleFlags]) -> RowFlags {
-        if flags.is_empty() {
-            return RowFlags::default();
-        }
-        RowFlags { rows: (0..rows).collect(), flags: flags.to_vec() }
+    pub(crate) fn of_all(rows: u16, flags: &[SampleFlags]) -> Option<RowFlags> {
+        (!flags.is_empty()).then(|| RowFlags { rows: (0..rows).collect(), flags: flags.to_vec() })
     }
 
     /// Those of a row behind all that are there.
     fn push(&mut self, row: u16, flags: &[SampleFlags]) {
         self.rows.push(row);
         self.flags.extend(flags.iter().map(|flags| flags.known()));
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
     }
 
     fn of(&self, row: u16, columns: usize) -> Option<&[SampleFlags]> {
@@ -410,7 +392,7 @@ impl RowFlags {
 
     /// Bytes that are allocated.
     fn bytes(&self) -> usize {
-        self.rows.capacity() * size_of::<u16>() + self.flags.capacity()
+        size_of::<Self>() + self.rows.capacity() * size_of::<u16>() + self.flags.capacity()
     }
 }
 
@@ -495,8 +477,8 @@ mod tests {
             hot.each_row(0, |time, row| rows.push((time.0, row.values.to_vec())));
             let expected = (1..=i64::from(limit)).map(|time| (time, row_of(time)));
             assert!(rows.into_iter().eq(expected), "{limit} rows of {columns}");
-            let blocks: Vec<usize> = hot.rest.blocks.copy().blocks().map(|block| block.rows()).collect();
-            assert!(blocks.iter().all(|rows| *rows == BLOCK_ROWS), "{limit}: {blocks:?}");
+            let blocks = hot.rest.blocks.copy().blocks().count();
+            assert_eq!(blocks, usize::from(limit).saturating_sub(2) / BLOCK_ROWS, "{limit}");
         }
     }
 }

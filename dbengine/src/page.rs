@@ -135,7 +135,7 @@ impl Page {
             columns: values.len() / times.len(),
             blocks: SqueezedCopy::default(),
             newest: values,
-            flags: &RowFlags::of_all(rows, flags),
+            flags: RowFlags::of_all(rows, flags).as_ref(),
             rows,
             runs: &runs,
         })

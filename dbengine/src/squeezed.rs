@@ -1,110 +1,101 @@
 //! Rows that wait for their page, in a third of their size: blocks of them, column by column, each value in as many bits
-//! as it differs from the first, or, of whole numbers, from the least. Half of all columns do not change for minutes, and
-//! most others change in a few bits.
+//! as it differs from the one behind the block, or, of whole numbers, from the least. Half of all columns do not change for
+//! minutes, and most others change in a few bits.
 //!
 //! A page's encodings save more. They are tried one against the other, which is worth its time once.
+//!
+//! A block is made when the row behind it is known, the first of the next block or of the newest rows; so it is read when what is
+//! behind it has been read, and none has a number in full.
 //!
 //! | size | field   | of each block                                                                       |
 //! |------|---------|-------------------------------------------------------------------------------------|
 //! | 4    | length  | of the columns                                                                      |
-//! | 1    | rows    | r                                                                                   |
 //! |      | columns | each a shape, and what it asks for                                                  |
 //!
-//! | shape (1 byte)      | a number (4)      | differences                                                       |
-//! |---------------------|-------------------|-------------------------------------------------------------------|
-//! | 0                   |                   | all values are 0.0                                                |
-//! | 32                  | the first value   | all values are the first                                          |
-//! | 64                  | the first value   | of `w` = 32 bits                                                  |
-//! | 32 (s / 4) + w      | the first value   | the bits in which each later value is another than the first,     |
-//! |                     |                   | shifted right by `s`: `w` bits each, ⌈w (r-1) / 8⌉ bytes, lowest  |
-//! |                     |                   | bits first; `w` from 1 to 31                                      |
-//! | 96, `w`             | the least value,  | how much each value is more: `w` bits each, ⌈w r / 8⌉ bytes;      |
-//! |                     | an `i32`          | `w` from 1 to 31                                                  |
+//! | shape (1 byte)      | differences                                                                            |
+//! |---------------------|----------------------------------------------------------------------------------------|
+//! | 0                   | all values are the one behind them                                                     |
+//! | 64                  | of `w` = 32 bits                                                                       |
+//! | 32 (s / 4) + w      | the bits in which each value is another than the one behind the block, shifted right   |
+//! |                     | by `s`: `w` bits each, lowest bits first; `w` from 1 to 31, and to 32 - `s`            |
+//! | 228 + w             | how much the value behind the block, and then each in it, is more than the least:      |
+//! |                     | `w` bits each; `w` from 1 to 27                                                        |
 //!
 //! Numbers are little endian. This is a form for memory: nobody else ever sees it.
 
+use std::borrow::Cow;
+
 use crate::cells::{CellString, Cells};
 
-/// The most rows of a block.
-pub(crate) const BLOCK_ROWS: usize = 16;
+/// The rows of a block.
+pub(crate) const BLOCK_ROWS: usize = 8;
 
-const NUMBER_LEN: usize = 4;
-const HEADER_LEN: usize = NUMBER_LEN + 1;
+const LENGTH_LEN: usize = 4;
+/// Bytes that are written of a column at most, with those behind its last that belong to nothing.
+const MOST_LEN: usize = 1 + size_of::<f32>() * (BLOCK_ROWS + 1);
+/// Columns that are looked at in one go, row by row.
+const COMPARED_AT_ONCE: usize = 16;
 
-const ZEROS: u8 = 0;
-const CONSTANT: u8 = 1 << SHIFT_AT;
+const SAME: u8 = 0;
 const WIDEST: u8 = 2 << SHIFT_AT;
-const WHOLE: u8 = 3 << SHIFT_AT;
 const SHIFT_AT: u32 = 5;
 const SHIFT_UNIT: u32 = 4;
+/// Whole numbers of no bits. Of differences that are shifted by 28 bits, four are left.
+const WHOLE: u8 = 7 << SHIFT_AT | 4;
+const WIDEST_WHOLE: u32 = (u8::MAX - WHOLE) as u32;
 
 /// How a column is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
-    Zeros,
-    Constant,
     Differences { width: u32, shift: u32 },
     Whole { least: i32, width: u32 },
 }
 
 impl Shape {
-    /// Of a column of so many rows. Behind them is the first value again.
-    fn of(column: &[f32; BLOCK_ROWS], rows: usize) -> Shape {
-        let first = column[0];
-        match column.iter().fold(0, |bits, value| bits | first.to_bits() ^ value.to_bits()) {
-            0 if first.to_bits() == 0 => Shape::Zeros,
-            0 => Shape::Constant,
-            differences => {
-                let shift = differences.trailing_zeros() / SHIFT_UNIT * SHIFT_UNIT;
-                let width = u32::BITS - (differences >> shift).leading_zeros();
-                let shape = Shape::Differences { width, shift };
-                Shape::of_whole(column).filter(|whole| whole.len(rows) < shape.len(rows)).unwrap_or(shape)
-            }
-        }
+    /// Of a column with `next` behind it, some of whose values are another in these bits.
+    fn of(column: &[f32; BLOCK_ROWS], next: f32, differences: u32) -> Shape {
+        let shift = differences.trailing_zeros() / SHIFT_UNIT * SHIFT_UNIT;
+        let width = u32::BITS - (differences >> shift).leading_zeros();
+        let shape = Shape::Differences { width, shift };
+        Shape::of_whole(column, next).filter(|whole| whole.len() < shape.len()).unwrap_or(shape)
     }
 
-    /// Of a column that changes, if all of its values are whole numbers.
-    fn of_whole(column: &[f32; BLOCK_ROWS]) -> Option<Shape> {
+    /// Of a column that changes, if all of its values are whole numbers, and near each other.
+    fn of_whole(column: &[f32; BLOCK_ROWS], next: f32) -> Option<Shape> {
         let whole = column.map(|value| value as i32);
         let is_whole = |(whole, value): (&i32, &f32)| (*whole as f32).to_bits() == value.to_bits();
-        if !whole.iter().zip(column).all(is_whole) {
+        if !is_whole((&(next as i32), &next)) || !whole.iter().zip(column).all(is_whole) {
             return None;
         }
-        let (least, most) = (whole.iter().min()?, whole.iter().max()?);
-        let width = u32::BITS - (most.wrapping_sub(*least) as u32).leading_zeros();
-        (width < u32::BITS).then_some(Shape::Whole { least: *least, width })
+        let (least, most) = whole
+            .iter()
+            .fold((next as i32, next as i32), |(least, most), value| (least.min(*value), most.max(*value)));
+        let width = u32::BITS - (most.wrapping_sub(least) as u32).leading_zeros();
+        (width <= WIDEST_WHOLE).then_some(Shape::Whole { least, width })
     }
 
-    /// Bytes of a column of so many rows.
-    fn len(self, rows: usize) -> usize {
+    /// Bytes of a column.
+    fn len(self) -> usize {
         match self {
-            Shape::Zeros => 1,
-            Shape::Constant => 1 + NUMBER_LEN,
-            Shape::Differences { width, .. } => 1 + NUMBER_LEN + packed_len(width, rows - 1),
-            Shape::Whole { width, .. } => 2 + NUMBER_LEN + packed_len(width, rows),
+            Shape::Differences { width, .. } => 1 + packed_len(width, BLOCK_ROWS),
+            Shape::Whole { width, .. } => 1 + packed_len(width, 1 + BLOCK_ROWS),
         }
     }
 
-    /// Adds a column of this shape.
-    fn write(self, values: &[f32], block: &mut Vec<u8>) {
-        let first = values[0];
+    /// Writes a column of this shape. Says how many bytes it has; up to [`MOST_LEN`] may be written.
+    fn write(self, values: &[f32; BLOCK_ROWS], next: f32, out: &mut [u8]) -> usize {
         match self {
-            Shape::Zeros => block.push(ZEROS),
-            Shape::Constant => {
-                block.push(CONSTANT);
-                block.extend_from_slice(&first.to_le_bytes());
-            }
             Shape::Differences { width, shift } => {
                 let narrow = ((shift / SHIFT_UNIT) << SHIFT_AT | width) as u8;
-                block.push(if width == u32::BITS { WIDEST } else { narrow });
-                block.extend_from_slice(&first.to_le_bytes());
-                let first = first.to_bits();
-                pack(values[1..].iter().map(|value| (first ^ value.to_bits()) >> shift), width, block);
+                out[0] = if width == u32::BITS { WIDEST } else { narrow };
+                let next = next.to_bits();
+                1 + pack(values.iter().map(|value| (next ^ value.to_bits()) >> shift), width, &mut out[1..])
             }
             Shape::Whole { least, width } => {
-                block.extend_from_slice(&[WHOLE, width as u8]);
-                block.extend_from_slice(&least.to_le_bytes());
-                pack(values.iter().map(|value| (*value as i32).wrapping_sub(least) as u32), width, block);
+                out[0] = WHOLE + width as u8;
+                let numbers = std::iter::once(&next).chain(values);
+                let more = numbers.map(|value| (*value as i32).wrapping_sub(least) as u32);
+                1 + pack(more, width, &mut out[1..])
             }
         }
     }
@@ -125,23 +116,39 @@ impl SqueezedRows {
         SqueezedRows { blocks: CellString::new(cells) }
     }
 
-    /// Adds a block. `values` are whole rows of `columns` values, one after the other, [`BLOCK_ROWS`] at most.
+    /// Adds a block. `values` are [`BLOCK_ROWS`] rows of `columns` values, one after the other, and the row behind them.
     pub(crate) fn push(&mut self, values: &[f32], columns: usize) {
-        let rows = values.len() / columns;
-        debug_assert!((1..=BLOCK_ROWS).contains(&rows));
+        let (rows, next) = values.split_at(BLOCK_ROWS * columns);
+        debug_assert_eq!(next.len(), columns, "the row behind a block is known");
         let mut block = self.blocks.cells().take_scratch();
-        block.extend_from_slice(&[0; HEADER_LEN]);
-        for (at, first) in values[..columns].iter().enumerate() {
-            let mut column = [*first; BLOCK_ROWS];
-            for (value, row) in column.iter_mut().zip(values.chunks_exact(columns)) {
-                *value = row[at];
-            }
-            Shape::of(&column, rows).write(&column[..rows], &mut block);
+        let most = LENGTH_LEN + columns * MOST_LEN;
+        if block.len() < most {
+            block.resize(most, 0);
         }
-        let length = u32::try_from(block.len() - HEADER_LEN).expect("a block has a few rows");
-        block[..NUMBER_LEN].copy_from_slice(&length.to_le_bytes());
-        block[NUMBER_LEN] = rows as u8;
-        self.blocks.push(&block);
+        let mut end = LENGTH_LEN;
+        for first in (0..columns).step_by(COMPARED_AT_ONCE) {
+            let width = COMPARED_AT_ONCE.min(columns - first);
+            let next = &next[first..first + width];
+            let mut differences = [0; COMPARED_AT_ONCE];
+            for row in rows.chunks_exact(columns) {
+                let pairs = row[first..first + width].iter().zip(next);
+                for (bits, (value, next)) in differences.iter_mut().zip(pairs) {
+                    *bits |= value.to_bits() ^ next.to_bits();
+                }
+            }
+            for (at, (next, differences)) in next.iter().zip(differences).enumerate() {
+                if differences == 0 {
+                    block[end] = SAME;
+                    end += 1;
+                    continue;
+                }
+                let column = std::array::from_fn(|row| rows[row * columns + first + at]);
+                end += Shape::of(&column, *next, differences).write(&column, *next, &mut block[end..]);
+            }
+        }
+        let length = u32::try_from(end - LENGTH_LEN).expect("a block has a few rows");
+        block[..LENGTH_LEN].copy_from_slice(&length.to_le_bytes());
+        self.blocks.push(&block[..end]);
         self.blocks.cells().put_scratch(block);
     }
 
@@ -164,75 +171,76 @@ impl SqueezedCopy {
         let mut rest = &self.0[..];
         std::iter::from_fn(move || {
             let (length, behind) = rest.split_first_chunk()?;
-            let (rows, behind) = behind.split_first().expect("a block has a header");
             let columns;
             (columns, rest) = behind.split_at(u32::from_le_bytes(*length) as usize);
-            Some(SqueezedBlock { rows: usize::from(*rows), rest: columns })
+            Some(SqueezedBlock { rest: columns })
         })
+    }
+
+    /// The rows from the block on that has row `first`, and behind them the newest, of which there is one at least if there are
+    /// blocks. With the number of the row that is first then.
+    pub(crate) fn expand<'a>(
+        &self,
+        first: usize,
+        newest: &'a [f32],
+        columns: usize,
+    ) -> (usize, Cow<'a, [f32]>) {
+        let mut blocks: Vec<_> = self.blocks().collect();
+        let skipped = (first / BLOCK_ROWS).min(blocks.len());
+        if skipped == blocks.len() {
+            return (skipped * BLOCK_ROWS, newest.into());
+        }
+        let block_len = BLOCK_ROWS * columns;
+        let newest_at = (blocks.len() - skipped) * block_len;
+        let mut values = vec![0.0; newest_at + newest.len()];
+        values[newest_at..].copy_from_slice(newest);
+        let mut turned = [0.0; BLOCK_ROWS];
+        for (at, block) in blocks[skipped..].iter_mut().enumerate().rev() {
+            let (rows, behind) = values[at * block_len..].split_at_mut(block_len);
+            for (column, next) in behind[..columns].iter().enumerate() {
+                block.take_column(&mut turned, *next);
+                for (value, row) in turned.iter().zip(rows.chunks_exact_mut(columns)) {
+                    row[column] = *value;
+                }
+            }
+        }
+        (skipped * BLOCK_ROWS, values.into())
     }
 }
 
 /// A block's columns that were not read yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SqueezedBlock<'a> {
-    rows: usize,
     rest: &'a [u8],
 }
 
 impl SqueezedBlock<'_> {
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// The values of the next column, as many as there are rows.
-    pub(crate) fn take_column(&mut self, values: &mut [f32]) {
-        let code = self.take::<1>()[0];
-        if code == ZEROS {
-            return values.fill(0.0);
-        }
-        if code == WHOLE {
-            let width = u32::from(self.take::<1>()[0]);
-            let least = i32::from_le_bytes(self.take());
-            let packed = self.take_packed(width, self.rows);
-            return unpack(packed, width, values, |more| least.wrapping_add(more as i32) as f32);
-        }
-        let first = u32::from_le_bytes(self.take());
-        values.fill(f32::from_bits(first));
-        if code == CONSTANT {
-            return;
-        }
-        let (width, shift) = match code {
-            WIDEST => (u32::BITS, 0),
-            _ => (u32::from(code) & ((1 << SHIFT_AT) - 1), u32::from(code >> SHIFT_AT) * SHIFT_UNIT),
-        };
-        let packed = self.take_packed(width, self.rows - 1);
-        unpack(packed, width, &mut values[1..], |difference| f32::from_bits(first ^ difference << shift));
-    }
-
-    fn take<const LEN: usize>(&mut self) -> [u8; LEN] {
-        let (taken, rest) = self.rest.split_first_chunk().expect("a column is left, and it is whole");
+    /// The [`BLOCK_ROWS`] values of the next column, with the one that comes behind them.
+    pub(crate) fn take_column(&mut self, values: &mut [f32], next: f32) {
+        let (code, rest) = self.rest.split_first().expect("a column is left");
         self.rest = rest;
-        *taken
+        let narrow = (u32::from(*code) & ((1 << SHIFT_AT) - 1), u32::from(code >> SHIFT_AT) * SHIFT_UNIT);
+        let (width, shift) = match *code {
+            SAME => return values.fill(next),
+            WIDEST => (u32::BITS, 0),
+            code if code > WHOLE => {
+                let width = u32::from(code - WHOLE);
+                let packed = self.take_packed(width, 1 + BLOCK_ROWS);
+                let mut numbers = Unpack::new(packed, width);
+                let least = (next as i32).wrapping_sub(numbers.next() as i32);
+                return values.fill_with(|| least.wrapping_add(numbers.next() as i32) as f32);
+            }
+            _ => narrow,
+        };
+        let mut numbers = Unpack::new(self.take_packed(width, BLOCK_ROWS), width);
+        let next = next.to_bits();
+        values.fill_with(|| f32::from_bits(next ^ numbers.next() << shift));
     }
 
     fn take_packed(&mut self, width: u32, numbers: usize) -> &[u8] {
         let (packed, rest) = self.rest.split_at(packed_len(width, numbers));
         self.rest = rest;
         packed
-    }
-
-    /// Adds the rows to `out`, one after the other. No column was read yet.
-    pub(crate) fn expand(mut self, columns: usize, out: &mut Vec<f32>) {
-        let start = out.len();
-        out.resize(start + self.rows * columns, 0.0);
-        let mut turned = [0.0; BLOCK_ROWS];
-        let turned = &mut turned[..self.rows];
-        for column in 0..columns {
-            self.take_column(turned);
-            for (value, row) in turned.iter().zip(out[start..].chunks_exact_mut(columns)) {
-                row[column] = *value;
-            }
-        }
     }
 }
 
@@ -241,41 +249,59 @@ fn packed_len(width: u32, numbers: usize) -> usize {
     (width as usize * numbers).div_ceil(8)
 }
 
-fn pack(numbers: impl Iterator<Item = u32>, width: u32, out: &mut Vec<u8>) {
-    let (mut bits, mut used) = (0_u64, 0);
+/// Writes numbers of `width` bits. Says how many bytes they take; up to four more are written.
+fn pack(numbers: impl Iterator<Item = u32>, width: u32, out: &mut [u8]) -> usize {
+    let (mut bits, mut used, mut end) = (0_u64, 0, 0);
+    let mut put = |end: usize, bits: u64| {
+        out[end..end + size_of::<u32>()].copy_from_slice(&(bits as u32).to_le_bytes());
+    };
     for number in numbers {
         bits |= u64::from(number) << used;
         used += width;
         if used >= u32::BITS {
-            out.extend_from_slice(&(bits as u32).to_le_bytes());
+            put(end, bits);
+            end += size_of::<u32>();
             bits >>= u32::BITS;
             used -= u32::BITS;
         }
     }
-    out.extend_from_slice(&bits.to_le_bytes()[..used.div_ceil(8) as usize]);
+    put(end, bits);
+    end + used.div_ceil(8) as usize
 }
 
-fn unpack(mut packed: &[u8], width: u32, values: &mut [f32], value_of: impl Fn(u32) -> f32) {
-    let (mut bits, mut held) = (0_u64, 0);
-    let mask = u32::MAX >> (u32::BITS - width);
-    for value in values {
-        if held < width {
-            let word = match packed.split_first_chunk() {
+/// Numbers of `width` bits, one after the other.
+struct Unpack<'a> {
+    packed: &'a [u8],
+    width: u32,
+    bits: u64,
+    held: u32,
+}
+
+impl<'a> Unpack<'a> {
+    fn new(packed: &'a [u8], width: u32) -> Unpack<'a> {
+        Unpack { packed, width, bits: 0, held: 0 }
+    }
+
+    #[inline(always)]
+    fn next(&mut self) -> u32 {
+        if self.held < self.width {
+            let word = match self.packed.split_first_chunk() {
                 Some((word, rest)) => {
-                    packed = rest;
+                    self.packed = rest;
                     u32::from_le_bytes(*word)
                 }
-                None => std::mem::take(&mut packed)
+                None => std::mem::take(&mut self.packed)
                     .iter()
                     .rev()
                     .fold(0, |word, byte| word << 8 | u32::from(*byte)),
             };
-            bits |= u64::from(word) << held;
-            held += u32::BITS;
+            self.bits |= u64::from(word) << self.held;
+            self.held += u32::BITS;
         }
-        *value = value_of(bits as u32 & mask);
-        bits >>= width;
-        held -= width;
+        let number = self.bits as u32 & (u32::MAX >> (u32::BITS - self.width));
+        self.bits >>= self.width;
+        self.held -= self.width;
+        number
     }
 }
 
@@ -284,51 +310,61 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Bytes that a column takes, which comes back as it was.
-    fn len_of(values: &[f32]) -> usize {
+    /// Bytes that a column takes, the last of whose values is behind the block; all come back as they were.
+    fn len_of(values: [f32; BLOCK_ROWS + 1]) -> usize {
         let mut rows = SqueezedRows::new(&Cells::default());
-        rows.push(values, 1);
-        let mut back = Vec::new();
+        rows.push(&values, 1);
         let copy = rows.copy();
-        copy.blocks().for_each(|block| block.expand(1, &mut back));
+        let (_, back) = copy.expand(0, &values[BLOCK_ROWS..], 1);
         assert!(back.iter().map(|value| value.to_bits()).eq(values.iter().map(|value| value.to_bits())));
-        copy.0.len() - HEADER_LEN
+        copy.0.len() - LENGTH_LEN
+    }
+
+    /// The given values, and the last of them again and again.
+    fn column(values: &[f32]) -> [f32; BLOCK_ROWS + 1] {
+        std::array::from_fn(|row| values[row.min(values.len() - 1)])
     }
 
     #[test]
     fn a_column_takes_the_bits_in_which_it_changes() {
-        assert_eq!(len_of(&[0.0; 16]), 1);
-        assert_eq!(len_of(&[7.5]), 5);
-        assert_eq!(len_of(&[7.5; 16]), 5);
+        assert_eq!(len_of([0.0; BLOCK_ROWS + 1]), 1);
+        assert_eq!(len_of([7.5; BLOCK_ROWS + 1]), 1);
         // Six bits of the mantissa; shifts are by fours.
-        assert_eq!(len_of(&[64.0, 65.0, 66.0, 127.0]), 5 + (3 * 7_usize).div_ceil(8));
-        assert_eq!(len_of(&[0.1, -0.3, 0.2]), 5 + 2 * 4);
-        assert_eq!(len_of(&[-0.0, 0.0]), 5 + 1);
+        assert_eq!(len_of(column(&[64.5, 65.5, 66.5, 127.5])), 1 + BLOCK_ROWS * 7 / 8);
+        assert_eq!(len_of(column(&[0.1, -0.3, 0.2])), 1 + BLOCK_ROWS * 32 / 8);
+        assert_eq!(len_of(column(&[-0.0, 0.0])), 1 + BLOCK_ROWS * 4 / 8);
     }
 
     #[test]
     fn whole_numbers_take_the_bits_of_their_range() {
-        let walk: Vec<f32> = (0..16).map(|row| 500.0 + (row * 7 % 16) as f32).collect();
-        assert_eq!(len_of(&walk), 6 + 16 * 4 / 8);
-        assert_eq!(len_of(&[-1.0, 2.0, -1.0, 2.0]), 6 + 1);
-        // Not whole, and beyond what an `i32` holds.
-        assert!(len_of(&[0.5, 1.0, 2.0, 3.0]) > 6 + 1);
+        let walk = std::array::from_fn(|row| 500.0 + (row * 7 % 16) as f32);
+        assert_eq!(len_of(walk), 1 + ((BLOCK_ROWS + 1) * 4).div_ceil(8));
+        assert_eq!(len_of(column(&[-1.0, 2.0, -1.0, 2.0])), 1 + ((BLOCK_ROWS + 1) * 2).div_ceil(8));
+        // The least or the greatest is behind the block.
+        assert_eq!(len_of(column(&[-1.0, -9.0])), 1 + ((BLOCK_ROWS + 1) * 4).div_ceil(8));
+        assert_eq!(len_of(column(&[-9.0, -1.0])), 1 + ((BLOCK_ROWS + 1) * 4).div_ceil(8));
+        // Not whole, and beyond what an `i32` or 27 bits hold.
+        assert!(len_of(column(&[0.5, 1.0, 2.0, 3.0])) > 1 + (BLOCK_ROWS + 1) * 2 / 8);
+        len_of(column(&[1.0, 3.0, ((1 << 27) - 8) as f32]));
+        len_of(column(&[1.0, 3.0, (1 << 27) as f32]));
         for odd in [-0.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 3e9, -3e9, f32::MIN_POSITIVE] {
-            len_of(&[odd, 1.0, 2.0, 3.0]);
-            len_of(&[1.0, odd, 1e9, -1e9, 2_147_483_648.0, -2_147_483_648.0]);
+            len_of(column(&[odd, 1.0, 2.0, 3.0]));
+            len_of(column(&[3.0, 1.0, 2.0, odd]));
+            len_of(column(&[1.0, odd, 1e9, -1e9, 2_147_483_648.0, -2_147_483_648.0]));
         }
-        len_of(&[2_147_483_648.0, 0.0, -2_147_483_648.0]);
-        len_of(&[2_147_483_648.0, 2_147_483_520.0]);
+        len_of(column(&[2_147_483_648.0, 0.0, -2_147_483_648.0]));
+        len_of(column(&[2_147_483_648.0, 2_147_483_520.0]));
     }
 
     #[test]
     fn shapes_are_told_apart() {
         for differences in (0..32).flat_map(|low| (low..32).map(move |high| 1 << low | 1_u32 << high)) {
-            let second = f32::from_bits(1.0_f32.to_bits() ^ differences);
-            let mut column = [1.0; BLOCK_ROWS];
-            column[1] = second;
-            assert!(matches!(Shape::of(&column, 2), Shape::Differences { .. } | Shape::Whole { .. }));
-            len_of(&[1.0, second]);
+            let first = f32::from_bits(1.0_f32.to_bits() ^ differences);
+            assert_ne!(len_of(column(&[first, 1.0])), 1);
+        }
+        for width in 1..=27 {
+            let values = column(&[((1_u32 << width) - 1) as f32, 0.0, 1.0]);
+            len_of(values);
         }
     }
 
@@ -336,25 +372,32 @@ mod tests {
         #[test]
         fn rows_come_back_as_they_were(
             columns in 1_usize..20,
-            blocks in prop::collection::vec((1..=BLOCK_ROWS, any::<u32>()), 1..5),
+            blocks in prop::collection::vec(any::<u32>(), 1..5),
+            newest in 1..=BLOCK_ROWS,
+            first in 0..4 * BLOCK_ROWS,
             kept in prop::sample::select(vec![0, 0xff, 0xffff, 0x00ff_ff00, 0x7f80_0000, u32::MAX]),
             whole in any::<u32>(),
         ) {
+            let rows = blocks.len() * BLOCK_ROWS + newest;
+            let value = |index: usize| {
+                let seed = blocks[(index / columns / BLOCK_ROWS).min(blocks.len() - 1)];
+                let bits = 0x4480_0000 ^ seed.wrapping_mul(index as u32 * 2 + 1).rotate_left(7) & kept;
+                match whole >> (index % columns) & 1 {
+                    0 => f32::from_bits(bits),
+                    _ => (bits as i32 >> (whole % 31)) as f32,
+                }
+            };
+            let values: Vec<f32> = (0..columns * rows).map(value).collect();
             let mut squeezed = SqueezedRows::new(&Cells::default());
-            let mut expected = Vec::new();
-            for (rows, seed) in blocks {
-                let bits = |index: usize| 0x4480_0000 ^ seed.wrapping_mul(index as u32 * 2 + 1).rotate_left(7) & kept;
-                let value = |index: usize| match whole >> (index % columns) & 1 {
-                    0 => f32::from_bits(bits(index)),
-                    _ => (bits(index) as i32 >> (whole % 31)) as f32,
-                };
-                let values: Vec<f32> = (0..columns * rows).map(value).collect();
-                squeezed.push(&values, columns);
-                expected.extend(values.iter().map(|value| value.to_bits()));
+            for block in 0..blocks.len() {
+                let begin = block * BLOCK_ROWS * columns;
+                squeezed.push(&values[begin..begin + (BLOCK_ROWS + 1) * columns], columns);
             }
-            let mut back = Vec::new();
-            squeezed.copy().blocks().for_each(|block| block.expand(columns, &mut back));
+            let newest = &values[blocks.len() * BLOCK_ROWS * columns..];
+            let (from, back) = squeezed.copy().expand(first, newest, columns);
+            prop_assert!(from <= first && (first < from + BLOCK_ROWS || from == blocks.len() * BLOCK_ROWS));
             let back: Vec<u32> = back.iter().map(|value| value.to_bits()).collect();
+            let expected: Vec<u32> = values[from * columns..].iter().map(|value| value.to_bits()).collect();
             prop_assert_eq!(back, expected);
         }
     }

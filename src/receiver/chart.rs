@@ -65,7 +65,8 @@ pub struct MirroredChart {
     pub(super) collected_at: i64,
     /// The chart whose data followed this one's last time: the first guess for what comes next.
     pub(super) follower: ChartIndex,
-    pub(super) dimensions_by_id: ById,
+    /// Those that were looked for by hash so far, of a chart that has many.
+    pub(super) dimensions_by_id: Option<Box<ById>>,
 }
 
 impl MirroredChart {
@@ -91,13 +92,12 @@ impl MirroredChart {
                 dimensions.iter().position(|dimension| *dimension.id == *readable)
             });
         }
-        for (index, dimension) in dimensions.iter().enumerate().skip(self.dimensions_by_id.len()) {
-            self.dimensions_by_id.insert(dimension.id.as_bytes().into(), index as u32);
+        let by_id = self.dimensions_by_id.get_or_insert_default();
+        for (index, dimension) in dimensions.iter().enumerate().skip(by_id.len()) {
+            by_id.insert(dimension.id.as_bytes().into(), index as u32);
         }
-        let found = self.dimensions_by_id.get(id).copied();
-        found
-            .or_else(|| self.dimensions_by_id.get(readable_if_damaged(id)?.as_bytes()).copied())
-            .map(|index| index as usize)
+        let found = by_id.get(id).copied();
+        found.or_else(|| by_id.get(readable_if_damaged(id)?.as_bytes()).copied()).map(|index| index as usize)
     }
 
     /// The collector of v1 data, made at the first need.

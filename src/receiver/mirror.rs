@@ -599,7 +599,7 @@ impl Mirror {
                 collected: Vec::new(),
                 collected_at: 0,
                 follower: ChartIndex(index.0 + 1),
-                dimensions_by_id: ById::default(),
+                dimensions_by_id: None,
             },
         );
         index
@@ -688,7 +688,7 @@ impl Mirror {
         for mirrored in &mut self.charts {
             mirrored.collector = None;
             mirrored.collected = Vec::new();
-            mirrored.dimensions_by_id = ById::default();
+            mirrored.dimensions_by_id = None;
         }
     }
 

@@ -65,7 +65,7 @@ pub fn check() -> Result<(), PreflightError> {
 
 /// Bytes that each executor may pin in each of its three rings: all get along with the limit of an unprivileged user.
 pub fn io_memory(shards: usize) -> usize {
-    const MOST: u64 = 1 << 20;
+    const MOST: u64 = 256 << 10;
     const LEAST: u64 = 64 << 10;
     const RINGS: u64 = 3;
     let locked = getrlimit(Resource::Memlock).current.unwrap_or(u64::MAX);

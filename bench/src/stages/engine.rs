@@ -8,13 +8,16 @@ use dbengine::{
 };
 
 use super::Stage;
-use super::input::{BEGUN, CHARTS, CHILDREN, DIMENSIONS, SAMPLES, SECONDS, samples};
+use super::input::{BEGUN, CHARTS, CHILDREN, DIMENSIONS, SECONDS, samples};
 use super::wire::{commit, engine};
 
 /// Rows of a page, as an engine seals it.
 const PAGE_ROWS: usize = 256;
 /// Pages that are sealed, written and read: as many charts of one child.
 const PAGES: usize = CHARTS;
+
+/// Rows of a group that are stored: so many that most of them do not stay as they came.
+const ROWS: usize = 4 * SECONDS;
 
 /// Rows into an engine.
 struct Store {
@@ -27,7 +30,7 @@ struct Store {
 }
 
 fn stored(is_journalled: bool) -> Box<dyn Stage> {
-    let seconds = BEGUN + 1..=BEGUN + SECONDS as i64;
+    let seconds = BEGUN + 1..=BEGUN + ROWS as i64;
     let charts = |second| {
         let all = (0..CHILDREN).flat_map(|child| (0..CHARTS).map(move |chart| (child, chart)));
         all.flat_map(move |(child, chart)| samples(child, chart, second))
@@ -48,7 +51,7 @@ pub(super) fn journal() -> Box<dyn Stage> {
 
 impl Stage for Store {
     fn samples(&self) -> u64 {
-        SAMPLES
+        self.rows.len() as u64
     }
 
     fn prepare(&mut self) {
@@ -60,7 +63,7 @@ impl Stage for Store {
 
     fn run(&mut self) {
         let mut rows = self.rows.chunks(DIMENSIONS);
-        for second in BEGUN + 1..=BEGUN + SECONDS as i64 {
+        for second in BEGUN + 1..=BEGUN + ROWS as i64 {
             for (group, values) in self.groups.iter().zip(&mut rows) {
                 let row = Row { values, flags: None };
                 let appended = self.engine.append(*group, UnixSeconds(second), row);

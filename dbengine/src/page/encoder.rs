@@ -7,7 +7,7 @@ use crate::{
     hot::RowFlags,
     run::RunStart,
     sample::SampleFlags,
-    squeezed::{SqueezedBlock, SqueezedCopy},
+    squeezed::{BLOCK_ROWS, SqueezedBlock, SqueezedCopy},
     varint,
 };
 
@@ -18,10 +18,10 @@ const TURNED_AT_ONCE: usize = 16;
 pub(crate) struct RowBlock<'a> {
     pub(crate) step: u32,
     pub(crate) columns: usize,
-    /// The rows, in order: those in blocks, and the newest, value after value.
+    /// The rows, in order: those in blocks, and the newest, value after value, which are one row at least.
     pub(crate) blocks: SqueezedCopy,
     pub(crate) newest: &'a [f32],
-    pub(crate) flags: &'a RowFlags,
+    pub(crate) flags: Option<&'a RowFlags>,
     pub(crate) rows: u16,
     /// The first is of row 0, and no other is more than `u32::MAX` seconds later.
     pub(crate) runs: &'a [RunStart],
@@ -58,9 +58,9 @@ impl PageEncoder {
             for (offset, values) in self.turned.chunks_exact(rows).enumerate() {
                 let column = first + offset;
                 self.flags.clear();
-                if !block.flags.is_empty() {
+                if let Some(of_rows) = block.flags {
                     self.flags.resize(rows, SampleFlags::NONE);
-                    for (row, flags) in block.flags.of_column(column, block.columns) {
+                    for (row, flags) in of_rows.of_column(column, block.columns) {
                         self.flags[row] = flags;
                     }
                 }
@@ -109,15 +109,16 @@ fn turn(
     turned: &mut [f32],
 ) {
     let rows = usize::from(block.rows);
-    let mut begin = 0;
-    for block in blocks {
-        let end = begin + block.rows();
-        turned.chunks_exact_mut(rows).for_each(|column| block.take_column(&mut column[begin..end]));
-        begin = end;
-    }
-    for (row, values) in (begin..).zip(block.newest.chunks_exact(block.columns)) {
+    let newest_at = blocks.len() * BLOCK_ROWS;
+    for (row, values) in (newest_at..).zip(block.newest.chunks_exact(block.columns)) {
         for (offset, value) in values[first..first + width].iter().enumerate() {
             turned[offset * rows + row] = *value;
+        }
+    }
+    for (at, block) in blocks.iter_mut().enumerate().rev() {
+        for column in turned.chunks_exact_mut(rows) {
+            let (values, behind) = column[at * BLOCK_ROWS..].split_at_mut(BLOCK_ROWS);
+            block.take_column(values, behind[0]);
         }
     }
 }

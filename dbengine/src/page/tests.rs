@@ -130,7 +130,7 @@ fn seal(input: &Input) -> Page {
         columns: input.columns.len(),
         blocks: SqueezedCopy::default(),
         newest: &newest,
-        flags: &RowFlags::of_all(rows as u16, &flags),
+        flags: RowFlags::of_all(rows as u16, &flags).as_ref(),
         rows: rows as u16,
         runs: &runs,
     })
