@@ -64,14 +64,18 @@ pub fn build(file: FileId, offset: u64, pages: &[ExtentPage]) -> (Vec<u8>, Vec<P
     order.sort_by_key(|index| pages[*index].page.shape());
     let sorted: Vec<&ExtentPage> = order.iter().map(|index| &pages[*index]).collect();
     let mut packer = Packer::new();
-    let mut frames = Frames::default();
+    // What is longer than a page's bytes is rare, and few sizes are asked for: an allocator keeps what was freed of each.
+    let all: usize = pages.iter().map(|listed| listed.page.as_bytes().len()).sum();
+    let mut frames = Frames { bytes: Vec::with_capacity(all.next_power_of_two()), ..Frames::default() };
     for ExtentPage { page, .. } in &sorted {
         frames.add(file, page, &mut packer);
     }
     frames.end(file, &mut packer);
     let directory = directory(&frames.table, &sorted);
     let stored = packer.pack(&directory);
-    let mut bytes = vec![0; HEADER_LEN];
+    let most = HEADER_LEN + stored.len() + UNIT + frames.bytes.len() + BLOCK;
+    let mut bytes = Vec::with_capacity(most.next_power_of_two());
+    bytes.resize(HEADER_LEN, 0);
     bytes.extend_from_slice(stored);
     let directory_end = bytes.len();
     bytes.resize(directory_end.next_multiple_of(UNIT), 0);
@@ -121,15 +125,16 @@ impl Frames {
 
     /// Writes the frame that is being made, if it has any page.
     fn end(&mut self, file: FileId, packer: &mut Packer) {
-        let body = std::mem::take(&mut self.body);
-        if body.pages == 0 {
+        let pages = self.body.pages;
+        if pages == 0 {
             return;
         }
         let start = self.bytes.len();
-        body.write(file, packer, &mut self.bytes);
+        self.body.write(file, packer, &mut self.bytes);
+        self.body.clear();
         let units = ((self.bytes.len() - start) / UNIT) as u64;
-        self.table.push((body.pages, units));
-        for place in self.places.iter_mut().rev().take(body.pages as usize) {
+        self.table.push((pages, units));
+        for place in self.places.iter_mut().rev().take(pages as usize) {
             place.frame_len = read_units(units);
         }
     }

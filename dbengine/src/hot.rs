@@ -15,7 +15,7 @@ use crate::{
     bins::RunsOfColumn,
     cells::Cells,
     page::RowBlock,
-    prefetch::prefetch_elements,
+    prefetch::{prefetch, prefetch_elements},
     run::{Run, RunStart},
     sample::{Row, SampleFlags, Samples},
     squeezed::{BLOCK_ROWS, SqueezedRows},
@@ -206,10 +206,13 @@ impl HotRows {
         self.rest.flags.as_ref()?.of(row, self.columns as usize)
     }
 
-    /// Asks for the newest row, and for the place of the next.
+    /// Asks for the newest row, and for the place of the next, or what is needed to make it.
     #[inline]
     pub(crate) fn expect_row(&self) {
         let columns = self.columns as usize;
+        if self.chunk.capacity() - self.chunk.len() < columns {
+            prefetch(&*self.rest);
+        }
         prefetch_elements(&self.chunk, self.chunk.len().wrapping_sub(columns), 2 * columns);
     }
 
@@ -477,7 +480,7 @@ mod tests {
             hot.each_row(0, |time, row| rows.push((time.0, row.values.to_vec())));
             let expected = (1..=i64::from(limit)).map(|time| (time, row_of(time)));
             assert!(rows.into_iter().eq(expected), "{limit} rows of {columns}");
-            let blocks = hot.rest.blocks.copy().blocks().count();
+            let blocks = hot.rest.blocks.copy().blocks(columns as usize).count();
             assert_eq!(blocks, usize::from(limit).saturating_sub(2) / BLOCK_ROWS, "{limit}");
         }
     }

@@ -210,8 +210,9 @@ impl Journal {
         let crc = crc32fast::hash(&self.batch[8..]);
         self.batch[4..8].copy_from_slice(&crc.to_le_bytes());
         pad(&mut self.batch);
-        let capacity = self.batch.len();
-        let bytes = std::mem::replace(&mut self.batch, Vec::with_capacity(capacity + capacity / 8));
+        // Of few sizes: an allocator keeps what was freed of each.
+        let capacity = self.batch.len().next_power_of_two();
+        let bytes = std::mem::replace(&mut self.batch, Vec::with_capacity(capacity));
         let file = FileName::Journal(self.file);
         if self.batches == 0 {
             ops.ask(file, DiskOpKind::Create);

@@ -7,48 +7,52 @@
 //! A block is made when the row behind it is known, the first of the next block or of the newest rows; so it is read when what is
 //! behind it has been read, and none has a number in full.
 //!
-//! | size | field   | of each block                                                                       |
-//! |------|---------|-------------------------------------------------------------------------------------|
-//! | 4    | length  | of the columns                                                                      |
-//! |      | columns | each a shape, and what it asks for                                                  |
+//! | size     | field    | of each block                                                                               |
+//! |----------|----------|---------------------------------------------------------------------------------------------|
+//! | 1 to 5   | length   | of all that follows, a [`varint`]                                                           |
+//! | ⌈c / 8⌉  | changing | a bit for each of c columns: not all values are the one behind the block                    |
+//! |          | columns  | of those that change, a shape and what it asks for                                          |
 //!
-//! | shape (1 byte)      | differences                                                                            |
+//! | shape (1 byte)      | numbers                                                                                |
 //! |---------------------|----------------------------------------------------------------------------------------|
-//! | 0                   | all values are the one behind them                                                     |
-//! | 64                  | of `w` = 32 bits                                                                       |
-//! | 32 (s / 4) + w      | the bits in which each value is another than the one behind the block, shifted right   |
-//! |                     | by `s`: `w` bits each, lowest bits first; `w` from 1 to 31, and to 32 - `s`            |
-//! | 228 + w             | how much the value behind the block, and then each in it, is more than the least:      |
-//! |                     | `w` bits each; `w` from 1 to 27                                                        |
+//! | 64                  | of `w` = 32 bits: those in which each value is another than the one behind the block   |
+//! | 32 (s / 4) + w      | the same, shifted right by `s`, of `w` bits, from 1 to 31 and to 32 - `s`              |
+//! | 228 + w             | of `w` bits, from 1 to 27: how much the value behind the block, and then each in it,   |
+//! |                     | is more than the least; of whole numbers                                               |
 //!
 //! Numbers are little endian. This is a form for memory: nobody else ever sees it.
 
 use std::borrow::Cow;
 
-use crate::cells::{CellString, Cells};
+use crate::{
+    cells::{CellString, Cells},
+    varint,
+};
 
 /// The rows of a block.
 pub(crate) const BLOCK_ROWS: usize = 8;
 
-const LENGTH_LEN: usize = 4;
+/// Bytes of a block's length at most.
+const LENGTH_LEN: usize = 5;
 /// Bytes that are written of a column at most, with those behind its last that belong to nothing.
 const MOST_LEN: usize = 1 + size_of::<f32>() * (BLOCK_ROWS + 1);
 /// Columns that are looked at in one go, row by row.
 const COMPARED_AT_ONCE: usize = 16;
 
-const SAME: u8 = 0;
 const WIDEST: u8 = 2 << SHIFT_AT;
 const SHIFT_AT: u32 = 5;
 const SHIFT_UNIT: u32 = 4;
 /// Whole numbers of no bits. Of differences that are shifted by 28 bits, four are left.
 const WHOLE: u8 = 7 << SHIFT_AT | 4;
 const WIDEST_WHOLE: u32 = (u8::MAX - WHOLE) as u32;
+/// Added to a whole number, leaves it in the lowest bits: 1.5 · 2²³, around which neighbours differ by one.
+const TO_WHOLE: f32 = 12_582_912.0;
 
 /// How a column is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
     Differences { width: u32, shift: u32 },
-    Whole { least: i32, width: u32 },
+    Whole { least: u32, width: u32 },
 }
 
 impl Shape {
@@ -62,15 +66,19 @@ impl Shape {
 
     /// Of a column that changes, if all of its values are whole numbers, and near each other.
     fn of_whole(column: &[f32; BLOCK_ROWS], next: f32) -> Option<Shape> {
-        let whole = column.map(|value| value as i32);
-        let is_whole = |(whole, value): (&i32, &f32)| (*whole as f32).to_bits() == value.to_bits();
-        if !is_whole((&(next as i32), &next)) || !whole.iter().zip(column).all(is_whole) {
+        let next_whole = whole(next);
+        let wholes = column.map(whole);
+        let wrong = |whole: u32, value: f32| value_of(whole).to_bits() ^ value.to_bits();
+        let all_wrong = wholes
+            .iter()
+            .zip(column)
+            .fold(wrong(next_whole, next), |all, (whole, value)| all | wrong(*whole, *value));
+        if all_wrong != 0 {
             return None;
         }
-        let (least, most) = whole
-            .iter()
-            .fold((next as i32, next as i32), |(least, most), value| (least.min(*value), most.max(*value)));
-        let width = u32::BITS - (most.wrapping_sub(least) as u32).leading_zeros();
+        let least = wholes.iter().fold(next_whole, |least, whole| least.min(*whole));
+        let most = wholes.iter().fold(next_whole, |most, whole| most.max(*whole));
+        let width = u32::BITS - (most - least).leading_zeros();
         (width <= WIDEST_WHOLE).then_some(Shape::Whole { least, width })
     }
 
@@ -94,11 +102,19 @@ impl Shape {
             Shape::Whole { least, width } => {
                 out[0] = WHOLE + width as u8;
                 let numbers = std::iter::once(&next).chain(values);
-                let more = numbers.map(|value| (*value as i32).wrapping_sub(least) as u32);
-                1 + pack(more, width, &mut out[1..])
+                1 + pack(numbers.map(|value| whole(*value) - least), width, &mut out[1..])
             }
         }
     }
+}
+
+/// Of a whole number: one more for one that is one greater. [`value_of`] gives it back if it was one, and a few others.
+fn whole(value: f32) -> u32 {
+    (value + TO_WHOLE).to_bits()
+}
+
+fn value_of(whole: u32) -> f32 {
+    f32::from_bits(whole) - TO_WHOLE
 }
 
 /// Blocks of rows, in their order.
@@ -121,11 +137,12 @@ impl SqueezedRows {
         let (rows, next) = values.split_at(BLOCK_ROWS * columns);
         debug_assert_eq!(next.len(), columns, "the row behind a block is known");
         let mut block = self.blocks.cells().take_scratch();
-        let most = LENGTH_LEN + columns * MOST_LEN;
+        let mut end = LENGTH_LEN + columns.div_ceil(8);
+        let most = end + columns * MOST_LEN;
         if block.len() < most {
             block.resize(most, 0);
         }
-        let mut end = LENGTH_LEN;
+        block[LENGTH_LEN..end].fill(0);
         for first in (0..columns).step_by(COMPARED_AT_ONCE) {
             let width = COMPARED_AT_ONCE.min(columns - first);
             let next = &next[first..first + width];
@@ -138,17 +155,16 @@ impl SqueezedRows {
             }
             for (at, (next, differences)) in next.iter().zip(differences).enumerate() {
                 if differences == 0 {
-                    block[end] = SAME;
-                    end += 1;
                     continue;
                 }
-                let column = std::array::from_fn(|row| rows[row * columns + first + at]);
+                let at = first + at;
+                block[LENGTH_LEN + at / 8] |= 1 << (at % 8);
+                let column = std::array::from_fn(|row| rows[row * columns + at]);
                 end += Shape::of(&column, *next, differences).write(&column, *next, &mut block[end..]);
             }
         }
-        let length = u32::try_from(end - LENGTH_LEN).expect("a block has a few rows");
-        block[..LENGTH_LEN].copy_from_slice(&length.to_le_bytes());
-        self.blocks.push(&block[..end]);
+        let begin = put_length(&mut block[..LENGTH_LEN], end - LENGTH_LEN);
+        self.blocks.push(&block[begin..end]);
         self.blocks.cells().put_scratch(block);
     }
 
@@ -167,13 +183,15 @@ impl SqueezedRows {
 }
 
 impl SqueezedCopy {
-    pub(crate) fn blocks(&self) -> impl Iterator<Item = SqueezedBlock<'_>> {
+    /// Of so many columns.
+    pub(crate) fn blocks(&self, columns: usize) -> impl Iterator<Item = SqueezedBlock<'_>> {
         let mut rest = &self.0[..];
         std::iter::from_fn(move || {
-            let (length, behind) = rest.split_first_chunk()?;
-            let columns;
-            (columns, rest) = behind.split_at(u32::from_le_bytes(*length) as usize);
-            Some(SqueezedBlock { rest: columns })
+            let length = varint::take(&mut rest)?;
+            let block;
+            (block, rest) = rest.split_at(length as usize);
+            let (changing, rest) = block.split_at(columns.div_ceil(8));
+            Some(SqueezedBlock { changing, column: 0, rest })
         })
     }
 
@@ -185,7 +203,7 @@ impl SqueezedCopy {
         newest: &'a [f32],
         columns: usize,
     ) -> (usize, Cow<'a, [f32]>) {
-        let mut blocks: Vec<_> = self.blocks().collect();
+        let mut blocks: Vec<_> = self.blocks(columns).collect();
         let skipped = (first / BLOCK_ROWS).min(blocks.len());
         if skipped == blocks.len() {
             return (skipped * BLOCK_ROWS, newest.into());
@@ -211,24 +229,29 @@ impl SqueezedCopy {
 /// A block's columns that were not read yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SqueezedBlock<'a> {
+    changing: &'a [u8],
+    column: usize,
     rest: &'a [u8],
 }
 
 impl SqueezedBlock<'_> {
     /// The [`BLOCK_ROWS`] values of the next column, with the one that comes behind them.
     pub(crate) fn take_column(&mut self, values: &mut [f32], next: f32) {
+        let at = self.column;
+        self.column += 1;
+        if self.changing[at / 8] >> (at % 8) & 1 == 0 {
+            return values.fill(next);
+        }
         let (code, rest) = self.rest.split_first().expect("a column is left");
         self.rest = rest;
         let narrow = (u32::from(*code) & ((1 << SHIFT_AT) - 1), u32::from(code >> SHIFT_AT) * SHIFT_UNIT);
         let (width, shift) = match *code {
-            SAME => return values.fill(next),
             WIDEST => (u32::BITS, 0),
             code if code > WHOLE => {
                 let width = u32::from(code - WHOLE);
-                let packed = self.take_packed(width, 1 + BLOCK_ROWS);
-                let mut numbers = Unpack::new(packed, width);
-                let least = (next as i32).wrapping_sub(numbers.next() as i32);
-                return values.fill_with(|| least.wrapping_add(numbers.next() as i32) as f32);
+                let mut numbers = Unpack::new(self.take_packed(width, 1 + BLOCK_ROWS), width);
+                let least = whole(next) - numbers.next();
+                return values.fill_with(|| value_of(least + numbers.next()));
             }
             _ => narrow,
         };
@@ -242,6 +265,17 @@ impl SqueezedBlock<'_> {
         self.rest = rest;
         packed
     }
+}
+
+/// Writes a block's length to the end of `place`. Says where it begins.
+fn put_length(place: &mut [u8], length: usize) -> usize {
+    let len = varint::len(length as u64);
+    let begin = place.len() - len;
+    for (at, byte) in place[begin..].iter_mut().enumerate() {
+        let more = if at + 1 < len { 0x80 } else { 0 };
+        *byte = (length >> (7 * at)) as u8 & 0x7f | more;
+    }
+    begin
 }
 
 /// Bytes of so many numbers of `width` bits.
@@ -317,7 +351,7 @@ mod tests {
         let copy = rows.copy();
         let (_, back) = copy.expand(0, &values[BLOCK_ROWS..], 1);
         assert!(back.iter().map(|value| value.to_bits()).eq(values.iter().map(|value| value.to_bits())));
-        copy.0.len() - LENGTH_LEN
+        copy.0.len() - 1
     }
 
     /// The given values, and the last of them again and again.
@@ -330,21 +364,21 @@ mod tests {
         assert_eq!(len_of([0.0; BLOCK_ROWS + 1]), 1);
         assert_eq!(len_of([7.5; BLOCK_ROWS + 1]), 1);
         // Six bits of the mantissa; shifts are by fours.
-        assert_eq!(len_of(column(&[64.5, 65.5, 66.5, 127.5])), 1 + BLOCK_ROWS * 7 / 8);
-        assert_eq!(len_of(column(&[0.1, -0.3, 0.2])), 1 + BLOCK_ROWS * 32 / 8);
-        assert_eq!(len_of(column(&[-0.0, 0.0])), 1 + BLOCK_ROWS * 4 / 8);
+        assert_eq!(len_of(column(&[64.5, 65.5, 66.5, 127.5])), 2 + BLOCK_ROWS * 7 / 8);
+        assert_eq!(len_of(column(&[0.1, -0.3, 0.2])), 2 + BLOCK_ROWS * 32 / 8);
+        assert_eq!(len_of(column(&[-0.0, 0.0])), 2 + BLOCK_ROWS * 4 / 8);
     }
 
     #[test]
     fn whole_numbers_take_the_bits_of_their_range() {
         let walk = std::array::from_fn(|row| 500.0 + (row * 7 % 16) as f32);
-        assert_eq!(len_of(walk), 1 + ((BLOCK_ROWS + 1) * 4).div_ceil(8));
-        assert_eq!(len_of(column(&[-1.0, 2.0, -1.0, 2.0])), 1 + ((BLOCK_ROWS + 1) * 2).div_ceil(8));
+        assert_eq!(len_of(walk), 2 + ((BLOCK_ROWS + 1) * 4).div_ceil(8));
+        assert_eq!(len_of(column(&[-1.0, 2.0, -1.0, 2.0])), 2 + ((BLOCK_ROWS + 1) * 2).div_ceil(8));
         // The least or the greatest is behind the block.
-        assert_eq!(len_of(column(&[-1.0, -9.0])), 1 + ((BLOCK_ROWS + 1) * 4).div_ceil(8));
-        assert_eq!(len_of(column(&[-9.0, -1.0])), 1 + ((BLOCK_ROWS + 1) * 4).div_ceil(8));
+        assert_eq!(len_of(column(&[-1.0, -9.0])), 2 + ((BLOCK_ROWS + 1) * 4).div_ceil(8));
+        assert_eq!(len_of(column(&[-9.0, -1.0])), 2 + ((BLOCK_ROWS + 1) * 4).div_ceil(8));
         // Not whole, and beyond what an `i32` or 27 bits hold.
-        assert!(len_of(column(&[0.5, 1.0, 2.0, 3.0])) > 1 + (BLOCK_ROWS + 1) * 2 / 8);
+        assert!(len_of(column(&[0.5, 1.0, 2.0, 3.0])) > 2 + (BLOCK_ROWS + 1) * 2 / 8);
         len_of(column(&[1.0, 3.0, ((1 << 27) - 8) as f32]));
         len_of(column(&[1.0, 3.0, (1 << 27) as f32]));
         for odd in [-0.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 3e9, -3e9, f32::MIN_POSITIVE] {

@@ -147,6 +147,12 @@ impl Body {
         number
     }
 
+    /// Begins the next frame.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.pages = 0;
+    }
+
     /// Appends the frame to `out`.
     pub(super) fn write(&self, file: FileId, packer: &mut Packer, out: &mut Vec<u8>) {
         let stored = packer.pack(&self.bytes);

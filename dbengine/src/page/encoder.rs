@@ -48,7 +48,7 @@ impl PageEncoder {
 
         self.bodies.clear();
         self.ends.clear();
-        let mut blocks: Vec<_> = block.blocks.blocks().collect();
+        let mut blocks: Vec<_> = block.blocks.blocks(block.columns).collect();
         for first in (0..block.columns).step_by(TURNED_AT_ONCE) {
             let width = TURNED_AT_ONCE.min(block.columns - first);
             self.turned.resize(width * rows, 0.0);
