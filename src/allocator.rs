@@ -8,7 +8,8 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::c_void;
 
 use libmimalloc_sys::{
-    mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_realloc_aligned, mi_zalloc, mi_zalloc_aligned,
+    mi_free, mi_malloc, mi_malloc_aligned, mi_option_set_default, mi_option_t, mi_realloc,
+    mi_realloc_aligned, mi_zalloc, mi_zalloc_aligned,
 };
 
 /// mimalloc, for the whole process.
@@ -17,6 +18,19 @@ pub struct Allocator;
 
 /// Blocks of at least so many bytes are aligned to as many (`MI_MAX_ALIGN_SIZE`); smaller ones to their size.
 const ALIGNED_ANYWAY: usize = 16;
+
+/// `mi_option_purge_delay`, which its crate has no name for.
+const PURGE_DELAY: mi_option_t = 15;
+
+impl Allocator {
+    /// From now on what is free goes back to the kernel at once, not ten seconds later: large buffers come and go each second. To
+    /// be called before there are threads. `MIMALLOC_PURGE_DELAY` in the environment, in milliseconds, goes before it.
+    #[expect(unsafe_code, reason = "the option has no other way in")]
+    pub fn give_back_at_once() {
+        // SAFETY: it sets a number, and no other thread looks at it meanwhile.
+        unsafe { mi_option_set_default(PURGE_DELAY, 0) };
+    }
+}
 
 /// Whether every block of `size` bytes is aligned like this.
 fn is_aligned_anyway(size: usize, align: usize) -> bool {
@@ -77,6 +91,15 @@ mod tests {
     fn layout() -> impl Strategy<Value = Layout> {
         (0_u32..10, prop_oneof![1_usize..300, 1_usize..100_000])
             .prop_map(|(align, size)| Layout::from_size_align(size, 1 << align).unwrap())
+    }
+
+    #[test]
+    fn it_is_the_delay_that_is_set() {
+        // SAFETY: only this test sets an option, and blocks are right with any.
+        let delay = || unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) };
+        assert_eq!(delay(), 1000, "mimalloc's default");
+        Allocator::give_back_at_once();
+        assert_eq!(delay(), 0);
     }
 
     #[test]

@@ -75,6 +75,7 @@ impl Places {
 static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
+    Allocator::give_back_at_once();
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         None => run(&arguments.run),

@@ -38,7 +38,7 @@ const CHARTS: TableDefinition<'_, (u128, &str), &[u8]> = TableDefinition::new("c
 const MISSING: TableDefinition<'_, (u128, &str), &[u8]> = TableDefinition::new("missing");
 
 /// Pages that the database keeps in memory: what a batch touches, not the whole catalog.
-const CACHE_BYTES: usize = 1 << 20;
+const CACHE_BYTES: usize = 512 << 10;
 /// How often a copy is taken until one is whole, and how long after the one before: a commit takes less.
 const COPIES: u32 = 10;
 const BETWEEN_COPIES: Duration = Duration::from_millis(100);
