@@ -19,6 +19,7 @@
 pub mod algorithm;
 
 use dbengine::{prefetch_slice, tight};
+use smallvec::SmallVec;
 
 use crate::wire::command::Algorithm;
 use algorithm::{Difference, counter_difference};
@@ -91,8 +92,8 @@ pub struct Collector {
     /// Some dimension's value is a share of the whole row's.
     has_percentages: bool,
     dimensions: Vec<Dimension>,
-    /// Those of the dimensions: one or two that all share, as a rule.
-    readings: Vec<Reading>,
+    /// Those of the dimensions: one or two that all share, as a rule. They lie here, as each collection looks at them.
+    readings: SmallVec<[Reading; 2]>,
 }
 
 /// A reading is shared with dimensions that came not long before: nobody can make us search for long.
@@ -150,7 +151,7 @@ impl Collector {
             store_first,
             has_percentages: false,
             dimensions: Vec::new(),
-            readings: Vec::new(),
+            readings: SmallVec::new(),
         }
     }
 
@@ -194,7 +195,6 @@ impl Collector {
     /// `longest_us` is the chart's whole retention: after a longer pause it starts from scratch.
     pub fn begin(&mut self, microseconds: i64, now_us: i64, longest_us: i64, collection: &mut Collection) {
         prefetch_slice(&self.dimensions);
-        prefetch_slice(&self.readings);
         collection.collected.clear();
         collection.collected.resize(self.dimensions.len(), None);
         let Some(last_collected_us) = self.last_collected_us.filter(|_| self.done) else {
@@ -380,6 +380,7 @@ impl Collector {
     fn calculate(&mut self, collection: &mut Collection) {
         let (row_total, row_last_total) = if self.has_percentages { self.totals(collection) } else { (0, 0) };
         collection.calculated.clear();
+        let readings = &self.readings[..];
         for (dimension, collected) in self.dimensions.iter_mut().zip(&collection.collected) {
             let Some(collected) = *collected else {
                 collection.calculated.push(0.0);
@@ -387,7 +388,7 @@ impl Collector {
             };
             dimension.collections = (dimension.collections + 1).min(2);
             dimension.is_wide |= collected.unsigned_abs() > u64::from(u32::MAX);
-            let reading = &self.readings[dimension.reading as usize];
+            let reading = &readings[dimension.reading as usize];
             let scale = |value: f64| value * reading.multiplier as f64 / reading.divisor as f64;
             collection.calculated.push(match reading.algorithm {
                 Algorithm::Absolute => scale(collected as f64),
@@ -446,9 +447,10 @@ impl Collector {
         values.clear();
         resets.clear();
         let (mut any, mut any_reset) = (false, false);
+        let readings = &self.readings[..];
         for ((dimension, collected), calculated) in self.dimensions.iter_mut().zip(collected).zip(calculated)
         {
-            let value = if self.readings[dimension.reading as usize].algorithm == Algorithm::Incremental {
+            let value = if readings[dimension.reading as usize].algorithm == Algorithm::Incremental {
                 let part = *calculated * share;
                 *calculated -= part;
                 let value = part + dimension.carry;
@@ -474,10 +476,11 @@ impl Collector {
     /// What the next collection has to know of this one.
     fn carry_over(&mut self, first: bool, collection: &Collection) {
         let collected = collection.collected.iter().zip(&collection.calculated);
+        let readings = &self.readings[..];
         for (dimension, (collected, calculated)) in self.dimensions.iter_mut().zip(collected) {
             if let Some(collected) = *collected {
                 dimension.last = collected;
-                if self.readings[dimension.reading as usize].algorithm != Algorithm::Incremental {
+                if readings[dimension.reading as usize].algorithm != Algorithm::Incremental {
                     dimension.carry = *calculated;
                 } else if !first {
                     dimension.carry += calculated;
@@ -488,12 +491,12 @@ impl Collector {
 }
 
 /// The place of this reading, which is added unless it is among the last ones.
-fn share(readings: &mut Vec<Reading>, reading: Reading) -> u32 {
+fn share(readings: &mut SmallVec<[Reading; 2]>, reading: Reading) -> u32 {
     let searched = readings.len().saturating_sub(READINGS_SEARCHED);
     let known = readings[searched..].iter().position(|known| *known == reading);
     let place = known.map_or(readings.len(), |found| searched + found);
     if known.is_none() {
-        tight::push(readings, reading);
+        readings.push(reading);
     }
     place as u32
 }
