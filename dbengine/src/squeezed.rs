@@ -163,7 +163,7 @@ impl SqueezedRows {
                 end += Shape::of(&column, *next, differences).write(&column, *next, &mut block[end..]);
             }
         }
-        let begin = put_length(&mut block[..LENGTH_LEN], end - LENGTH_LEN);
+        let begin = varint::put_last(&mut block[..LENGTH_LEN], (end - LENGTH_LEN) as u64);
         self.blocks.push(&block[begin..end]);
         self.blocks.cells().put_scratch(block);
     }
@@ -265,17 +265,6 @@ impl SqueezedBlock<'_> {
         self.rest = rest;
         packed
     }
-}
-
-/// Writes a block's length to the end of `place`. Says where it begins.
-fn put_length(place: &mut [u8], length: usize) -> usize {
-    let len = varint::len(length as u64);
-    let begin = place.len() - len;
-    for (at, byte) in place[begin..].iter_mut().enumerate() {
-        let more = if at + 1 < len { 0x80 } else { 0 };
-        *byte = (length >> (7 * at)) as u8 & 0x7f | more;
-    }
-    begin
 }
 
 /// Bytes of so many numbers of `width` bits.

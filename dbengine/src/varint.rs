@@ -12,6 +12,18 @@ pub(crate) fn put(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
+/// Writes a number as the last bytes of `place`, which has room for it. Says where it begins.
+pub(crate) fn put_last(place: &mut [u8], mut number: u64) -> usize {
+    let begin = place.len() - len(number);
+    let (last, others) = place[begin..].split_last_mut().expect("a number has a byte");
+    for byte in others {
+        *byte = number as u8 | 0x80;
+        number >>= 7;
+    }
+    *last = number as u8;
+    begin
+}
+
 pub(crate) fn put_signed(out: &mut Vec<u8>, number: i64) {
     put(out, zigzag(number));
 }
@@ -91,6 +103,17 @@ mod tests {
                 prop_assert_eq!((take(&mut rest), take_signed(&mut rest)), (Some(number), Some(signed)));
             }
             prop_assert!(rest.is_empty());
+        }
+
+        #[test]
+        fn a_number_is_the_same_from_the_end(number: u64, shift in 0_u32..64, before in 0_usize..4) {
+            let number = number >> shift;
+            let mut bytes = vec![];
+            put(&mut bytes, number);
+            let mut place = vec![0xaa; before + bytes.len()];
+            prop_assert_eq!(put_last(&mut place, number), before);
+            prop_assert_eq!(&place[before..], &bytes[..]);
+            prop_assert!(place[..before].iter().all(|byte| *byte == 0xaa));
         }
 
         #[test]
