@@ -11,10 +11,11 @@
 //! ```
 //!
 //! A connection keeps no more than that history and a little room behind it, in which small blocks are decoded until it
-//! is used up. What does not fit goes on in a [`Workspace`] that all connections of a thread share: the history is
-//! copied there, which brings it into the cache, and the end of the text is copied back when the bytes that have come
-//! are used up: all of the history, or, if much came, only that, over the oldest; then the history goes on at its front.
-//! Thousands of children have a second of text each, one after the other; none holds memory for it.
+//! is used up. What does not fit goes on in a [`Workspace`] that all connections of a thread share: the end of the history is
+//! copied there, which brings it into the cache, and the rest of it for the first block that refers to that; and the end of
+//! the text is copied back when the bytes that have come are used up: all of the history, or, if much came, only that, over
+//! the oldest; then the history goes on at its front. Thousands of children have a second of text each, one after the
+//! other; none holds memory for it.
 
 use super::{CorruptPacket, MAX_PLAINTEXT, MAX_SENT_PAYLOAD, MAX_SENT_PLAINTEXT, cut, encode_header};
 use crate::wire::capability::{Capabilities, Compression};
@@ -32,6 +33,11 @@ const ROOM: usize = 4 * 1024;
 const KEPT: usize = HISTORY + ROOM;
 /// From so much new text on only that is copied back. Less may come in small blocks, for which the history is to be in one piece.
 const MUCH: usize = 8 * 1024;
+/// So much of the history is copied to the workspace at least. Most matches are in the last second's text, which lies in so much
+/// before a packet as the packet itself has.
+const LEAST_REACH: usize = 16 * 1024;
+/// By so much less is copied the next time, if what was there was enough.
+const REACH_STEP: usize = 256;
 /// In the workspace the history moves to the front once for so much text, in a cache.
 const WORKSPACE: usize = HISTORY + 8 * MAX_PLAINTEXT;
 
@@ -53,6 +59,8 @@ pub struct Lz4Window {
     place: Place,
     /// Where the history begins that goes on at the front; 0: it is in one piece.
     begin: usize,
+    /// How far back blocks referred, more or less.
+    reach: usize,
 }
 
 /// Where in a buffer the text is.
@@ -70,6 +78,12 @@ impl Place {
         let moved = self.end.saturating_sub(HISTORY);
         (moved..self.end, Place { taken: self.taken - moved, end: self.end - moved })
     }
+
+    /// The same text, so that it ends there where a whole history does.
+    fn at_end_of_history(self) -> (std::ops::Range<usize>, Place) {
+        let (text, Place { taken, end }) = self.at_front();
+        (text, Place { taken: HISTORY - (end - taken), end: HISTORY })
+    }
 }
 
 /// A window while a connection's bytes are decoded. At its end the window has its history back.
@@ -82,12 +96,15 @@ pub struct OpenLz4<'a> {
     place: Place,
     /// Where in the workspace the text begins that the window does not have.
     fresh: usize,
+    /// Where in the workspace the history begins, and what is there of it.
+    history: usize,
+    copied: usize,
 }
 
 impl Lz4Window {
     pub fn open<'a>(&'a mut self, workspace: &'a mut Workspace) -> OpenLz4<'a> {
         let place = self.place;
-        OpenLz4 { window: self, workspace, is_moved: false, place, fresh: 0 }
+        OpenLz4 { window: self, workspace, is_moved: false, place, fresh: 0, history: 0, copied: 0 }
     }
 }
 
@@ -115,7 +132,9 @@ impl OpenLz4<'_> {
             let room = KEPT - self.place.end;
             // A short block is worth a try; the text of a long one would end in the middle of it.
             let decoded = (self.window.begin == 0 && block.len() < MOST_TRIED.min(room))
-                .then(|| decode_block(block, &mut self.window.kept, self.place.end, room.min(MAX_PLAINTEXT)))
+                .then(|| {
+                    decode_block(block, &mut self.window.kept, 0, self.place.end, room.min(MAX_PLAINTEXT))
+                })
                 .flatten();
             if decoded.is_some() {
                 return decoded;
@@ -127,29 +146,67 @@ impl OpenLz4<'_> {
             self.fresh = self.fresh.saturating_sub(rest.start);
             self.workspace.bytes.copy_within(rest, 0);
             self.place = place;
+            (self.history, self.copied) = (0, 0);
         }
-        decode_block(block, &mut self.workspace.bytes, self.place.end, MAX_PLAINTEXT)
+        let decode = |open: &mut Self| {
+            decode_block(block, &mut open.workspace.bytes, open.copied, open.place.end, MAX_PLAINTEXT)
+        };
+        decode(self).or_else(|| {
+            // It may refer to what was not copied.
+            (self.copied > self.history).then(|| {
+                self.window.reach = HISTORY.min(2 * self.window.reach);
+                self.copy_history();
+                decode(self)
+            })?
+        })
     }
 
     fn move_to_workspace(&mut self) {
         self.workspace.bytes.resize(WORKSPACE, 0);
         self.window.place = self.place;
-        let (rest, place) = self.place.at_front();
-        let Lz4Window { kept, begin, .. } = &*self.window;
-        let (last, first) = kept[rest].split_at(*begin);
-        self.workspace.bytes[..first.len()].copy_from_slice(first);
-        self.workspace.bytes[first.len()..place.end].copy_from_slice(last);
+        let (text, place) = self.place.at_end_of_history();
         self.place = place;
         self.fresh = place.end;
+        self.history = HISTORY - text.len();
         self.is_moved = true;
+        let reach = self.window.reach.saturating_sub(REACH_STEP).clamp(LEAST_REACH, HISTORY);
+        self.window.reach = reach;
+        self.copied = HISTORY;
+        self.copy_history_from(self.history.max((HISTORY - reach).min(place.taken)));
+    }
+
+    /// Brings all of the history into the workspace.
+    fn copy_history(&mut self) {
+        self.copy_history_from(self.history);
+    }
+
+    /// Brings the history into the workspace that is to be there from `from` on, as far as it is not there.
+    fn copy_history_from(&mut self, from: usize) {
+        let Lz4Window { kept, place, begin, .. } = &*self.window;
+        let (text, _) = place.at_front();
+        let (last, first) = kept[text].split_at(*begin);
+        let wanted = from - self.history..self.copied - self.history;
+        let split = first.len().clamp(wanted.start, wanted.end);
+        let (of_first, of_last) = (wanted.start..split, split..wanted.end);
+        let target = &mut self.workspace.bytes[from..self.copied];
+        if !of_first.is_empty() {
+            target[..of_first.len()].copy_from_slice(&first[of_first.clone()]);
+        }
+        if !of_last.is_empty() {
+            let of_last = of_last.start - first.len()..of_last.end - first.len();
+            target[of_first.len()..].copy_from_slice(&last[of_last]);
+        }
+        self.copied = from;
     }
 
     /// Copies back what is needed for the next block.
     fn move_to_window(&mut self) {
         let place = self.place;
-        let fresh = &self.workspace.bytes[self.fresh..place.end];
-        let Lz4Window { kept, place: before, begin } = &mut *self.window;
-        if before.end == HISTORY && (MUCH..HISTORY).contains(&fresh.len()) && place.taken == place.end {
+        let fresh = self.fresh..place.end;
+        let is_much = (MUCH..HISTORY).contains(&fresh.len());
+        if self.window.place.end == HISTORY && is_much && place.taken == place.end {
+            let fresh = &self.workspace.bytes[fresh];
+            let Lz4Window { kept, place: before, begin, .. } = &mut *self.window;
             let (over_last, over_first) = fresh.split_at(fresh.len().min(HISTORY - *begin));
             kept[*begin..*begin + over_last.len()].copy_from_slice(over_last);
             kept[..over_first.len()].copy_from_slice(over_first);
@@ -157,11 +214,14 @@ impl OpenLz4<'_> {
             *before = Place { taken: HISTORY, end: HISTORY };
             return;
         }
+        let first = self.history.max(place.end - HISTORY);
+        if first < self.copied {
+            self.copy_history();
+        }
+        self.window.kept[..place.end - first].copy_from_slice(&self.workspace.bytes[first..place.end]);
         // Text that nobody consumed is longer than the history only after an error.
-        let taken = place.taken.max(place.end.saturating_sub(HISTORY));
-        let (rest, place) = Place { taken, ..place }.at_front();
-        kept[..rest.len()].copy_from_slice(&self.workspace.bytes[rest]);
-        (*before, *begin) = (place, 0);
+        self.window.place = Place { taken: place.taken.saturating_sub(first), end: place.end - first };
+        self.window.begin = 0;
     }
 
     /// The text that was not consumed yet.
@@ -187,10 +247,10 @@ impl Drop for OpenLz4<'_> {
     }
 }
 
-/// Decodes `block` into `buffer[at..]`, at most `limit` bytes, with `buffer[..at]` as its history; the end of its text.
-fn decode_block(block: &[u8], buffer: &mut [u8], at: usize, limit: usize) -> Option<usize> {
+/// Decodes `block` into `buffer[at..]`, at most `limit` bytes, with `buffer[begin..at]` as its history; the end of its text.
+fn decode_block(block: &[u8], buffer: &mut [u8], begin: usize, at: usize, limit: usize) -> Option<usize> {
     let (history, room) = buffer.split_at_mut(at);
-    let dictionary = &history[at.saturating_sub(HISTORY)..];
+    let dictionary = &history[begin.max(at.saturating_sub(HISTORY))..];
     let written = decompress_into_with_dict(block, &mut room[..limit], dictionary).ok()?;
     Some(at + written)
 }
@@ -366,15 +426,77 @@ mod tests {
         }
     }
 
+    /// Text that nothing makes shorter but its own repetition.
+    fn noise(len: usize) -> Vec<u8> {
+        let mut state = 88_172_645_463_325_252_u64;
+        let next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_be_bytes()[0]
+        };
+        std::iter::repeat_with(next).take(len).collect()
+    }
+
+    /// 1000 bytes of `distance` bytes ago, and five more.
+    fn repetition(distance: u16) -> Vec<u8> {
+        let [low, high] = distance.to_le_bytes();
+        let len = 1000 - 4 - 15;
+        [&[0x0f, low, high][..], &[255; 3], &[(len % 255) as u8], b"\x50over\n"].concat()
+    }
+
+    #[test]
+    fn what_was_said_long_ago_is_found() {
+        let (mut window, mut workspace) = <(Lz4Window, Workspace)>::default();
+        let mut said: Vec<u8> = Vec::new();
+        let mut reached = Vec::new();
+        for (turn, piece) in noise(320_000).chunks(16_000).enumerate() {
+            let mut window = window.open(&mut workspace);
+            let distance = if turn < 10 { 8_000 + 6_000 * turn } else { 1000 };
+            for block in [lz4_flex::block::compress(piece), repetition(distance as u16)] {
+                let history = &said[said.len().saturating_sub(HISTORY)..];
+                let plain = lz4_flex::block::decompress_with_dict(&block, MAX_PLAINTEXT, history);
+                assert_eq!(window.decode(&block).is_ok(), plain.is_ok(), "{distance} of {}", said.len());
+                let Ok(plain) = plain else { return assert!(said.len() < distance) };
+                assert!(window.text() == plain, "{distance} of {}", said.len());
+                window.consume(plain.len());
+                said.extend_from_slice(&plain);
+            }
+            reached.push(window.window.reach);
+        }
+        let [near, .., far, _] = &reached[..11] else { unreachable!("one a turn") };
+        assert_eq!(*near, LEAST_REACH);
+        assert!(*far > 56_000 && reached[19] < *far, "{reached:?}");
+    }
+
+    #[test]
+    fn nothing_of_another_connection_is_referred_to() {
+        let mut workspace = Workspace::default();
+        let mut other = Lz4Window::default();
+        let text = noise(60_000);
+        for piece in text.chunks(12_000) {
+            let mut other = other.open(&mut workspace);
+            other.decode(&lz4_flex::block::compress(piece)).unwrap();
+            other.consume(piece.len());
+        }
+        for said in [0, 2000, 12_000] {
+            let mut window = Lz4Window::default();
+            let mut window = window.open(&mut workspace);
+            window.decode(&lz4_flex::block::compress(&text[..said])).unwrap();
+            window.consume(said);
+            // Refers to text that only the other one has said.
+            let block = lz4_flex::block::compress_with_dict(&text[40_000..50_000], &text);
+            assert!(window.decode(&block).is_err(), "{said}");
+        }
+    }
+
     #[test]
     fn an_unfinished_line_survives_every_move() {
         let (mut window, mut workspace) = <(Lz4Window, Workspace)>::default();
         let mut encoder = Lz4Encoder::new(Capabilities::BINARY);
         let line: Vec<u8> = (0..HISTORY as u32 - 20_000).map(|at| b'a' + (at * at % 23) as u8).collect();
-        let noise: Vec<u8> =
-            (0..60_000_u32).map(|at| at.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
         let mut packets = Vec::new();
-        encoder.encode(&noise, &mut packets);
+        encoder.encode(&noise(60_000), &mut packets);
         encoder.encode(&line, &mut packets);
         for payload in payloads(&packets) {
             let mut window = window.open(&mut workspace);
