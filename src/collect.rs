@@ -124,6 +124,72 @@ impl Collection {
             *place = Some(value);
         }
     }
+
+    fn row(&self, boundary_us: i64) -> CollectedRow<'_> {
+        CollectedRow {
+            time: boundary_us / MICROSECONDS,
+            values: &self.values,
+            resets: &self.resets,
+            collected: &self.collected,
+        }
+    }
+}
+
+impl Dimension {
+    /// What the collected value means, by its algorithm. `totals` of the row, where it is a share of them.
+    #[inline(always)]
+    fn calculate(&mut self, collected: i64, reading: &Reading, (total, last_total): (i64, i64)) -> f64 {
+        self.collections = (self.collections + 1).min(2);
+        self.is_wide |= collected.unsigned_abs() > u64::from(u32::MAX);
+        let scale = |value: f64| value * reading.multiplier as f64 / reading.divisor as f64;
+        match reading.algorithm {
+            Algorithm::Absolute => scale(collected as f64),
+            Algorithm::PercentageOfAbsoluteRow if total == 0 => 0.0,
+            Algorithm::PercentageOfAbsoluteRow => 100.0 * collected as f64 / total as f64,
+            Algorithm::Incremental | Algorithm::PercentageOfIncrementalRow if self.collections <= 1 => 0.0,
+            Algorithm::Incremental => {
+                let difference = counter_difference(self.last, collected, self.is_wide);
+                self.reset = !matches!(difference, Difference::Forward(_)) && !reading.no_reset_flag;
+                scale(difference.amount() as f64)
+            }
+            Algorithm::PercentageOfIncrementalRow if total == last_total => 0.0,
+            Algorithm::PercentageOfIncrementalRow => {
+                100.0 * collected.wrapping_sub(self.last) as f64 / total.wrapping_sub(last_total) as f64
+            }
+        }
+    }
+
+    /// Its value at a boundary at `share` of the way to this collection. `calculated`: what is left for later ones.
+    #[inline(always)]
+    fn interpolate(
+        &mut self,
+        calculated: &mut f64,
+        share: f64,
+        iterations: i64,
+        update_every: f64,
+        reading: &Reading,
+    ) -> f64 {
+        if reading.algorithm == Algorithm::Incremental {
+            let part = *calculated * share;
+            *calculated -= part;
+            (part + std::mem::take(&mut self.carry)) / update_every
+        } else if iterations == 1 {
+            *calculated
+        } else {
+            self.carry + (*calculated - self.carry) * share
+        }
+    }
+
+    /// What the next collection has to know of this one.
+    #[inline(always)]
+    fn carry_over(&mut self, collected: i64, calculated: f64, first: bool, reading: &Reading) {
+        self.last = collected;
+        if reading.algorithm != Algorithm::Incremental {
+            self.carry = calculated;
+        } else if !first {
+            self.carry += calculated;
+        }
+    }
 }
 
 /// What `RSSTATE` and `RDSTATE` say of a chart.
@@ -195,6 +261,9 @@ impl Collector {
     /// `longest_us` is the chart's whole retention: after a longer pause it starts from scratch.
     pub fn begin(&mut self, microseconds: i64, now_us: i64, longest_us: i64, collection: &mut Collection) {
         prefetch_slice(&self.dimensions);
+        if self.readings.spilled() {
+            prefetch_slice(&self.readings);
+        }
         collection.collected.clear();
         collection.collected.resize(self.dimensions.len(), None);
         let Some(last_collected_us) = self.last_collected_us.filter(|_| self.done) else {
@@ -242,9 +311,19 @@ impl Collector {
             self.done = true;
         }
 
-        self.calculate(collection);
         let mut iterations =
             (collected_us - boundary_us).div_euclid(unit) + i64::from(collected_us.rem_euclid(unit) == 0);
+        let is_due = boundary_us + unit <= collected_us;
+        if is_due && collected_us - unit < boundary_us + unit && !self.has_percentages {
+            boundary_us += unit;
+            self.last_updated_us = Some(boundary_us);
+            let share = (boundary_us - previous_us) as f64 / (collected_us - previous_us) as f64;
+            if self.pass_one(share, iterations, may_store, first, collection) {
+                store(collection.row(boundary_us));
+            }
+            return;
+        }
+        self.calculate(collection);
         if iterations >= GAP_FROM_ITERATIONS {
             let skipped =
                 (iterations - (GAP_FROM_ITERATIONS - 1)).min((collected_us - boundary_us).div_euclid(unit));
@@ -257,12 +336,7 @@ impl Collector {
             boundary_us += unit;
             let share = (boundary_us - previous_us) as f64 / (collected_us - previous_us) as f64;
             if self.interpolate(share, iterations, may_store, collection) {
-                store(CollectedRow {
-                    time: boundary_us / MICROSECONDS,
-                    values: &collection.values,
-                    resets: &collection.resets,
-                    collected: &collection.collected,
-                });
+                store(collection.row(boundary_us));
             }
             previous_us = boundary_us;
             iterations -= 1;
@@ -376,44 +450,62 @@ impl Collector {
         (row_total, row_last_total)
     }
 
+    /// All that is to be done where one boundary lies between two collections, which is nearly always: computes its row, as
+    /// [`calculate`](Self::calculate), [`interpolate`](Self::interpolate) and [`carry_over`](Self::carry_over) do one
+    /// after the other. No dimension is a share of the row.
+    fn pass_one(
+        &mut self,
+        share: f64,
+        iterations: i64,
+        may_store: bool,
+        first: bool,
+        collection: &mut Collection,
+    ) -> bool {
+        let update_every = self.update_every();
+        let (mut any, mut any_reset) = (false, false);
+        let readings = &self.readings[..];
+        let pass = |(dimension, collected): (&mut Dimension, &Option<i64>)| {
+            let reading = &readings[dimension.reading as usize];
+            let Some(collected) = *collected else {
+                dimension.interpolate(&mut 0.0, share, iterations, update_every, reading);
+                return f32::NAN;
+            };
+            let mut calculated = dimension.calculate(collected, reading, (0, 0));
+            let value = dimension.interpolate(&mut calculated, share, iterations, update_every, reading);
+            dimension.carry_over(collected, calculated, first, reading);
+            let stores = may_store && dimension.collections > 1;
+            any |= stores;
+            any_reset |= stores && dimension.reset;
+            if stores { value as f32 } else { f32::NAN }
+        };
+        collection.values.clear();
+        collection.values.extend(self.dimensions.iter_mut().zip(&collection.collected).map(pass));
+        self.note_resets(any_reset, collection);
+        any
+    }
+
+    fn note_resets(&self, any: bool, collection: &mut Collection) {
+        collection.resets.clear();
+        if any {
+            collection.resets.extend(self.dimensions.iter().map(|dimension| dimension.reset));
+        }
+    }
+
+    /// In seconds.
+    fn update_every(&self) -> f64 {
+        (self.update_every_us / MICROSECONDS) as f64
+    }
+
     /// What each dimension's collected value means, by its algorithm.
     fn calculate(&mut self, collection: &mut Collection) {
-        let (row_total, row_last_total) = if self.has_percentages { self.totals(collection) } else { (0, 0) };
-        collection.calculated.clear();
+        let totals = if self.has_percentages { self.totals(collection) } else { (0, 0) };
         let readings = &self.readings[..];
-        for (dimension, collected) in self.dimensions.iter_mut().zip(&collection.collected) {
-            let Some(collected) = *collected else {
-                collection.calculated.push(0.0);
-                continue;
-            };
-            dimension.collections = (dimension.collections + 1).min(2);
-            dimension.is_wide |= collected.unsigned_abs() > u64::from(u32::MAX);
+        let calculate = |(dimension, collected): (&mut Dimension, &Option<i64>)| {
             let reading = &readings[dimension.reading as usize];
-            let scale = |value: f64| value * reading.multiplier as f64 / reading.divisor as f64;
-            collection.calculated.push(match reading.algorithm {
-                Algorithm::Absolute => scale(collected as f64),
-                Algorithm::PercentageOfAbsoluteRow if row_total == 0 => 0.0,
-                Algorithm::PercentageOfAbsoluteRow => 100.0 * collected as f64 / row_total as f64,
-                Algorithm::Incremental | Algorithm::PercentageOfIncrementalRow
-                    if dimension.collections <= 1 =>
-                {
-                    0.0
-                }
-                Algorithm::Incremental => {
-                    let difference = counter_difference(dimension.last, collected, dimension.is_wide);
-                    dimension.reset = !matches!(difference, Difference::Forward(_)) && !reading.no_reset_flag;
-                    scale(difference.amount() as f64)
-                }
-                Algorithm::PercentageOfIncrementalRow => {
-                    let total = row_total.wrapping_sub(row_last_total);
-                    if total == 0 {
-                        0.0
-                    } else {
-                        100.0 * collected.wrapping_sub(dimension.last) as f64 / total as f64
-                    }
-                }
-            });
-        }
+            collected.map_or(0.0, |collected| dimension.calculate(collected, reading, totals))
+        };
+        collection.calculated.clear();
+        collection.calculated.extend(self.dimensions.iter_mut().zip(&collection.collected).map(calculate));
     }
 
     /// The boundaries up to `boundary_us` are gaps: what incremental dimensions gained until then is lost.
@@ -442,34 +534,22 @@ impl Collector {
         may_store: bool,
         collection: &mut Collection,
     ) -> bool {
-        let update_every = (self.update_every_us / MICROSECONDS) as f64;
-        let Collection { collected, calculated, values, resets } = collection;
+        let update_every = self.update_every();
+        let Collection { collected, calculated, values, .. } = collection;
         values.clear();
-        resets.clear();
         let (mut any, mut any_reset) = (false, false);
         let readings = &self.readings[..];
         for ((dimension, collected), calculated) in self.dimensions.iter_mut().zip(collected).zip(calculated)
         {
-            let value = if readings[dimension.reading as usize].algorithm == Algorithm::Incremental {
-                let part = *calculated * share;
-                *calculated -= part;
-                let value = part + dimension.carry;
-                dimension.carry = 0.0;
-                value / update_every
-            } else if iterations == 1 {
-                *calculated
-            } else {
-                dimension.carry + (*calculated - dimension.carry) * share
-            };
+            let reading = &readings[dimension.reading as usize];
+            let value = dimension.interpolate(calculated, share, iterations, update_every, reading);
             let is_set = collected.is_some();
             let stores = is_set && may_store && dimension.collections > 1 && iterations < GAP_FROM_ITERATIONS;
             values.push(if stores { value as f32 } else { f32::NAN });
             any |= stores;
             any_reset |= stores && dimension.reset;
         }
-        if any_reset {
-            resets.extend(self.dimensions.iter().map(|dimension| dimension.reset));
-        }
+        self.note_resets(any_reset, collection);
         any
     }
 
@@ -479,12 +559,7 @@ impl Collector {
         let readings = &self.readings[..];
         for (dimension, (collected, calculated)) in self.dimensions.iter_mut().zip(collected) {
             if let Some(collected) = *collected {
-                dimension.last = collected;
-                if readings[dimension.reading as usize].algorithm != Algorithm::Incremental {
-                    dimension.carry = *calculated;
-                } else if !first {
-                    dimension.carry += calculated;
-                }
+                dimension.carry_over(collected, *calculated, first, &readings[dimension.reading as usize]);
             }
         }
     }
@@ -503,6 +578,8 @@ fn share(readings: &mut SmallVec<[Reading; 2]>, reading: Reading) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const T: i64 = 1_795_342_281;
@@ -656,6 +733,49 @@ mod tests {
                 collector.begin(microseconds, T * 1_000_000, 3_600_000_000, &mut collection);
                 (0..4).for_each(|index| collection.set(index, value));
                 collector.end(T * 1_000_000, &mut collection, |_| {});
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn one_boundary_at_once_is_as_step_by_step(
+            first in any::<bool>(),
+            algorithms in proptest::collection::vec((any::<bool>(), -3_i64..20, 1_i64..8, any::<bool>()), 1..5),
+            collections in proptest::collection::vec(
+                (prop_oneof![500_000_i64..1_600_000, 0_i64..9_000_000], proptest::collection::vec(proptest::option::of(-50_i64..1_000_000), 4)),
+                1..30,
+            ),
+            update_every in 1_u32..3,
+        ) {
+            let mut collector = Collector::new(update_every, first);
+            for (grows, multiplier, divisor, no_reset_flag) in algorithms {
+                let algorithm = if grows { Algorithm::Incremental } else { Algorithm::Absolute };
+                collector.add_dimension(Reading { algorithm, multiplier, divisor, no_reset_flag });
+            }
+            let mut step_by_step = collector.clone();
+            // Not at once, where there may be any.
+            step_by_step.has_percentages = true;
+            let mut now_us = T * MICROSECONDS;
+            for (interval, values) in collections {
+                now_us += interval;
+                let rows = |collector: &mut Collector| {
+                    let mut collection = Collection::default();
+                    collector.begin(interval, now_us, 60 * MICROSECONDS, &mut collection);
+                    for (at, value) in values.iter().enumerate() {
+                        value.iter().for_each(|value| collection.set(at, *value));
+                    }
+                    let mut rows = Vec::new();
+                    collector.end(now_us, &mut collection, |row| {
+                        let bits: Vec<u32> = row.values.iter().map(|value| value.to_bits()).collect();
+                        rows.push((row.time, bits, row.resets.to_vec()));
+                    });
+                    rows
+                };
+                prop_assert_eq!(rows(&mut collector), rows(&mut step_by_step));
+                prop_assert_eq!(format!("{:?}", collector.state()), format!("{:?}", step_by_step.state()));
             }
         }
     }
