@@ -36,7 +36,7 @@ mod stream_path;
 use std::collections::HashSet;
 use std::convert::Infallible;
 
-use dbengine::{Appended, Engine, Row, SampleFlags, UnixSeconds, prefetch};
+use dbengine::{Appended, Engine, Row, SampleFlags, UnixSeconds, prefetch_all};
 use ecow::EcoString;
 
 use crate::catalog::label::{LabelSource, clean_value};
@@ -384,7 +384,7 @@ impl Receiver {
             longest,
             &mut self.collection,
         );
-        around.mirror.expect_rows(chart, around.engine);
+        self.expect_connected(around.mirror.expect_rows(chart, around.engine));
         self.open(chart);
         self.collecting = true;
         self.passing = sending::passes_collected(microseconds, chart, around);
@@ -503,11 +503,9 @@ impl Receiver {
         around: &mut Surroundings<'_>,
     ) {
         self.store_replayed(around);
-        let MirroredChart { update_every: known, columns, follower, .. } = *around.mirror.chart(chart);
-        around.mirror.expect_rows(chart, around.engine);
-        if let Some(next) = self.charts.get(follower.index()) {
-            prefetch(next);
-        }
+        let MirroredChart { update_every: known, columns, .. } = *around.mirror.chart(chart);
+        let follower = around.mirror.expect_rows(chart, around.engine);
+        self.expect_connected(follower);
         if let Some(sender) = &around.sender {
             sender.expect_unit(follower.index());
         }
@@ -522,6 +520,14 @@ impl Receiver {
             let mirrored = &around.mirror.charts()[chart.index()];
             sender.passes_samples(chart.index(), &mirrored.chart, slot)
         });
+    }
+
+    /// What this connection knows of the chart will be looked at when the one before it has ended.
+    #[inline(always)]
+    fn expect_connected(&self, chart: ChartIndex) {
+        if let Some(next) = self.charts.get(chart.index()) {
+            prefetch_all(next);
+        }
     }
 
     #[inline(always)]

@@ -158,11 +158,15 @@ impl Journal {
         self.batch.resize(values_at + size_of_val(values), 0);
         let (bitmap, room) = self.batch[bitmap_at..].split_at_mut(values_at - bitmap_at);
         let mut used = 0;
-        for (column, (last, value)) in last.iter().zip(values).enumerate() {
-            let changed = last.to_bits() != value.to_bits();
-            bitmap[column / 8] |= u8::from(changed) << (column % 8);
-            room[used..used + size_of::<f32>()].copy_from_slice(&value.to_le_bytes());
-            used += usize::from(changed) * size_of::<f32>();
+        for ((bits, last), values) in bitmap.iter_mut().zip(last.chunks(8)).zip(values.chunks(8)) {
+            let mut changes = 0;
+            for (column, (last, value)) in last.iter().zip(values).enumerate() {
+                let changed = last.to_bits() != value.to_bits();
+                changes |= u8::from(changed) << column;
+                room[used..used + size_of::<f32>()].copy_from_slice(&value.to_le_bytes());
+                used += usize::from(changed) * size_of::<f32>();
+            }
+            *bits = changes;
         }
         self.batch.truncate(values_at + used);
     }

@@ -11,33 +11,36 @@ pub fn prefetch<T>(value: &T) {
     line(std::ptr::from_ref(value).cast());
 }
 
-/// Asks for all cache lines of `value`, if it begins with one.
+/// Asks for all cache lines of `value`.
 #[inline(always)]
 pub fn prefetch_all<T>(value: &T) {
-    for offset in (0..size_of::<T>()).step_by(CACHE_LINE) {
-        line(std::ptr::from_ref(value).cast::<i8>().wrapping_add(offset));
-    }
+    lines(std::ptr::from_ref(value).cast(), size_of::<T>());
 }
 
 /// Asks for the first cache lines of `values`, 512 bytes at most.
 #[inline(always)]
 pub fn prefetch_slice<T>(values: &[T]) {
-    const LINES: usize = 8;
-    let stride = (CACHE_LINE / size_of::<T>().max(1)).max(1);
-    for value in values.iter().step_by(stride).take(LINES) {
-        prefetch(value);
-    }
+    prefetch_elements(values, 0, values.len());
 }
 
 /// Asks for the cache lines of `count` elements from `first` on, 512 bytes at most. They may be behind the end of the slice.
 #[inline(always)]
 pub(crate) fn prefetch_elements<T>(values: &[T], first: usize, count: usize) {
     const MOST: usize = 512;
-    let begin = values.as_ptr().wrapping_add(first).cast::<i8>();
-    let bytes = (count * size_of::<T>()).min(MOST);
-    // The first line, those behind it, and the one with the last byte.
-    for offset in (0..bytes).step_by(CACHE_LINE).chain(bytes.checked_sub(1)) {
+    lines(values.as_ptr().wrapping_add(first).cast(), (count * size_of::<T>()).min(MOST));
+}
+
+/// Asks for all cache lines that have some of so many bytes.
+#[inline(always)]
+fn lines(begin: *const i8, bytes: usize) {
+    let mut offset = 0;
+    while offset < bytes {
         line(begin.wrapping_add(offset));
+        offset += CACHE_LINE;
+    }
+    // They may begin in the midst of a line, and end in one more than they have the length of.
+    if bytes > 0 {
+        line(begin.wrapping_add(bytes - 1));
     }
 }
 

@@ -171,13 +171,13 @@ impl Mirror {
     }
 
     /// Data of this chart comes, and then of its follower. What will be looked at of it was found in the memory that was asked for
-    /// when the chart before it came, and is asked for now.
+    /// when the chart before it came, and is asked for now. Says which the follower is.
     #[inline]
-    pub(super) fn expect_rows(&self, chart: ChartIndex, engine: &Engine) {
+    pub(super) fn expect_rows(&self, chart: ChartIndex, engine: &Engine) -> ChartIndex {
         let MirroredChart { group, follower, ref collected, .. } = self.charts[chart.index()];
         engine.expect_row_now(group);
         prefetch_slice(collected);
-        let Some(next) = self.charts.get(follower.index()) else { return };
+        let Some(next) = self.charts.get(follower.index()) else { return follower };
         engine.expect_row(next.group);
         if let Some(collector) = &next.collector {
             prefetch_all(&**collector);
@@ -185,6 +185,7 @@ impl Mirror {
         if let Some(after) = self.charts.get(next.follower.index()) {
             prefetch_all(after);
         }
+        follower
     }
 
     /// The same host introduced itself again: facts are replaced; labels and variables stay until new ones come. If its

@@ -176,6 +176,8 @@ fn hex_digits(bytes: &[u8]) -> Prefix<u64> {
 /// digits costs one round, where a loop over bytes waits seven times for its own multiplication.
 #[inline(always)]
 fn decimal_digits(bytes: &[u8]) -> Prefix<u64> {
+    /// What digits are worth before so many others. Looked up, as a power would be a loop of multiplications.
+    const TENS: [u64; 9] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
     let mut value = 0_u64;
     let mut taken = 0;
     while let Some(chunk) = bytes[taken..].first_chunk::<8>() {
@@ -188,7 +190,7 @@ fn decimal_digits(bytes: &[u8]) -> Prefix<u64> {
             return (value, taken);
         }
         let sum = eight_digits(digits << (64 - 8 * count));
-        value = value.wrapping_mul(10_u64.pow(count)).wrapping_add(sum);
+        value = value.wrapping_mul(TENS[count as usize]).wrapping_add(sum);
         taken += count as usize;
         if count < 8 {
             return (value, taken);
