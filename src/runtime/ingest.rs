@@ -43,9 +43,11 @@ use crate::shard::{Cleanup, CommitEvery, Shard};
 use crate::telemetry::Telemetry;
 
 /// While children send what they collect. A turn of the executor costs as much as some hundred samples, and it finds
-/// the processor's caches cold, so it is to find the bytes of many children; a sample may wait that long, a message
-/// does not.
-const TICK: Duration = Duration::from_millis(100);
+/// the processor's caches and what it has learned of the code cold, so it is to find the bytes of many children; a sample
+/// may wait that long, a message does not. Who asks for rows finds all that have come: sockets are read first.
+const TICK: Duration = Duration::from_millis(250);
+/// The same while something is sent on to another parent, where each hop is to add less.
+const TICK_ONWARD: Duration = Duration::from_millis(100);
 /// While children are talked to: their answers are on the way.
 const TICK_TALK: Duration = Duration::from_millis(5);
 /// While bytes come faster than sockets hold.
@@ -220,6 +222,9 @@ struct Executor {
     stored_reported: Option<Instant>,
     /// Something was sent to a child since the last sleep.
     talked: bool,
+    /// The sockets were read for a question, before it was their turn.
+    early: Option<Turn>,
+    commit_every: Duration,
     stopping: bool,
 }
 
@@ -230,6 +235,7 @@ impl Executor {
             disk = Some((Files::new(root, ingest.id, Arc::clone(&ingest.telemetry)), sealed));
             store = Some((options, commit_every));
         }
+        let commit_every = store.as_ref().map_or(Duration::MAX, |(_, CommitEvery(every))| *every);
         Self {
             id: ingest.id,
             shard: Shard::new(ingest.id, ingest.limits, ingest.cleanup, Arc::clone(&ingest.telemetry), store)
@@ -250,6 +256,8 @@ impl Executor {
             reported: None,
             stored_reported: None,
             talked: false,
+            early: None,
+            commit_every,
             stopping: false,
         }
     }
@@ -257,14 +265,7 @@ impl Executor {
     async fn run(mut self) {
         loop {
             let messages = self.take_messages();
-            let turn = match self.turn() {
-                Ok(turn) => turn,
-                Err(error) => {
-                    tracing::error!(shard = self.id.0, %error, "the shard cannot watch its sockets any more; it stops");
-                    self.stopping = true;
-                    Turn::default()
-                }
-            };
+            let turn = self.early.take().unwrap_or_else(|| self.turn());
             let now_us = self.clock.now_us();
             if let Some(until) = self.catalog.news() {
                 self.shard.apply(now_us, Event::CatalogStored { until }, &mut self.actions);
@@ -350,12 +351,14 @@ impl Executor {
             TICK_BY_HAND
         } else if std::mem::take(&mut self.talked) {
             TICK_TALK
+        } else if self.sockets.links() > 0 {
+            TICK_ONWARD
         } else if self.shard.connections() > 0 {
             TICK
         } else {
             TICK_ALONE
         };
-        let ends = Instant::now() + tick;
+        let ends = Instant::now() + tick.min(self.commit_every);
         self.alarm.set(ends);
         loop {
             let left = ends.saturating_duration_since(Instant::now());
@@ -403,7 +406,13 @@ impl Executor {
             Message::Past(answered) => {
                 self.shard.apply(now_us, Event::Past(answered), &mut self.actions);
             }
-            Message::Asked(question) => self.shard.apply(now_us, Event::Asked(question), &mut self.actions),
+            Message::Asked(question) => {
+                // Once for all questions that have come.
+                if self.early.is_none() {
+                    self.early = Some(self.turn());
+                }
+                self.shard.apply(self.clock.now_us(), Event::Asked(question), &mut self.actions);
+            }
             Message::Forget { host, answer } => {
                 self.shard.apply(now_us, Event::Forget { host, answer }, &mut self.actions);
             }
@@ -445,9 +454,10 @@ impl Executor {
         }
     }
 
-    fn turn(&mut self) -> io::Result<Turn> {
+    /// Reads the sockets.
+    fn turn(&mut self) -> Turn {
         let Self { shard, sockets, clock, actions, .. } = self;
-        sockets.turn(|connection, outcome| {
+        let turn = sockets.turn(|connection, outcome| {
             // Asked after the bytes were read: a child's first intervals are measured by it.
             let now_us = clock.now_us();
             let event = match outcome {
@@ -455,6 +465,11 @@ impl Executor {
                 Err(reason) => Event::Ended { connection, reason },
             };
             shard.apply(now_us, event, actions);
+        });
+        turn.unwrap_or_else(|error| {
+            tracing::error!(shard = self.id.0, %error, "the shard cannot watch its sockets any more; it stops");
+            self.stopping = true;
+            Turn::default()
         })
     }
 

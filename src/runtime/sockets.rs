@@ -22,7 +22,8 @@ use crate::shard::event::ConnectionId;
 /// Room for one read: as much as a busy child sends in a few ticks.
 const RECEIVE_BUFFER: usize = 256 << 10;
 /// Sockets that one turn serves before messages get their chance, of those that have news and of those that have more than was read.
-const EVENTS_A_TURN: usize = 512;
+/// With two thousand samples on each that is some ten milliseconds.
+const EVENTS_A_TURN: usize = 64;
 
 /// A connection and what waits to be sent on it.
 #[derive(Debug)]
@@ -60,6 +61,7 @@ pub(super) struct Sockets {
     /// Sockets that may have more than was read: the set tells of them only when yet more comes.
     unread: Vec<ConnectionId>,
     pending_limit: usize,
+    links: usize,
     /// Links on which another number of bytes waits than before.
     news_of_links: Vec<ConnectionId>,
     pub(super) sent_bytes: u64,
@@ -86,6 +88,7 @@ impl Sockets {
             events: Vec::with_capacity(EVENTS_A_TURN),
             unread: Vec::new(),
             pending_limit,
+            links: 0,
             news_of_links: Vec::new(),
             sent_bytes: 0,
             encrypted: 0,
@@ -114,6 +117,7 @@ impl Sockets {
         let wants_write = !pending.is_empty();
         epoll::add(&self.set, &stream, epoll::EventData::new_u64(connection.to_bits()), flags(wants_write))?;
         let is_encrypted = session.is_some();
+        self.links += usize::from(link.is_some());
         let generation = self.generation;
         let socket = Socket { stream, session, generation, pending, wants_write, link };
         if self.free.pop().is_some() {
@@ -133,6 +137,11 @@ impl Sockets {
         limit: usize,
     ) -> io::Result<ConnectionId> {
         self.watch(socket, session, Some(limit))
+    }
+
+    /// Connections to parents of ours.
+    pub(super) fn links(&self) -> usize {
+        self.links
     }
 
     pub(super) fn is_link(&mut self, connection: ConnectionId) -> bool {
@@ -337,8 +346,9 @@ impl Sockets {
     /// Forgets a socket; dropping it closes it and takes it out of the set.
     fn remove(&mut self, connection: ConnectionId) {
         if let Some(socket) = self.socket(connection) {
-            let is_encrypted = socket.session.is_some() && socket.link.is_none();
-            self.encrypted -= u64::from(is_encrypted);
+            let (is_link, is_encrypted) = (socket.link.is_some(), socket.session.is_some());
+            self.links -= usize::from(is_link);
+            self.encrypted -= u64::from(is_encrypted && !is_link);
             self.places[connection.place as usize] = None;
             self.free.push(connection.place);
         }
