@@ -105,7 +105,8 @@ pub struct CollectedRow<'a> {
 /// The state of one chart, from collection to collection.
 #[derive(Clone, Debug)]
 pub struct Collector {
-    update_every_us: i64,
+    /// In seconds, at least 1.
+    update_every: u32,
     /// Microseconds since the epoch of the last collection.
     last_collected_us: Option<i64>,
     /// Microseconds since the epoch of the last boundary.
@@ -125,6 +126,9 @@ pub struct Collector {
 }
 
 type Readings = SmallVec<[Kept; 3]>;
+
+// Two lines of a cache, and a size that allocators have.
+const _: () = assert!(size_of::<Collector>() <= 128);
 
 /// A reading is shared with dimensions that came not long before: nobody can make us search for long.
 const READINGS_SEARCHED: usize = 8;
@@ -238,7 +242,7 @@ impl Collector {
     /// that name: its first collection is stored.
     pub fn new(update_every: u32, store_first: bool) -> Self {
         Self {
-            update_every_us: i64::from(update_every.max(1)) * MICROSECONDS,
+            update_every: update_every.max(1),
             last_collected_us: None,
             last_updated_us: None,
             interval_us: 0,
@@ -282,7 +286,7 @@ impl Collector {
 
     /// The chart was defined again, maybe with another `update_every` (seconds).
     pub fn redefine(&mut self, update_every: u32, store_first: bool) {
-        self.update_every_us = i64::from(update_every.max(1)) * MICROSECONDS;
+        self.update_every = update_every.max(1);
         self.store_first = store_first;
         self.sync_clock = true;
     }
@@ -311,7 +315,7 @@ impl Collector {
     /// `END`: stores what is due, by calling `store` with each row in time order.
     pub fn end(&mut self, now_us: i64, collection: &mut Collection, mut store: impl FnMut(CollectedRow<'_>)) {
         collection.collected.resize(self.dimensions.len(), None);
-        let unit = self.update_every_us;
+        let unit = self.update_every_us();
         let mut first = false;
         let (mut previous_us, collected_us) = match self.last_collected_us {
             None => {
@@ -409,7 +413,7 @@ impl Collector {
     /// the past.
     pub fn replication_is_over(&mut self, now_us: i64) {
         let pause_us = self.last_collected_us.map_or(0, |last| now_us.saturating_sub(last).saturating_abs());
-        self.sync_clock = pause_us >= 2 * self.update_every_us;
+        self.sync_clock = pause_us >= 2 * self.update_every_us();
     }
 
     /// The last collected value of a dimension and when it was collected (microseconds since the epoch).
@@ -491,7 +495,7 @@ impl Collector {
         first: bool,
         collection: &mut Collection,
     ) -> bool {
-        let update_every = self.update_every();
+        let update_every = f64::from(self.update_every);
         let (mut any, mut any_reset) = (false, false);
         let readings = &self.readings[..];
         let pass = |(dimension, collected): (&mut Dimension, &Option<i64>)| {
@@ -521,9 +525,8 @@ impl Collector {
         }
     }
 
-    /// In seconds.
-    fn update_every(&self) -> f64 {
-        (self.update_every_us / MICROSECONDS) as f64
+    fn update_every_us(&self) -> i64 {
+        i64::from(self.update_every) * MICROSECONDS
     }
 
     /// What each dimension's collected value means, by its algorithm.
@@ -564,7 +567,7 @@ impl Collector {
         may_store: bool,
         collection: &mut Collection,
     ) -> bool {
-        let update_every = self.update_every();
+        let update_every = f64::from(self.update_every);
         let Collection { collected, calculated, values, .. } = collection;
         values.clear();
         let (mut any, mut any_reset) = (false, false);
