@@ -4,10 +4,12 @@
 
 use std::io::{Read, Write as _};
 use std::net::TcpStream;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::harness::{parse_response, read, request as http};
+use crate::child::{Child, V2};
+use crate::harness::{TestParent, parse_response, read, request as http};
 use crate::synth::{FIRST, LAST, T, golden, parent};
 
 #[test]
@@ -122,6 +124,21 @@ fn allmetrics_speaks_shell_json_and_prometheus() {
     );
     let all = parent.get("/api/v1/allmetrics?format=prometheus_all_hosts&server=c").text();
     assert!(all.contains(",dimension=\"a\",instance=\"synth-a\"}"), "{all}");
+}
+
+#[test]
+fn who_asks_finds_all_that_has_come() {
+    // By the system's clock: with one that is moved by hand a shard reads its sockets all the time.
+    let parent = TestParent::start();
+    let mut child = Child::connect(&parent, "quick", V2);
+    child.send("CHART \"q.c\" \"\" \"t\" \"u\" \"f\" \"q.c\" \"line\" 1 1 \"\" \"p\" \"m\"\nDIMENSION \"d\" \"\" \"absolute\" 1 1 \"\"\n");
+    parent.wait("the chart", |parent| parent.get("/host/quick/api/v1/chart?chart=q.c").status == 200);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    for row in now - 60..now - 40 {
+        child.send(&format!("BEGIN2 'q.c' 1 {row} #\nSET2 'd' 1 {} A\nEND2\n", row % 100));
+        let path = format!("/host/quick/api/v1/data?chart=q.c&after={row}&before={row}&format=json");
+        assert_eq!(parent.json(&path)["data"][0], serde_json::json!([row, row % 100]), "row {row}");
+    }
 }
 
 #[test]
