@@ -161,8 +161,9 @@ fn a_host_is_forgotten_by_those_who_may_and_only_while_it_is_away() {
     let now = Clock::System.now();
     let mut away = Child::connect(&parent, "away", V2);
     away.send(&(CHART.to_owned() + &row(now)));
-    let _stays = Child::connect(&parent, "stays", V2);
-    parent.wait("a row, and both", |parent| rows(parent) == 1 && connections(parent) == 2);
+    let mut stays = Child::connect(&parent, "stays", V2);
+    stays.send(&(CHART.to_owned() + &row(now)));
+    parent.wait("a row of both", |parent| rows(parent) == 2 && connections(parent) == 2);
     drop(away);
     parent.wait("the end of one", |parent| connections(parent) == 1);
     parent.wait("both to be listed", |parent| states(parent, "").len() == 3);

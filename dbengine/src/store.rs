@@ -338,7 +338,9 @@ impl Store {
         }
         self.datafiles.close(self.now, &mut self.names);
         self.pump(groups);
-        if !self.datafiles.is_idle() {
+        // The journal may stay, for notes that nobody else has yet: then it is to have all of them.
+        let is_journalling = !self.journal_failed && self.journal.durable() < self.journal.handed_on();
+        if !self.datafiles.is_idle() || is_journalling {
             return false;
         }
         if self.stored_notes == self.notes && !self.is_stopped {

@@ -180,6 +180,19 @@ fn whatever_was_committed_survives_a_loss_of_power_at_any_operation() {
 }
 
 #[test]
+fn a_note_of_the_last_moment_is_waited_for() {
+    let mut database = Database::open(SimulatedDisk::new(5), options(), START);
+    database.engine.note(b"a group");
+    database.commit(START + 1);
+    database.engine.note(b"the group is forgotten");
+    database.engine.stop();
+    // There are no rows to be written, and the disk is slow with the journal.
+    assert!(!database.engine.stop_further(), "the second note is on its way");
+    let recovered = recover(&mut database.stop(), &mut |_| {}).expect("a database");
+    assert_eq!(recovered.notes, [&b"a group"[..], b"the group is forgotten"]);
+}
+
+#[test]
 fn notes_are_found_until_another_place_has_them() {
     let mut database = Database::open(SimulatedDisk::new(3), options(), START);
     let mut workload = Workload::begin(&mut database, 3);
