@@ -4,7 +4,7 @@
 //! segments      k-1            k                         k+1
 //!           |----------|-------------------|---------------------------> rows
 //!                      ^                   ^ k+1 begins: checkpoint of k-1
-//!                      |                     groups with rows since k-1 are visited, some with every commit
+//!                      |                     groups with rows since k-1 are visited, some in every second
 //!                      |                       idle: sealed      slow: written again, into k+1
 //!                      +-- removed           then: all that was sealed is flushed, notes of k-1 are stored
 //! ```
@@ -25,9 +25,10 @@ use crate::{
 const SEGMENT_SECONDS: i64 = 300;
 /// A segment ends at this size.
 const SEGMENT_BYTES: u64 = 1 << 30;
-/// A checkpoint visits all groups in about so many commits.
-const CHECKPOINT_COMMITS: usize = 60;
-/// And at least so many groups with each.
+/// A checkpoint visits all groups within about so many seconds. Not commits: what it writes again makes the batch long, and
+/// a long batch is committed at once.
+const CHECKPOINT_SECONDS: i64 = 60;
+/// And at least so many groups in a second.
 const CHECKPOINT_LEAST: usize = 256;
 
 /// How an engine uses a disk.
@@ -55,8 +56,8 @@ struct Old {
 
 #[derive(Debug)]
 enum Checkpoint {
-    /// Groups from `next` on are still to be visited.
-    Visiting { next: usize },
+    /// Groups from `next` on are still to be visited; of those before, the last were at `visited`.
+    Visiting { next: usize, visited: UnixSeconds },
     /// All that older segments have was handed to the disk; they go when it has arrived.
     Waiting { pages: u64, batches: u64 },
 }
@@ -220,14 +221,14 @@ impl Store {
             for note in &self.unstored {
                 self.journal.note(note);
             }
-            self.checkpoint = Some(Checkpoint::Visiting { next: 0 });
+            self.begin_checkpoint();
         } else if self.checkpoint.is_none()
             && (now.since(self.segment_began) >= SEGMENT_SECONDS
                 || self.journal.segment_len() >= SEGMENT_BYTES)
         {
             self.commit_journal();
             self.begin_segment();
-            self.checkpoint = Some(Checkpoint::Visiting { next: 0 });
+            self.begin_checkpoint();
         }
         self.visit(groups, seal);
         self.commit_journal();
@@ -243,6 +244,12 @@ impl Store {
         self.rewrites = false;
     }
 
+    /// Some groups are visited with this commit already.
+    fn begin_checkpoint(&mut self) {
+        self.checkpoint =
+            Some(Checkpoint::Visiting { next: 0, visited: UnixSeconds(self.now.0.saturating_sub(1)) });
+    }
+
     /// Whether what a segment has stays in the journal: this one, and the one before unless its batches are missing.
     fn keeps(&self, segment: u16) -> bool {
         segment == self.segment || (!self.rewrites && segment.checked_add(1) == Some(self.segment))
@@ -250,8 +257,15 @@ impl Store {
 
     /// Goes on with the checkpoint: groups whose rows older segments have.
     fn visit(&mut self, groups: &mut [Option<Group>], seal: &mut dyn FnMut(&mut Store, GroupId, &mut Group)) {
-        let Some(Checkpoint::Visiting { next }) = self.checkpoint else { return };
-        let end = (next + (groups.len() / CHECKPOINT_COMMITS).max(CHECKPOINT_LEAST)).min(groups.len());
+        let Some(Checkpoint::Visiting { next, visited }) = self.checkpoint else { return };
+        let seconds = match self.now.since(visited) {
+            0 => return,
+            // The clock was put back.
+            ..0 => 1,
+            passed => passed.min(CHECKPOINT_SECONDS) as usize,
+        };
+        let in_a_second = (groups.len() / CHECKPOINT_SECONDS as usize).max(CHECKPOINT_LEAST);
+        let end = (next + seconds * in_a_second).min(groups.len());
         for (index, place) in groups.iter_mut().enumerate().take(end).skip(next) {
             let Some(group) = place.as_mut().filter(|group| group.hot.is_journalled()) else { continue };
             if group.hot.is_empty() || self.keeps(group.hot.since()) {
@@ -271,7 +285,7 @@ impl Store {
             }
         }
         self.checkpoint = Some(if end < groups.len() {
-            Checkpoint::Visiting { next: end }
+            Checkpoint::Visiting { next: end, visited: self.now }
         } else {
             self.commit_journal();
             Checkpoint::Waiting { pages: self.datafiles.flush(), batches: self.journal.handed_on() }

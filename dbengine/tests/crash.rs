@@ -292,6 +292,31 @@ fn an_error_where_segments_meet_costs_nothing() {
     }
 }
 
+/// Many samples make many commits a second, and what a checkpoint writes makes more of them.
+#[test]
+fn a_checkpoint_is_no_wave_however_often_is_committed() {
+    const GROUPS: u64 = 60 * 300;
+    let mut database = Database::open(SimulatedDisk::new(10), options(), START);
+    let ids: Vec<_> = (0..GROUPS).map(|key| database.create_group(GroupKey(key.into()), 60, 1)).collect();
+    let (mut written, mut most) = (0, 0);
+    for second in (0..700).step_by(10) {
+        if second % 60 == 0 {
+            ids.iter().for_each(|id| {
+                let _ = database.append(*id, START + second, &[second as f32], None);
+            });
+        }
+        for _ in 0..100 {
+            database.commit(START + second);
+        }
+        let rewritten = database.engine.store_totals().expect("a store").rows_rewritten;
+        most = most.max(rewritten - written);
+        written = rewritten;
+    }
+    // Each has some rows of the eleven in memory.
+    assert!(written > GROUPS, "{written} rows are written again");
+    assert!(most <= GROUPS / 6 * 11, "{most} rows of {written} are written again in ten seconds");
+}
+
 /// Rows as the engine reads them: those that are older than a column are gaps in it.
 fn widened(workload: &Workload, key: GroupKey) -> Rows {
     let mut rows = workload.given.get(&key).cloned().unwrap_or_default();
