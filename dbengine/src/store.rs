@@ -28,8 +28,8 @@ const SEGMENT_BYTES: u64 = 1 << 30;
 /// A checkpoint visits all groups within about so many seconds. Not commits: what it writes again makes the batch long, and
 /// a long batch is committed at once.
 const CHECKPOINT_SECONDS: i64 = 60;
-/// And at least so many groups in a second.
-const CHECKPOINT_LEAST: usize = 256;
+/// Where batches are missing, a sixtieth of the groups is visited with each commit, and at least so many.
+const REWRITTEN_LEAST: usize = 256;
 
 /// How an engine uses a disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub struct StoreTotals {
     pub journal_errors: u64,
     /// Segments on disk.
     pub segments: u64,
-    /// Rows that a checkpoint wrote again.
+    /// Rows that were written again, since their segment is to go.
     pub rows_rewritten: u64,
 }
 
@@ -161,8 +161,10 @@ impl Store {
             let (time, row, previous) = group.hot.two_newest();
             self.journal.row(id, previous, time, row);
         } else {
-            // When a checkpoint is to write its rows again it is done now, so that rows stay in order.
-            let all = group.hot.rows() == 1 || !self.keeps(group.hot.since());
+            // The checkpoint that follows on a new segment writes its older rows again when it comes to the group: all groups
+            // speak within a second, and that would be a wave. Only where batches are missing it is done now.
+            let is_old = !self.keeps(group.hot.since()) && (self.rewrites || !self.comes_to(id));
+            let all = group.hot.rows() == 1 || is_old;
             if all {
                 group.hot.set_since(self.segment);
             }
@@ -176,6 +178,7 @@ impl Store {
         self.journal.group(id, group.past.key, hot.step(), hot.columns(), all && hot.rows() > 1);
         hot.set_segment(self.segment);
         let first = if all { 0 } else { hot.rows() - 1 };
+        self.totals.rows_rewritten += u64::from(hot.rows() - 1 - first);
         let journal = &mut self.journal;
         let mut previous: Option<(UnixSeconds, Vec<f32>)> = None;
         hot.each_row(first, |time, row| {
@@ -255,17 +258,24 @@ impl Store {
         segment == self.segment || (!self.rewrites && segment.checked_add(1) == Some(self.segment))
     }
 
+    /// Whether the checkpoint has yet to visit the group.
+    fn comes_to(&self, id: GroupId) -> bool {
+        matches!(self.checkpoint, Some(Checkpoint::Visiting { next, .. }) if id.index() >= next)
+    }
+
     /// Goes on with the checkpoint: groups whose rows older segments have.
     fn visit(&mut self, groups: &mut [Option<Group>], seal: &mut dyn FnMut(&mut Store, GroupId, &mut Group)) {
         let Some(Checkpoint::Visiting { next, visited }) = self.checkpoint else { return };
-        let seconds = match self.now.since(visited) {
+        let share = groups.len().div_ceil(CHECKPOINT_SECONDS as usize);
+        let count = match self.now.since(visited) {
+            // What the disk lacks is written as fast as one commit follows on the other.
+            _ if self.rewrites => share.max(REWRITTEN_LEAST),
             0 => return,
             // The clock was put back.
-            ..0 => 1,
-            passed => passed.min(CHECKPOINT_SECONDS) as usize,
+            ..0 => share,
+            seconds => share * seconds.min(CHECKPOINT_SECONDS) as usize,
         };
-        let in_a_second = (groups.len() / CHECKPOINT_SECONDS as usize).max(CHECKPOINT_LEAST);
-        let end = (next + seconds * in_a_second).min(groups.len());
+        let end = (next + count).min(groups.len());
         for (index, place) in groups.iter_mut().enumerate().take(end).skip(next) {
             let Some(group) = place.as_mut().filter(|group| group.hot.is_journalled()) else { continue };
             if group.hot.is_empty() || self.keeps(group.hot.since()) {
@@ -276,7 +286,6 @@ impl Store {
             if !self.rewrites && silence > SEGMENT_SECONDS.max(3 * i64::from(group.hot.step())) {
                 seal(self, id, group);
             } else {
-                self.totals.rows_rewritten += u64::from(group.hot.rows());
                 group.hot.set_since(self.segment);
                 self.introduce(id, group, true);
             }

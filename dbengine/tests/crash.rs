@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dbengine::simulated_disk::{Fault, SimulatedDisk};
 use dbengine::{
-    DatafileOptions, Disk, DiskOp, FileName, GroupId, GroupKey, SampleFlags, UnixSeconds, inspect, recover,
-    repair,
+    Appended, DatafileOptions, Disk, DiskOp, FileName, GroupId, GroupKey, SampleFlags, UnixSeconds, inspect,
+    recover, repair,
 };
 
 use crate::database::{Database, Random, Rows, bits, options, rows_in_files};
@@ -292,29 +292,61 @@ fn an_error_where_segments_meet_costs_nothing() {
     }
 }
 
-/// Many samples make many commits a second, and what a checkpoint writes makes more of them.
+/// Many samples make many commits a second, and what a checkpoint writes makes more of them; and all groups speak within a
+/// second or two of a new segment.
 #[test]
 fn a_checkpoint_is_no_wave_however_often_is_committed() {
-    const GROUPS: u64 = 60 * 300;
+    const GROUPS: u64 = 60 * 100;
+    const PAGE_ROWS: u64 = 16;
     let mut database = Database::open(SimulatedDisk::new(10), options(), START);
-    let ids: Vec<_> = (0..GROUPS).map(|key| database.create_group(GroupKey(key.into()), 60, 1)).collect();
+    let ids: Vec<_> = (0..GROUPS).map(|key| database.create_group(GroupKey(key.into()), 30, 1)).collect();
     let (mut written, mut most) = (0, 0);
-    for second in (0..700).step_by(10) {
-        if second % 60 == 0 {
-            ids.iter().for_each(|id| {
-                let _ = database.append(*id, START + second, &[second as f32], None);
-            });
+    for second in 0..1500 {
+        if second % 30 == 0 {
+            for id in &ids {
+                assert_eq!(database.append(*id, START + second, &[second as f32], None), Appended::Stored);
+            }
         }
-        for _ in 0..100 {
+        for _ in 0..20 {
             database.commit(START + second);
         }
-        let rewritten = database.engine.store_totals().expect("a store").rows_rewritten;
-        most = most.max(rewritten - written);
-        written = rewritten;
+        let totals = database.engine.store_totals().expect("a store");
+        assert!(totals.segments <= 3, "{totals:?}");
+        most = most.max(totals.rows_rewritten - written);
+        written = totals.rows_rewritten;
     }
-    // Each has some rows of the eleven in memory.
+    // With the third segment and each after it: of a page of eight minutes ten rows may be in a segment that goes.
     assert!(written > GROUPS, "{written} rows are written again");
-    assert!(most <= GROUPS / 6 * 11, "{most} rows of {written} are written again in ten seconds");
+    assert!(most <= GROUPS / 60 * PAGE_ROWS, "{most} rows of {written} are written again in one second");
+}
+
+/// Groups speak in a new segment before the checkpoint comes to them and writes again what the oldest segment has of them.
+#[test]
+fn the_power_goes_in_any_second_of_a_checkpoint() {
+    const GROUPS: u64 = 150;
+    let mut database = Database::open(SimulatedDisk::new(11), options(), START);
+    let ids: Vec<_> = (0..GROUPS).map(|key| database.create_group(GroupKey(key.into()), 30, 1)).collect();
+    let mut given: Vec<Rows> = vec![Rows::new(); ids.len()];
+    for second in 0..1400 {
+        for (group, id) in ids.iter().enumerate().filter(|(group, _)| (second + *group as i64) % 30 == 0) {
+            let (time, value) = (START + second, group as f32 + second as f32 / 8.0);
+            assert_eq!(database.append(*id, time, &[value], None), Appended::Stored);
+            given[group].insert(time, vec![bits(value)]);
+        }
+        database.commit(START + second);
+        let is_in_checkpoint = (598..670).contains(&second) || (898..970).contains(&second);
+        if is_in_checkpoint || second % 100 == 0 {
+            let mut disk = database.disk.clone();
+            disk.lose_power(None);
+            let recovered = recover(&mut disk, &mut |_| {}).expect("a database");
+            for (key, rows) in given.iter().enumerate() {
+                let found = rows_in_files(&recovered.files, GroupKey(key as u128));
+                assert_eq!(found, *rows, "group {key}, power gone at {second}");
+            }
+        }
+    }
+    let totals = database.engine.store_totals().expect("a store");
+    assert!(totals.rows_rewritten > 0 && totals.segments <= 3, "{totals:?}");
 }
 
 /// Rows as the engine reads them: those that are older than a column are gaps in it.
