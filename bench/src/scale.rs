@@ -1,10 +1,10 @@
 //! `mainstem-bench scale`: whether cost grows in proportion, by samples and by children; a table, and a plot of it.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use std::{env, fs};
 
 use anyhow::{Context, Result};
 use mainstem_child::Load;
@@ -42,6 +42,13 @@ struct Point {
     ns: f64,
 }
 
+/// The path as one would write it here, if it leads below the current directory.
+fn from_here(path: &Path) -> PathBuf {
+    let Ok(whole) = path.canonicalize() else { return path.to_owned() };
+    let below = env::current_dir().ok().and_then(|here| whole.strip_prefix(here).ok().map(Path::to_owned));
+    below.unwrap_or(whole)
+}
+
 impl Scale {
     pub(crate) async fn run(&self) -> Result<ExitCode> {
         let Machine { cpu, cores, kernel } = Machine::this();
@@ -60,7 +67,7 @@ impl Scale {
         let children = self.measure(&BY_CHILDREN, |_, children| children as f64).await?;
         let plot = plot(&[("samples a second, 500 children", &samples), ("children, at 500 k/s", &children)]);
         fs::write(&self.plot, plot).with_context(|| format!("cannot write {}", self.plot.display()))?;
-        println!("\nplotted in {}", self.plot.display());
+        println!("\nplotted in {}", from_here(&self.plot).display());
         Ok(ExitCode::SUCCESS)
     }
 
