@@ -5,7 +5,7 @@
 //!           |----------|-------------------|---------------------------> rows
 //!                      ^                   ^ k+1 begins: checkpoint of k-1
 //!                      |                     groups with rows since k-1 are visited, some in every second
-//!                      |                       idle: sealed      slow: written again, into k+1
+//!                      |                       idle: sealed      others: written again, into k+1
 //!                      +-- removed           then: all that was sealed is flushed, notes of k-1 are stored
 //! ```
 
