@@ -573,7 +573,7 @@ const SHARD_FIGURES: &[Figure] = &[
     Figure {
         name: "mainstem_disk_rows_rewritten_total",
         kind: "counter",
-        help: "Rows of slow groups that were journalled again.",
+        help: "Rows that were journalled again, as the segment that had them is to go.",
         value: |shard| shard.disk.rows_rewritten.load(Relaxed),
     },
     Figure {
