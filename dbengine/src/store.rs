@@ -161,11 +161,12 @@ impl Store {
             let (time, row, previous) = group.hot.two_newest();
             self.journal.row(id, previous, time, row);
         } else {
-            // The checkpoint that follows on a new segment writes its older rows again when it comes to the group: all groups
-            // speak within a second, and that would be a wave. Only where batches are missing it is done now.
-            let is_old = !self.keeps(group.hot.since()) && (self.rewrites || !self.comes_to(id));
-            let all = group.hot.rows() == 1 || is_old;
+            // Where batches are missing, all that older ones have is written again now. Else that is left to the checkpoint,
+            // which comes to each group before the older segment goes: all groups speak within a second of a segment's
+            // begin, and that would be a wave.
+            let all = group.hot.rows() == 1 || (self.rewrites && !self.keeps(group.hot.since()));
             if all {
+                self.totals.rows_rewritten += u64::from(group.hot.rows() - 1);
                 group.hot.set_since(self.segment);
             }
             self.introduce(id, group, all);
@@ -178,7 +179,6 @@ impl Store {
         self.journal.group(id, group.past.key, hot.step(), hot.columns(), all && hot.rows() > 1);
         hot.set_segment(self.segment);
         let first = if all { 0 } else { hot.rows() - 1 };
-        self.totals.rows_rewritten += u64::from(hot.rows() - 1 - first);
         let journal = &mut self.journal;
         let mut previous: Option<(UnixSeconds, Vec<f32>)> = None;
         hot.each_row(first, |time, row| {
@@ -258,11 +258,6 @@ impl Store {
         segment == self.segment || (!self.rewrites && segment.checked_add(1) == Some(self.segment))
     }
 
-    /// Whether the checkpoint has yet to visit the group.
-    fn comes_to(&self, id: GroupId) -> bool {
-        matches!(self.checkpoint, Some(Checkpoint::Visiting { next, .. }) if id.index() >= next)
-    }
-
     /// Goes on with the checkpoint: groups whose rows older segments have.
     fn visit(&mut self, groups: &mut [Option<Group>], seal: &mut dyn FnMut(&mut Store, GroupId, &mut Group)) {
         let Some(Checkpoint::Visiting { next, visited }) = self.checkpoint else { return };
@@ -286,6 +281,7 @@ impl Store {
             if !self.rewrites && silence > SEGMENT_SECONDS.max(3 * i64::from(group.hot.step())) {
                 seal(self, id, group);
             } else {
+                self.totals.rows_rewritten += u64::from(group.hot.rows());
                 group.hot.set_since(self.segment);
                 self.introduce(id, group, true);
             }
